@@ -1,0 +1,14 @@
+//! The manifest: the description of one archive, written last, so that an archive exists exactly when its manifest does.
+//!
+//! Lines of JSON inside zstd: one head, then entries and frames in stream order, then one end. What is known before the first byte
+//! is in the head, what is known after the last one in the end, so a writer never goes back and a reader can stop early.
+//! Bytes are specified in `docs/format.md`, section Manifest. A manifest comes from another machine: every number in it is hostile
+//! until [`ManifestReader`] has checked it against the limits and against the others.
+
+mod line;
+mod read;
+mod write;
+
+pub use line::{Chunker, Class, End, Entry, FrameRef, Head, Kind, Line, Mtime, PathText, Quiesced};
+pub use read::{Manifest, ManifestError, ManifestReader};
+pub use write::ManifestWriter;

@@ -1,0 +1,2 @@
+//! The offsite binary.
+fn main() {}
