@@ -5,10 +5,15 @@
 //! Bytes are specified in `docs/format.md`, section Manifest. A manifest comes from another machine: every number in it is hostile
 //! until [`ManifestReader`] has checked it against the limits and against the others.
 
+mod check;
 mod line;
 mod read;
+mod text;
 mod write;
 
 pub use line::{Chunker, Class, End, Entry, FrameRef, Head, Kind, Line, Mtime, PathText, Quiesced};
 pub use read::{Manifest, ManifestError, ManifestReader};
 pub use write::ManifestWriter;
+
+#[cfg(test)]
+mod tests;

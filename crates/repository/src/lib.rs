@@ -1,1 +1,46 @@
-//! offsite
+//! Places that hold archives: the Pi's folder, the Mac's, the cloud's, all over one interface, [`object_store::ObjectStore`].
+//!
+//! A [`Repository`] keeps frames in packs and describes archives by manifests. Pull, push, heal and restore from the cloud are one
+//! operation: copy an archive from one repository to another and move only the frames that the other lacks. Whatever is written is
+//! written once and in order (pack, index, manifest; the way out is the reverse), so a crash at any point leaves every committed
+//! archive whole. `docs/format.md` specifies the bytes.
+
+mod copy;
+mod error;
+mod export;
+mod fetch;
+mod forget;
+mod index;
+mod keep;
+mod lack;
+mod layout;
+mod local;
+mod pack;
+mod progress;
+mod prune;
+mod publish;
+mod repository;
+#[cfg(feature = "seal")]
+pub mod seal;
+mod stream;
+mod table;
+mod verify;
+
+pub use copy::{Copied, CopyError, CopyOptions, copy};
+pub use error::{FetchError, PublishError, RepositoryError, StreamError, Unreadable, is_disk_full};
+pub use export::{Exported, export};
+pub use fetch::{Fetched, Read, fetch, plan_reads};
+pub use forget::{forget, plain_copies};
+pub use index::{Index, Location, PackFacts};
+pub use keep::{Candidate, KeepPlan, Reason, Standing, plan_keep};
+pub use lack::{lacking, mend_index, set_damaged_aside};
+pub use layout::{Layout, ObjectId, PackName, archive_path, damaged_path, index_path, manifest_path, plain_path, sealed_manifest_path};
+pub use local::{LocalError, LocalStore, Staged};
+pub use pack::{PackWriter, WrittenPack, read_table};
+pub use progress::Progress;
+pub use prune::{Orphan, PruneError, PrunePlan, Pruned, Removal, Rewrite, apply_prune, plan_prune};
+pub use publish::publish;
+pub use repository::{ArchiveInfo, Archives, ManifestObject, Repository, Tables};
+pub use stream::read_ranges;
+pub use table::{MAX_FRAME_LEN, PACK_MAGIC, Table, TableEntry, TableError};
+pub use verify::{Damage, Scope, Verified, verify};

@@ -1,7 +1,13 @@
 //! The values that stand in a manifest, exactly as they are written. Field order here is the order in the file.
 
+use std::fmt;
+
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::{
+    Deserialize, Deserializer, Serialize, Serializer,
+    de::{self, MapAccess, Visitor},
+    ser::SerializeMap,
+};
 
 use crate::{ArchiveName, FrameId};
 
@@ -38,7 +44,7 @@ pub struct Head {
     pub chunker: Chunker,
 }
 
-/// The chunker's name and parameters, in bytes. Version 1 knows one: [`Chunker::FILES_1`].
+/// The chunker's name and parameters, in bytes. Version 1 knows one: [`Chunker::files_1`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Chunker {
     /// `files-1`.
@@ -51,6 +57,14 @@ pub struct Chunker {
     pub data: [u32; 3],
     /// Bundles of small files: mean and maximum.
     pub bundle: [u32; 2],
+}
+
+impl Chunker {
+    /// The one chunker there is, as [`crate::Cutter`] cuts.
+    pub fn files_1() -> Self {
+        use crate::cut::{BUNDLE, DATA, PAGE, TEXT};
+        Self { id: "files-1".to_owned(), page: PAGE, text: TEXT, data: DATA, bundle: BUNDLE }
+    }
 }
 
 /// How the content of a file is cut.
@@ -88,6 +102,76 @@ pub enum Kind {
 /// A path's bytes: a JSON string where they are UTF-8, `{"hex":"…"}` where they are not.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct PathText(pub Vec<u8>);
+
+impl fmt::Display for PathText {
+    /// For people: what is not UTF-8 is replaced, control characters are escaped, so that a name cannot drive a terminal.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for character in String::from_utf8_lossy(&self.0).chars() {
+            if character.is_control() { write!(f, "{}", character.escape_default())? } else { write!(f, "{character}")? }
+        }
+        Ok(())
+    }
+}
+
+impl Serialize for PathText {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if let Ok(text) = str::from_utf8(&self.0) {
+            return serializer.serialize_str(text);
+        }
+        let mut hex = String::with_capacity(2 * self.0.len());
+        for byte in &self.0 {
+            for digit in [byte >> 4, byte & 15] {
+                hex.push(char::from(b"0123456789abcdef"[usize::from(digit)]));
+            }
+        }
+        let mut map = serializer.serialize_map(Some(1))?;
+        map.serialize_entry("hex", &hex)?;
+        map.end()
+    }
+}
+
+impl<'de> Deserialize<'de> for PathText {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(PathVisitor)
+    }
+}
+
+struct PathVisitor;
+
+impl<'de> Visitor<'de> for PathVisitor {
+    type Value = PathText;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a path as a string, or as {\"hex\":\"…\"} where its bytes are not UTF-8")
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<PathText, E> {
+        Ok(PathText(text.as_bytes().to_vec()))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<PathText, A::Error> {
+        let Some((key, hex)) = map.next_entry::<String, String>()? else { return Err(de::Error::custom("a path without hex")) };
+        if key != "hex" || map.next_key::<String>()?.is_some() {
+            return Err(de::Error::custom("a path that has other keys than hex"));
+        }
+        let digit = |byte: u8| match byte {
+            b'0'..=b'9' => Some(byte - b'0'),
+            b'a'..=b'f' => Some(byte - b'a' + 10),
+            _ => None,
+        };
+        let pair = |pair: &[u8]| match pair {
+            [high, low] => Some(digit(*high)? << 4 | digit(*low)?),
+            _ => None,
+        };
+        let bytes: Option<Vec<u8>> = hex.as_bytes().chunks(2).map(pair).collect();
+        let bytes = bytes.ok_or_else(|| de::Error::custom("a path's hex is pairs of 0-9 and a-f"))?;
+        // One spelling per path: what is UTF-8 is written as a string.
+        if str::from_utf8(&bytes).is_ok() {
+            return Err(de::Error::custom("a path in hex which is UTF-8"));
+        }
+        Ok(PathText(bytes))
+    }
+}
 
 /// A modification time: seconds since 1970 (may be negative) and nanoseconds (0 to 999,999,999) after that second.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]

@@ -1,0 +1,209 @@
+//! From what the walk finds to a member of the archive: opened, looked at again, its names joined.
+//!
+//! A file is what it is when it is open, not what it was when it was listed. The first name of a file in walk order carries its
+//! data, further names are hard links to it; only names that really were archived count, so a link never points at nothing.
+
+use std::collections::HashMap;
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::Write;
+use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+use rustix::io::Errno;
+
+use super::content::{Body, Lack, Pieces};
+use super::{Capture, CaptureError};
+use crate::meta::sparse::{Segment, segments};
+use crate::meta::{Attributes, Stat, of_file, of_name, sys};
+use crate::notes::shown;
+use crate::walk::{Found, Trouble, Visit};
+use crate::{Kind, Mtime, Progress};
+
+/// All that is to be archived of one entry.
+pub(super) struct Taken<'a> {
+    pub(super) path: &'a [u8],
+    pub(super) key: &'a [u8],
+    pub(super) kind: Kind,
+    pub(super) mode: u32,
+    pub(super) owner: (u32, u32),
+    pub(super) size: u64,
+    pub(super) mtime: Mtime,
+    pub(super) link: Option<&'a [u8]>,
+    pub(super) device: (u32, u32),
+    pub(super) attributes: &'a Attributes,
+    pub(super) segments: Option<&'a [Segment]>,
+}
+
+/// The archived names of files that have several, by device and inode.
+#[derive(Debug, Default)]
+pub(super) struct Links(HashMap<(u64, u64), Vec<u8>>);
+
+/// A source while it is walked.
+pub(super) struct Source<'a, 'p, W: Write> {
+    pub(super) capture: &'a mut Capture<W>,
+    pub(super) progress: &'p mut dyn FnMut(Progress<'_>),
+}
+
+impl<W: Write> Visit for Source<'_, '_, W> {
+    type Error = CaptureError;
+
+    fn entry(&mut self, found: &Found<'_>) -> Result<(), CaptureError> {
+        let Some(kind) = found.stat.kind else {
+            self.warn(found.path, "a socket, which no archive can hold, was left out");
+            return Ok(());
+        };
+        if kind == Kind::Symlink && found.key.is_empty() {
+            self.lack(found.path, "the source is a symbolic link; only the link is archived, name its target instead");
+        }
+        let first = (kind != Kind::Dir && found.stat.links > 1).then(|| self.capture.links.0.get(&found.stat.id).cloned()).flatten();
+        if let Some(first) = first {
+            return self.add(found, &found.stat, Kind::Hardlink, Some(&first), &Attributes::default());
+        }
+        match kind {
+            Kind::File => return self.file(found),
+            Kind::Symlink => match rustix::fs::readlinkat(found.dir, found.name, Vec::new()) {
+                Ok(target) => {
+                    let attributes = self.attributes(found, None);
+                    self.add(found, &found.stat, kind, Some(target.as_bytes()), &attributes)?;
+                }
+                Err(cause) => {
+                    self.unreadable(found.path, cause);
+                    return Ok(());
+                }
+            },
+            _ => {
+                let attributes = self.attributes(found, found.opened);
+                self.add(found, &found.stat, kind, None, &attributes)?;
+            }
+        }
+        self.remember(&found.stat, found.path);
+        Ok(())
+    }
+
+    fn trouble(&mut self, path: &[u8], trouble: Trouble) {
+        match trouble {
+            Trouble::Vanished => self.unreadable(path, Errno::NOENT),
+            Trouble::Unreadable(cause) => self.unreadable(path, cause),
+            Trouble::Moved => self.lack(path, "it was moved while it was read; the rest of it is not archived"),
+            Trouble::TooLong => self.lack(path, "its path is too long to be archived"),
+        }
+    }
+}
+
+impl<W: Write> Source<'_, '_, W> {
+    fn file(&mut self, found: &Found<'_>) -> Result<(), CaptureError> {
+        let opened = sys::open_file(found.dir, found.name).and_then(|file| Ok((sys::stat(&file)?, file)));
+        let (stat, mut file) = match opened {
+            Ok(opened) => opened,
+            Err(cause) => {
+                self.unreadable(found.path, cause);
+                return Ok(());
+            }
+        };
+        if stat.kind != Some(Kind::File) {
+            self.lack(found.path, "it was replaced by something else while it was read");
+            return Ok(());
+        }
+        // Asking for holes may fail where reading does not; then all of it counts as data.
+        let sparse = segments(&mut file, &stat).unwrap_or_default();
+        let attributes = self.attributes(found, Some(file.as_fd()));
+        let taken = Taken { segments: sparse.as_deref(), ..taken(found, &stat, Kind::File, None, &attributes) };
+        let mut first = [0; 16];
+        // A failure here shows again when the content is read.
+        let len = file.read_at(&mut first, 0).unwrap_or(0);
+        let whole = [Segment { at: 0, len: stat.size }];
+        let mut body = Body::new(Pieces::new(&file, sparse.as_deref().unwrap_or(&whole)));
+        let path = Path::new(OsStr::from_bytes(found.path));
+        let Capture { stream, names, .. } = &mut *self.capture;
+        let progress = &mut *self.progress;
+        let absolute = Path::new("/").join(path);
+        let mut tick = |(entries, raw, written)| progress(Progress { entries, raw, written, path: &absolute });
+        stream.member(&taken, names, &first[..len], &mut |buffer| body.fill(buffer), &mut tick)?;
+        let lack = body.into_lack();
+        self.remember(&stat, found.path);
+        self.judge(found.path, &stat, &file, lack);
+        Ok(())
+    }
+
+    /// Tells what happened to a file while it was read.
+    fn judge(&mut self, path: &[u8], before: &Stat, file: &File, lack: Option<Lack>) {
+        let changed = !sys::stat(file).is_ok_and(|after| (after.size, after.mtime) == (before.size, before.mtime));
+        match lack {
+            Some(Lack::Failed(cause)) => self.lack(path, &format!("it could not be read to its end, the rest is zeros: {cause}")),
+            Some(Lack::Short) => self.warn(path, "it became shorter while it was read; zeros fill the rest"),
+            None if changed => self.warn(path, "it changed while it was read"),
+            None => {}
+        }
+    }
+
+    fn add(
+        &mut self,
+        found: &Found<'_>,
+        stat: &Stat,
+        kind: Kind,
+        link: Option<&[u8]>,
+        attributes: &Attributes,
+    ) -> Result<(), CaptureError> {
+        let taken = Taken { size: 0, ..taken(found, stat, kind, link, attributes) };
+        let Capture { stream, names, .. } = &mut *self.capture;
+        let progress = &mut *self.progress;
+        let absolute = Path::new("/").join(OsStr::from_bytes(found.path));
+        let mut tick = |(entries, raw, written)| progress(Progress { entries, raw, written, path: &absolute });
+        stream.member(&taken, names, &[], &mut |_| (), &mut tick)
+    }
+
+    fn attributes(&mut self, found: &Found<'_>, opened: Option<std::os::fd::BorrowedFd<'_>>) -> Attributes {
+        let mut heard = Vec::new();
+        let attributes = match opened {
+            Some(file) => of_file(file, &mut |text| heard.push(text)),
+            None => of_name(found.dir, found.name, &mut |text| heard.push(text)),
+        };
+        heard.iter().for_each(|text| self.lack(found.path, text));
+        attributes
+    }
+
+    fn remember(&mut self, stat: &Stat, path: &[u8]) {
+        if stat.links > 1 && stat.kind != Some(Kind::Dir) {
+            self.capture.links.0.entry(stat.id).or_insert_with(|| path.to_vec());
+        }
+    }
+
+    fn unreadable(&mut self, path: &[u8], cause: Errno) {
+        match cause {
+            Errno::NOENT => self.warn(path, "it vanished before it could be read"),
+            // It was a file when it was looked at and is a symbolic link now.
+            Errno::LOOP => self.lack(path, "it was replaced by something else while it was read"),
+            cause => self.lack(path, &format!("it cannot be read: {cause}")),
+        }
+    }
+
+    /// What a person should know.
+    fn warn(&mut self, path: &[u8], text: &str) {
+        self.capture.notes.add(format!("/{}: {text}", shown(path)));
+    }
+
+    /// What a person should know, and what makes this archive incomplete.
+    fn lack(&mut self, path: &[u8], text: &str) {
+        self.capture.complete = false;
+        self.warn(path, text);
+    }
+}
+
+fn taken<'a>(found: &'a Found<'_>, stat: &Stat, kind: Kind, link: Option<&'a [u8]>, attributes: &'a Attributes) -> Taken<'a> {
+    Taken {
+        path: found.path,
+        key: found.key,
+        kind,
+        mode: stat.mode,
+        owner: (stat.uid, stat.gid),
+        size: stat.size,
+        mtime: stat.mtime,
+        link,
+        device: stat.device,
+        attributes,
+        segments: None,
+    }
+}

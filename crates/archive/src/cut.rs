@@ -1,0 +1,216 @@
+//! The chunker `files-1`: cuts the tar stream where the files are, not where the bytes happen to fall.
+//!
+//! Invariants: the chunks, put together, are the stream, in whatever order the methods are called; no chunk is empty or longer than
+//! [`crate::MAX_FRAME_RAW`]; where bundles end depends on the keys and lengths of members alone, never on content. So an edited
+//! small file changes one bundle, and a large file's chunks do not move when its neighbours do. Golden cut points are in
+//! `tests/vectors/v1/cut`: a change here makes every chunk of every household new.
+
+use fastcdc::v2020::FastCDC;
+
+use crate::Class;
+
+/// Cut of page files, in bytes.
+pub(crate) const PAGE: u32 = 64 << 10;
+/// FastCDC minimum, average, maximum of large texts, in bytes.
+pub(crate) const TEXT: [u32; 3] = [16 << 10, 64 << 10, 256 << 10];
+/// FastCDC minimum, average, maximum of other large files, in bytes.
+pub(crate) const DATA: [u32; 3] = [256 << 10, 1 << 20, 4 << 20];
+/// Bundles: mean (what to expect, not a rule) and maximum, in bytes.
+pub(crate) const BUNDLE: [u32; 2] = [112 << 10, 512 << 10];
+
+/// A bundle does not end by its rule before it has this many bytes.
+const BUNDLE_MIN: usize = 64 << 10;
+const BUNDLE_MAX: usize = BUNDLE[1] as usize;
+
+/// A file whose data in the tar stream has this many bytes or more is cut on its own; a smaller one goes into a bundle.
+pub const LARGE_MIN: u64 = 256 << 10;
+
+/// Takes the tar stream member by member and gives each chunk to `sink`.
+///
+/// For a bundled member: [`header`](Self::header), [`small`](Self::small) with data and padding, [`member_end`](Self::member_end).
+/// For a large one: [`header`](Self::header) with the sparse map, [`large_begin`](Self::large_begin), [`large`](Self::large) as
+/// often as needed, [`large_end`](Self::large_end), [`member_end`](Self::member_end). The two zero blocks are a last
+/// [`header`](Self::header) before [`finish`](Self::finish).
+pub struct Cutter<S> {
+    sink: S,
+    /// The running bundle: whole members, then the one under way.
+    bundle: Vec<u8>,
+    /// Where in `bundle` the member under way begins.
+    member: usize,
+    /// Length of the member under way as far as it is bundled, also of what has left `bundle` already.
+    bundled: u64,
+    /// The large data under way.
+    large: Option<Class>,
+    data: Vec<u8>,
+}
+
+impl<S, E> Cutter<S>
+where
+    S: FnMut(&[u8]) -> Result<(), E>,
+{
+    /// A cutter at the start of a stream.
+    pub fn new(sink: S) -> Self {
+        Self { sink, bundle: Vec::new(), member: 0, bundled: 0, large: None, data: Vec::new() }
+    }
+
+    /// The bytes of a member's header: all of its blocks, pax records included, and a sparse map.
+    ///
+    /// # Errors
+    /// What `sink` gives.
+    pub fn header(&mut self, bytes: &[u8]) -> Result<(), E> {
+        self.small(bytes)
+    }
+
+    /// Data of a bundled member, padding included.
+    ///
+    /// # Errors
+    /// What `sink` gives.
+    pub fn small(&mut self, bytes: &[u8]) -> Result<(), E> {
+        if self.large.is_some() {
+            return self.large(bytes);
+        }
+        self.bundled += bytes.len() as u64;
+        let mut rest = bytes;
+        while self.bundle.len() + rest.len() > BUNDLE_MAX {
+            if self.member > 0 {
+                // The member under way does not fit: the bundle ends before it.
+                (self.sink)(&self.bundle[..self.member])?;
+                self.bundle.drain(..self.member);
+                self.member = 0;
+            } else {
+                let (now, later) = rest.split_at(BUNDLE_MAX - self.bundle.len());
+                self.bundle.extend_from_slice(now);
+                self.close_bundle()?;
+                rest = later;
+            }
+        }
+        self.bundle.extend_from_slice(rest);
+        Ok(())
+    }
+
+    /// Ends the bundle with this member's header and begins its data, which is cut by `class`.
+    ///
+    /// # Errors
+    /// What `sink` gives.
+    pub fn large_begin(&mut self, class: Class) -> Result<(), E> {
+        if self.large.is_some() {
+            self.cut_data(true)?;
+        }
+        self.close_bundle()?;
+        self.large = Some(class);
+        Ok(())
+    }
+
+    /// Data of a large member, in pieces of any length.
+    ///
+    /// # Errors
+    /// What `sink` gives.
+    pub fn large(&mut self, bytes: &[u8]) -> Result<(), E> {
+        let Some(class) = self.large else { return self.small(bytes) };
+        // One maximum in hand is enough to decide a cut; filling up to two keeps the moving of rests rare.
+        let room = 2 * longest(class);
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let (now, later) = rest.split_at(rest.len().min(room - self.data.len()));
+            self.data.extend_from_slice(now);
+            rest = later;
+            if self.data.len() == room {
+                self.cut_data(false)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends the data of a large member with `padding` zero bytes, which are cut as if they were data.
+    ///
+    /// # Errors
+    /// What `sink` gives.
+    pub fn large_end(&mut self, padding: usize) -> Result<(), E> {
+        let mut left = padding;
+        while left > 0 {
+            let now = left.min(512);
+            self.large(&[0; 512][..now])?;
+            left -= now;
+        }
+        self.cut_data(true)?;
+        self.large = None;
+        Ok(())
+    }
+
+    /// Ends a member. `key` is its path relative to its source's root, so that cuts do not depend on where the tree lies.
+    ///
+    /// # Errors
+    /// What `sink` gives.
+    pub fn member_end(&mut self, key: &[u8]) -> Result<(), E> {
+        if self.bundle.len() >= BUNDLE_MIN && ends_bundle(key, self.bundled) {
+            self.close_bundle()?;
+        }
+        self.member = self.bundle.len();
+        self.bundled = 0;
+        Ok(())
+    }
+
+    /// Ends the stream and gives the sink back.
+    ///
+    /// # Errors
+    /// What `sink` gives.
+    pub fn finish(mut self) -> Result<S, E> {
+        self.cut_data(true)?;
+        self.close_bundle()?;
+        Ok(self.sink)
+    }
+
+    fn close_bundle(&mut self) -> Result<(), E> {
+        if !self.bundle.is_empty() {
+            (self.sink)(&self.bundle)?;
+            self.bundle.clear();
+        }
+        self.member = 0;
+        Ok(())
+    }
+
+    /// Gives out chunks of the large data in hand: those that can be decided, or all at its end.
+    fn cut_data(&mut self, end: bool) -> Result<(), E> {
+        let Some(class) = self.large else { return Ok(()) };
+        let mut start = 0;
+        while start < self.data.len() && (end || self.data.len() - start >= longest(class)) {
+            let length = next_cut(class, &self.data[start..]);
+            (self.sink)(&self.data[start..start + length])?;
+            start += length;
+        }
+        self.data.drain(..start);
+        Ok(())
+    }
+}
+
+/// Longest chunk of a class, in bytes.
+fn longest(class: Class) -> usize {
+    let longest = match class {
+        Class::Page => PAGE,
+        Class::Text => TEXT[2],
+        Class::Data => DATA[2],
+    };
+    longest as usize
+}
+
+/// Length of the first chunk of `data`, which holds a maximum or all that is left.
+fn next_cut(class: Class, data: &[u8]) -> usize {
+    let [min, average, max] = match class {
+        Class::Page => return data.len().min(PAGE as usize),
+        Class::Text => TEXT,
+        Class::Data => DATA,
+    };
+    FastCDC::new(data, min as usize, average as usize, max as usize).cut(0, data.len()).1
+}
+
+/// Whether a bundle that is long enough ends after the member of this key and length: with probability (length, rounded up to a
+/// power of two) / 64 KiB, so that bundles of many tiny files and of few bigger ones come out alike.
+fn ends_bundle(key: &[u8], length: u64) -> bool {
+    let hash = blake3::hash(key);
+    let [first, second, ..] = hash.as_bytes();
+    let draw = u64::from(u16::from_le_bytes([*first, *second]));
+    length.checked_next_power_of_two().is_none_or(|size| draw < size)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,438 @@
+use std::io::{self, Write};
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::{FrameId, MAX_FRAME_RAW, max_frame_len};
+
+fn path(text: &str) -> PathText {
+    PathText(text.as_bytes().to_vec())
+}
+
+fn head() -> Head {
+    Head {
+        version: 1,
+        archive: "services/2026-11-22T040000Z".parse().unwrap(),
+        sequence: 1_795_320_000,
+        host: "pi".to_owned(),
+        agent: "0.1.0".to_owned(),
+        sources: vec![path("/srv/services"), path("/etc/ssh")],
+        chunker: Chunker::files_1(),
+    }
+}
+
+fn entry(at: u64, stored: u64) -> Entry {
+    Entry {
+        path: path("/srv/services/a"),
+        kind: Kind::File,
+        mode: 0o640,
+        uid: 472,
+        gid: 0,
+        user: "grafana".to_owned(),
+        group: String::new(),
+        size: stored,
+        mtime: Mtime(-5, 999_999_999),
+        link: None,
+        device: None,
+        class: None,
+        at,
+        data: at + 512,
+        stored,
+    }
+}
+
+fn frame(seed: u32, raw: u32) -> FrameRef {
+    FrameRef { id: FrameId::of(&seed.to_le_bytes()), raw, len: raw / 2 + 9 }
+}
+
+fn end(entries: &[Entry], frames: &[FrameRef]) -> End {
+    End {
+        entries: entries.len() as u64,
+        frames: frames.len() as u64,
+        raw: frames.iter().map(|frame| u64::from(frame.raw)).sum(),
+        bytes: frames.iter().map(|frame| u64::from(frame.len)).sum(),
+        digest: FrameId::of(b"the stream"),
+        finished: "2026-11-22T04:01:07.5Z".parse().unwrap(),
+        quiesced: vec![Quiesced { project: "grafana".to_owned(), seconds: 12.25 }],
+        warnings: vec!["socket skipped: /srv/services/a/s\u{1b}\n".to_owned()],
+        complete: true,
+    }
+}
+
+/// One of each kind, and a path that is not UTF-8.
+fn sample() -> (Vec<Entry>, Vec<FrameRef>) {
+    let bare = |number: u64, kind, link: Option<&str>, device| Entry {
+        path: PathText([b"/srv/\xff".as_slice(), &[b'a' + number as u8]].concat()),
+        kind,
+        size: 0,
+        stored: 0,
+        link: link.map(path),
+        device,
+        ..entry(512 * number, 0)
+    };
+    let mut entries = vec![
+        bare(0, Kind::Dir, None, None),
+        bare(1, Kind::Symlink, Some("../b"), None),
+        bare(2, Kind::Hardlink, Some("/srv/x"), None),
+        bare(3, Kind::Fifo, None, None),
+        bare(4, Kind::Char, None, Some((1, 3))),
+        bare(5, Kind::Block, None, Some((8, 0))),
+    ];
+    entries.push(Entry { class: Some(Class::Page), ..entry(3072, 300_000) });
+    (entries, vec![frame(0, 3584), frame(1, 300_032), frame(2, 1024)])
+}
+
+fn write(head: &Head, entries: &[Entry], frames: &[FrameRef], end: &End) -> io::Result<Vec<u8>> {
+    let mut writer = ManifestWriter::new(Vec::new())?;
+    writer.head(head)?;
+    entries.iter().try_for_each(|entry| writer.entry(entry))?;
+    frames.iter().try_for_each(|frame| writer.frame(frame))?;
+    writer.end(end)
+}
+
+fn sample_object() -> Vec<u8> {
+    let (entries, frames) = sample();
+    write(&head(), &entries, &frames, &end(&entries, &frames)).unwrap()
+}
+
+fn lines(object: &[u8]) -> Result<(Head, Vec<Line>), ManifestError> {
+    let reader = ManifestReader::new(object)?;
+    let head = reader.head().clone();
+    Ok((head, reader.collect::<Result<_, _>>()?))
+}
+
+/// An object of any text, right or wrong.
+fn object(text: &str) -> Vec<u8> {
+    let mut encoder = zstd::stream::write::Encoder::new(Vec::new(), 3).unwrap();
+    encoder.include_checksum(true).unwrap();
+    encoder.write_all(text.as_bytes()).unwrap();
+    encoder.finish().unwrap()
+}
+
+fn json(line: &Line) -> String {
+    serde_json::to_string(line).unwrap() + "\n"
+}
+
+fn refusal(object: &[u8]) -> ManifestError {
+    let streamed = lines(object).unwrap_err();
+    let whole = Manifest::read(object).unwrap_err();
+    assert_eq!(streamed.to_string(), whole.to_string());
+    whole
+}
+
+#[test]
+fn every_kind_comes_back() {
+    let (entries, frames) = sample();
+    let end = end(&entries, &frames);
+    let object = write(&head(), &entries, &frames, &end).unwrap();
+    let expected: Vec<Line> =
+        entries.iter().cloned().map(Line::Entry).chain(frames.iter().copied().map(Line::Frame)).chain([Line::End(end.clone())]).collect();
+    assert_eq!(lines(&object).unwrap(), (head(), expected));
+    let manifest = Manifest::read(&object).unwrap();
+    assert_eq!(manifest.frame_offsets().collect::<Vec<_>>(), [0, 1801, 1801 + 150_025]);
+    assert_eq!(manifest, Manifest { head: head(), frames, end });
+    assert_eq!(Manifest::entries(&object).unwrap().filter(|line| matches!(line, Ok(Line::Entry(_)))).count(), 7);
+}
+
+#[test]
+fn the_text_is_what_the_specification_shows() {
+    let text = [
+        r#"{"head":{"version":1,"archive":"services/2026-11-22T040000Z","sequence":1795320000,"host":"pi","agent":"0.1.0","sources":["/srv/services","/etc/ssh"],"chunker":{"id":"files-1","page":65536,"text":[16384,65536,262144],"data":[262144,1048576,4194304],"bundle":[114688,524288]}}}"#,
+        r#"{"entry":{"path":{"hex":"2f7372762fff61"},"kind":"dir","mode":416,"uid":472,"gid":0,"user":"grafana","mtime":[-5,999999999],"at":0,"data":512}}"#,
+        r#"{"entry":{"path":"/srv/services/a","kind":"file","mode":416,"uid":472,"gid":0,"user":"grafana","size":300000,"mtime":[-5,999999999],"class":"page","at":3072,"data":3584,"stored":300000}}"#,
+        r#"{"frame":{"id":"ec2bd03bf86b935fa34d71ad7ebb049f1f10f87d343e521511d8f9e6625620cd","raw":3584,"len":1801}}"#,
+    ];
+    let inflated = String::from_utf8(zstd::stream::decode_all(&sample_object()[..]).unwrap()).unwrap();
+    let written: Vec<&str> = inflated.lines().collect();
+    assert_eq!([written[0], written[1], written[7], written[8]], text);
+    assert!(inflated.ends_with("\"complete\":true}}\n"), "{}", written[written.len() - 1]);
+}
+
+#[test]
+fn cut_short_at_any_byte_it_is_refused() {
+    let object = sample_object();
+    for length in 0..object.len() {
+        assert!(Manifest::read(&object[..length]).is_err(), "cut at {length}");
+    }
+}
+
+#[test]
+fn with_any_bit_changed_it_is_refused_or_equal() {
+    let object = sample_object();
+    let good = lines(&object).unwrap();
+    let mut equal = Vec::new();
+    for bit in 0..8 * object.len() {
+        let mut damaged = object.clone();
+        damaged[bit / 8] ^= 1 << (bit % 8);
+        if let Ok(read) = lines(&damaged) {
+            assert!(read == good, "bit {bit}");
+            equal.push(bit);
+        }
+    }
+    // zstd itself ignores a few: the window's size, an unused flag, the rests of its bit streams.
+    assert!(equal.len() * 100 < 8 * object.len(), "{equal:?} of {} bits mean nothing", 8 * object.len());
+}
+
+#[test]
+fn with_any_byte_of_its_text_changed_it_does_no_harm() {
+    let text = zstd::stream::decode_all(&sample_object()[..]).unwrap();
+    for place in 0..text.len() {
+        let mut damaged = text.clone();
+        damaged[place] ^= 0x11;
+        // Many of these are good manifests of something else; the law is only that neither way of reading panics or disagrees.
+        let object = zstd::stream::encode_all(&damaged[..], 1).unwrap();
+        assert_eq!(lines(&object).is_ok(), Manifest::read(&object).is_ok(), "byte {place}");
+    }
+}
+
+#[test]
+fn nothing_may_stand_around_it() {
+    let good = sample_object();
+    assert!(matches!(refusal(&[&good[..], b"x"].concat()), ManifestError::Trailing));
+    assert!(matches!(refusal(&[&good[..], &good].concat()), ManifestError::Trailing));
+    assert!(matches!(refusal(&[&[0x50, 0x2a, 0x4d, 0x18, 0, 0, 0, 0], &good[..]].concat()), ManifestError::Truncated));
+    let text = String::from_utf8(zstd::stream::decode_all(&good[..]).unwrap()).unwrap();
+    for tail in ["\n", " ", "{}\n", text.as_str()] {
+        assert!(matches!(refusal(&object(&(text.clone() + tail))), ManifestError::Trailing), "{tail:?}");
+    }
+    assert!(matches!(refusal(&object(text.trim_end())), ManifestError::Truncated), "no last newline");
+}
+
+#[test]
+fn the_order_of_lines_is_kept() {
+    let (entries, frames) = sample();
+    let (head_line, entry_line) = (json(&Line::Head(head())), json(&Line::Entry(entries[0].clone())));
+    let end_line = json(&Line::End(end(&[], &frames[..1])));
+    let frame_line = json(&Line::Frame(frames[0]));
+    assert!(matches!(refusal(&object(&entry_line)), ManifestError::Head { line: 1 }));
+    assert!(matches!(refusal(&object(&(head_line.clone() + &frame_line + &head_line))), ManifestError::Head { line: 3 }));
+    assert!(matches!(refusal(&object(&head_line)), ManifestError::Truncated));
+    assert!(matches!(refusal(&object("")), ManifestError::Truncated));
+    assert!(matches!(refusal(&object("\n")), ManifestError::Line { line: 1, .. }));
+    assert!(matches!(refusal(&object(&(head_line.clone() + "\n" + &end_line))), ManifestError::Line { line: 2, .. }));
+    assert!(Manifest::read(&object(&(head_line + &frame_line + &end_line))).is_ok());
+}
+
+#[test]
+fn a_later_version_is_called_that_whatever_its_shape() {
+    for text in
+        ["{\"head\":{\"version\":2}}\n", "{\"head\":{\"version\":2,\"archive\":7}}\n", &json(&Line::Head(Head { version: 2, ..head() }))]
+    {
+        assert!(matches!(refusal(&object(text)), ManifestError::Version(2)), "{text}");
+    }
+    assert!(matches!(refusal(&object("{\"head\":{\"version\":1}}\n")), ManifestError::Line { line: 1, .. }));
+}
+
+#[test]
+fn bombs_are_refused() {
+    // One line without an end.
+    let text = json(&Line::Head(head())) + &" ".repeat(20 << 20);
+    assert!(matches!(refusal(&object(&text)), ManifestError::LineTooLong { line: 2 }));
+    // Lines that are all right, but come out of nothing: 96 MiB.
+    let long = Entry { user: "u".repeat(4 << 20), ..entry(0, 0) };
+    let (mut text, mut at) = (json(&Line::Head(head())), 0);
+    for _ in 0..24 {
+        text += &json(&Line::Entry(Entry { at, data: at + 512, ..long.clone() }));
+        at += 512;
+    }
+    let object = object(&text);
+    assert!(object.len() < 30_000, "{}", object.len());
+    assert!(matches!(refusal(&object), ManifestError::Bomb { read } if read < 30_000));
+}
+
+#[test]
+fn a_window_beyond_8_mib_is_refused() {
+    let mut encoder = zstd::stream::write::Encoder::new(Vec::new(), 3).unwrap();
+    encoder.window_log(24).unwrap();
+    encoder.write_all(json(&Line::Head(head())).as_bytes()).unwrap();
+    assert!(matches!(refusal(&encoder.finish().unwrap()), ManifestError::Read(_)));
+}
+
+#[test]
+fn sums_that_do_not_agree_are_refused() {
+    let (entries, frames) = sample();
+    let good = end(&entries, &frames);
+    let refuse = |end: End| {
+        let error = write(&head(), &entries, &frames, &end).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+        let body: String =
+            entries.iter().cloned().map(Line::Entry).chain(frames.iter().copied().map(Line::Frame)).map(|line| json(&line)).collect();
+        let refusal = refusal(&object(&(json(&Line::Head(head())) + &body + &json(&Line::End(end)))));
+        assert_eq!(error.to_string(), refusal.to_string(), "writer and reader refuse alike");
+        refusal
+    };
+    assert!(matches!(refuse(End { entries: 8, ..good.clone() }), ManifestError::Sum { what: "entries", counted: 7, stated: 8 }));
+    assert!(matches!(refuse(End { frames: 2, ..good.clone() }), ManifestError::Sum { what: "frames", .. }));
+    assert!(matches!(refuse(End { raw: good.raw + 1, ..good.clone() }), ManifestError::Sum { what: "raw bytes", .. }));
+    assert!(matches!(refuse(End { bytes: 0, ..good.clone() }), ManifestError::Sum { what: "frame bytes", .. }));
+    let negative = vec![Quiesced { project: "p".to_owned(), seconds: -1.0 }];
+    assert!(matches!(refuse(End { quiesced: negative, ..good.clone() }), ManifestError::Seconds));
+    let nothing = vec![Quiesced { project: "p".to_owned(), seconds: f64::NAN }];
+    assert!(write(&head(), &entries, &frames, &End { quiesced: nothing, ..good }).is_err());
+    let outside = [entry(0, 4000)];
+    let frames = [frame(0, 4608 - 512)];
+    let error = write(&head(), &outside, &frames, &end(&outside, &frames)).unwrap_err();
+    assert_eq!(error.to_string(), "check the manifest's end line: the last entry ends at byte 4608 of a stream of 4096");
+}
+
+#[test]
+fn entries_that_break_a_rule_are_refused() {
+    let file = || entry(512, 1000);
+    let bare = |kind| Entry { kind, size: 0, stored: 0, ..file() };
+    let bad = [
+        Entry { path: path("srv"), ..file() },
+        Entry { path: path(""), ..file() },
+        Entry { path: path("/srv/../etc"), ..file() },
+        Entry { path: path("/.."), ..file() },
+        Entry { path: path("/a\0b"), ..file() },
+        Entry { path: path(&"/a".repeat(65_537)), ..file() },
+        Entry { link: Some(path(&"a".repeat(131_073))), ..bare(Kind::Symlink) },
+        Entry { mode: 0o10000, ..file() },
+        Entry { mtime: Mtime(0, 1_000_000_000), ..file() },
+        Entry { kind: Kind::Dir, ..file() },
+        Entry { class: Some(Class::Data), ..bare(Kind::Fifo) },
+        Entry { link: Some(path("/x")), ..file() },
+        bare(Kind::Symlink),
+        bare(Kind::Hardlink),
+        Entry { link: Some(path("")), ..bare(Kind::Symlink) },
+        Entry { link: Some(path("a\0")), ..bare(Kind::Symlink) },
+        Entry { link: Some(path("../etc")), ..bare(Kind::Hardlink) },
+        Entry { link: Some(path("/../etc")), ..bare(Kind::Hardlink) },
+        Entry { device: Some((1, 3)), ..file() },
+        bare(Kind::Char),
+        Entry { at: 0, ..file() },
+        Entry { at: 513, ..file() },
+        Entry { data: 1025, ..file() },
+        Entry { data: 512, ..file() },
+        Entry { data: 0, ..file() },
+        Entry { stored: u64::MAX, ..file() },
+        Entry { at: u64::MAX - 1023, data: u64::MAX - 511, stored: 1, ..file() },
+    ];
+    let before = json(&Line::Head(head())) + &json(&Line::Entry(entry(0, 0)));
+    for bad in bad {
+        let shown = json(&Line::Entry(bad.clone()));
+        assert!(matches!(refusal(&object(&(before.clone() + &shown))), ManifestError::Entry { .. }), "{shown}");
+        let mut writer = ManifestWriter::new(Vec::new()).unwrap();
+        writer.head(&head()).unwrap();
+        writer.entry(&entry(0, 0)).unwrap();
+        assert!(writer.entry(&bad).is_err(), "{shown}");
+    }
+    let fine = lines(&object(&(before + &json(&Line::Entry(file())))));
+    assert!(matches!(fine, Err(ManifestError::Truncated)), "the entry all of these are made of is good");
+    let sources = Head { sources: vec![path("relative")], ..head() };
+    assert!(matches!(refusal(&object(&json(&Line::Head(sources)))), ManifestError::Entry { .. }));
+}
+
+#[test]
+fn frames_of_impossible_length_are_refused() {
+    let id = FrameId::of(b"");
+    let most = max_frame_len(MAX_FRAME_RAW);
+    for (raw, len) in [(0, 9), (MAX_FRAME_RAW + 1, 9), (u32::MAX, 9), (1, 0), (MAX_FRAME_RAW, most + 1), (1, 514), (100, u32::MAX)] {
+        let text = json(&Line::Head(head())) + &json(&Line::Frame(FrameRef { id, raw, len }));
+        assert!(matches!(refusal(&object(&text)), ManifestError::Frame { number: 0, .. }), "{raw} {len}");
+    }
+    let mut writer = ManifestWriter::new(Vec::new()).unwrap();
+    assert!(writer.frame(&frame(0, 1)).is_err(), "no head yet");
+    writer.head(&head()).unwrap();
+    assert!(writer.head(&head()).is_err(), "a second head");
+    assert!(writer.frame(&FrameRef { id, raw: MAX_FRAME_RAW, len: most }).is_ok());
+}
+
+#[test]
+fn a_line_too_long_to_read_is_not_written() {
+    let mut writer = ManifestWriter::new(Vec::new()).unwrap();
+    writer.head(&head()).unwrap();
+    assert!(writer.entry(&Entry { user: "u".repeat(9 << 20), ..entry(0, 0) }).is_err());
+}
+
+#[test]
+fn paths_have_one_spelling() {
+    let spelt = |path: &[u8]| serde_json::to_string(&PathText(path.to_vec())).unwrap();
+    assert_eq!(spelt("/é\n".as_bytes()), r#""/é\n""#);
+    assert_eq!(spelt(b"/\xff"), r#"{"hex":"2fff"}"#);
+    for bad in [
+        r#"{"hex":"2F"}"#,
+        r#"{"hex":"2fFF"}"#,
+        r#"{"hex":"2f"}"#,
+        r#"{"hex":""}"#,
+        r#"{"hex":"fff"}"#,
+        r#"{}"#,
+        r#"{"hix":"ff"}"#,
+        r#"{"hex":"ff","hex":"ff"}"#,
+        "7",
+        "null",
+        "[255]",
+    ] {
+        assert!(serde_json::from_str::<PathText>(bad).is_err(), "{bad}");
+    }
+    assert_eq!(PathText(b"/a\x1b[2J\xff\n".to_vec()).to_string(), "/a\\u{1b}[2J\u{fffd}\\n");
+}
+
+fn arbitrary_path() -> impl Strategy<Value = PathText> {
+    prop::collection::vec(any::<u8>(), 0..40).prop_map(|mut bytes| {
+        bytes.retain(|&byte| byte != 0 && byte != b'.');
+        PathText([b"/".as_slice(), &bytes].concat())
+    })
+}
+
+fn arbitrary_entry() -> impl Strategy<Value = Entry> {
+    let who = (any::<u32>(), any::<u32>(), ".{0,8}", ".{0,8}");
+    let what = (arbitrary_path(), arbitrary_path(), 0..7_usize, 0..0o10000_u32, any::<(u32, u32)>());
+    let size = (any::<i64>(), 0..1_000_000_000_u32, 0..400_000_u64, any::<u64>());
+    (who, what, size).prop_map(|((uid, gid, user, group), (path, link, kind, mode, device), (seconds, nanos, stored, size))| {
+        let kind = [Kind::File, Kind::Dir, Kind::Symlink, Kind::Hardlink, Kind::Fifo, Kind::Char, Kind::Block][kind];
+        let file = kind == Kind::File;
+        Entry {
+            path,
+            kind,
+            mode,
+            uid,
+            gid,
+            user,
+            group,
+            size: if file { size } else { 0 },
+            mtime: Mtime(seconds, nanos),
+            link: matches!(kind, Kind::Symlink | Kind::Hardlink).then_some(link),
+            device: matches!(kind, Kind::Char | Kind::Block).then_some(device),
+            class: (file && stored >= 262_144).then_some(Class::Text),
+            at: 0,
+            data: 0,
+            stored: if file { stored } else { 0 },
+        }
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whatever_is_written_is_read(
+        mut entries in prop::collection::vec(arbitrary_entry(), 0..20),
+        warnings in prop::collection::vec(".{0,20}", 0..4),
+        quarters in 0..1_000_000_u32,
+        complete in any::<bool>(),
+    ) {
+        let mut at = 0;
+        for entry in &mut entries {
+            (entry.at, entry.data) = (at, at + 512);
+            at = (entry.data + entry.stored).next_multiple_of(512);
+        }
+        at += 1024;
+        let frames: Vec<FrameRef> =
+            (0..).step_by(1 << 20).take_while(|&start| start < at).map(|start| frame(start as u32, (at - start).min(1 << 20) as u32)).collect();
+        let quiesced = vec![Quiesced { project: "p".to_owned(), seconds: f64::from(quarters) / 4.0 }];
+        let end = End { warnings, quiesced, complete, ..end(&entries, &frames) };
+        let object = write(&head(), &entries, &frames, &end).unwrap();
+        let (_, read) = lines(&object).unwrap();
+        let expected: Vec<Line> =
+            entries.into_iter().map(Line::Entry).chain(frames.iter().copied().map(Line::Frame)).chain([Line::End(end)]).collect();
+        prop_assert_eq!(read, expected);
+        prop_assert_eq!(Manifest::read(&object).unwrap().frames, frames);
+    }
+
+    #[test]
+    fn strange_bytes_do_no_harm(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+        prop_assert!(Manifest::read(&bytes).is_err());
+        prop_assert!(Manifest::read(&zstd::stream::encode_all(&bytes[..], 1).unwrap()).is_err());
+    }
+}

@@ -1,0 +1,10 @@
+//! Trees in, archives between, the same trees out: by our own reader and by everybody else's.
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "tests")]
+
+mod capture;
+mod hostile;
+mod laws;
+mod museum;
+mod others;
+mod restore;
+mod support;

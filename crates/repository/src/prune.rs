@@ -1,0 +1,201 @@
+//! Removes what no archive needs: dead packs, packs that are mostly dead, and what crashes left behind.
+//!
+//! Plan, then apply. The plan is made from all manifests, so it is refused as long as one of them cannot be read: what that one needs is
+//! not known. Frames move to a new pack before the old one goes, index objects go before packs, so a stop anywhere loses nothing, and
+//! leaves at most frames in two packs, which the next plan sorts out.
+
+mod plan;
+
+use std::collections::HashSet;
+
+use futures::StreamExt;
+use object_store::path::Path;
+use offsite_archive::{ArchiveName, FrameId};
+
+pub use plan::{Orphan, PrunePlan, Removal, Rewrite};
+use plan::{PackUse, plan};
+
+use crate::{
+    FetchError, Index, Layout, ObjectId, PackFacts, PackName, PackWriter, Repository, RepositoryError, Table, Tables, fetch, index_path,
+    lack::delete, layout,
+};
+
+/// Packs with less live bytes than this, in percent, are rewritten on the Mac. Rewriting half-dead packs doubles what is written at most.
+const REWRITE_BELOW: u64 = 50;
+/// Bytes of a rewritten pack.
+const PACK_TARGET: u64 = 32 << 20;
+
+/// What prune did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Pruned {
+    /// Packs and orphans removed.
+    pub removed: u64,
+    /// Packs rewritten.
+    pub rewritten: u64,
+    /// Bytes that became free, near enough.
+    pub freed: u64,
+}
+
+/// A repository could not be pruned. No archive lost anything by it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PruneError {
+    /// What is needed is not known.
+    #[error("nothing is pruned while {object} cannot be read: what it needs is not known")]
+    Unreadable {
+        /// The manifest.
+        object: String,
+        /// Why it cannot be read.
+        #[source]
+        source: RepositoryError,
+    },
+    /// An archive lacks frames and a pack's table is lost: the frames may lie there.
+    #[error("packs/{pack} has no readable table while {archive} lacks frames that may lie in it; heal the archive first")]
+    Unknown {
+        /// The pack.
+        pack: ObjectId,
+        /// The archive.
+        archive: ArchiveName,
+    },
+    /// The repository failed.
+    #[error("cannot prune")]
+    Repository(#[from] RepositoryError),
+    /// A frame that is needed cannot be moved out of its pack.
+    #[error("cannot move the frames that are needed out of packs/{pack}; it stays (run verify)")]
+    Move {
+        /// The pack.
+        pack: ObjectId,
+        /// Why not.
+        #[source]
+        source: FetchError,
+    },
+}
+
+/// Plans what may go. Nothing is changed, and no pack is read. No copy into the repository may run between plan and end: its packs
+/// have no manifest yet.
+///
+/// # Errors
+/// [`PruneError::Unreadable`] and [`PruneError::Unknown`] if what is needed is not known; [`PruneError::Repository`] if the store fails.
+pub async fn plan_prune(repository: &Repository) -> Result<PrunePlan, PruneError> {
+    // Packs before manifests: whatever appears in between is needed by a manifest that is seen, or not in the plan.
+    let tables = if repository.layout() == Layout::Plain { Tables::default() } else { repository.tables().await? };
+    let held: HashSet<FrameId> = tables.good.iter().flat_map(|(_, table)| table.entries().iter().map(|entry| entry.id)).collect();
+    let (mut live, mut lacks, mut archives) = (HashSet::new(), None, HashSet::new());
+    let unreadable = repository
+        .each_manifest(|object| {
+            let name = object.manifest.head.archive;
+            for frame in &object.manifest.frames {
+                live.insert(frame.id);
+                if !held.contains(&frame.id) {
+                    lacks.get_or_insert_with(|| name.clone());
+                }
+            }
+            archives.insert(name);
+        })
+        .await?;
+    if let Some(bad) = unreadable.into_iter().next() {
+        return Err(PruneError::Unreadable { object: bad.object, source: bad.error });
+    }
+    if repository.layout() == Layout::Plain {
+        return Ok(plain(repository, &archives).await?);
+    }
+    let mut orphans = Vec::new();
+    for unknown in &tables.unknown {
+        let PackName::Object(pack) = unknown.name else { continue };
+        match &lacks {
+            Some(archive) => return Err(PruneError::Unknown { pack, archive: archive.clone() }),
+            None => orphans.push(Orphan { object: unknown.name.path().to_string(), why: "it has no table and no archive lacks anything" }),
+        }
+    }
+    let packs: Vec<PackUse> = tables.good.iter().filter_map(pack_use).collect();
+    orphans.extend(lonely(repository, &tables.good).await?);
+    let rewrite_below = if repository.layout() == Layout::Sealed { 0 } else { REWRITE_BELOW };
+    Ok(PrunePlan { orphans, ..plan(&live, &packs, rewrite_below) })
+}
+
+fn pack_use((facts, table): &(PackFacts, Table)) -> Option<PackUse> {
+    let PackName::Object(id) = facts.name else { return None };
+    Some(PackUse { id, bytes: facts.bytes, frames: table.entries().to_vec() })
+}
+
+/// Index objects whose pack is gone.
+async fn lonely(repository: &Repository, packs: &[(PackFacts, Table)]) -> Result<Vec<Orphan>, RepositoryError> {
+    let there: HashSet<Path> =
+        packs.iter().filter_map(|(facts, _)| if let PackName::Object(id) = facts.name { Some(index_path(&id)) } else { None }).collect();
+    let listed = repository.list(layout::INDEX).await?;
+    let lonely = listed
+        .into_iter()
+        .filter(|object| layout::object_id(&object.location, layout::INDEX).is_some() && !there.contains(&object.location));
+    Ok(lonely.map(|object| Orphan { object: object.location.to_string(), why: "its pack is gone or has another table" }).collect())
+}
+
+/// Archive files that were never committed or whose manifest is forgotten. The newest file may be one that an agent is about to commit.
+async fn plain(repository: &Repository, archives: &HashSet<ArchiveName>) -> Result<PrunePlan, RepositoryError> {
+    let (packs, _) = repository.packs().await?;
+    let newest = archives.iter().map(ArchiveName::time).max();
+    let mut plan = PrunePlan::default();
+    for facts in packs {
+        let PackName::Archive(name) = &facts.name else { continue };
+        if archives.contains(name) || newest.is_none_or(|newest| name.time() >= newest) {
+            plan.kept += 1;
+        } else {
+            plan.orphans.push(Orphan { object: facts.name.path().to_string(), why: "it has no manifest and newer archives are whole" });
+        }
+    }
+    Ok(plan)
+}
+
+/// Does what the plan says.
+///
+/// # Errors
+/// [`PruneError::Move`] if a frame that is needed cannot be read; its pack stays, what was done before stays done.
+pub async fn apply_prune(repository: &Repository, plan: &PrunePlan) -> Result<Pruned, PruneError> {
+    let mut pruned = Pruned::default();
+    for removal in &plan.remove {
+        remove(repository, &removal.id).await?;
+        pruned.removed += 1;
+        pruned.freed += removal.bytes;
+    }
+    for orphan in &plan.orphans {
+        delete(repository, &Path::from(orphan.object.as_str())).await?;
+        pruned.removed += 1;
+    }
+    if !plan.rewrite.is_empty() {
+        pruned.freed += rewrite(repository, &plan.rewrite).await?;
+        pruned.rewritten += plan.rewrite.len() as u64;
+    }
+    Ok(pruned)
+}
+
+/// Moves the frames that are needed into new packs, and removes the old ones once these are there.
+async fn rewrite(repository: &Repository, packs: &[Rewrite]) -> Result<u64, PruneError> {
+    let mut writer = PackWriter::new(PACK_TARGET);
+    let (mut old, mut freed) = (Vec::new(), 0);
+    for pack in packs {
+        // The frame is read from this very pack: in a general index it could be attributed to another one that goes as well.
+        let mut table = Index::default();
+        table.add_located(PackFacts { name: PackName::Object(pack.id), bytes: pack.bytes }, &pack.live);
+        let wanted: Vec<FrameId> = pack.live.iter().map(|frame| frame.id).collect();
+        let mut frames = std::pin::pin!(fetch(repository, &table, wanted, 4));
+        while let Some(frame) = frames.next().await {
+            let frame = frame.map_err(|source| PruneError::Move { pack: pack.id, source })?;
+            writer.push(frame.id, frame.location.raw, &frame.encoded);
+            if writer.is_full() {
+                writer.write(repository).await?;
+            }
+        }
+        old.push(pack);
+    }
+    writer.write(repository).await?;
+    for pack in old {
+        remove(repository, &pack.id).await?;
+        freed += pack.bytes.saturating_sub(pack.live.iter().map(|frame| u64::from(frame.len)).sum());
+    }
+    Ok(freed)
+}
+
+/// Index object first: a pack without one is found by its own table and goes with the next prune.
+async fn remove(repository: &Repository, id: &ObjectId) -> Result<(), RepositoryError> {
+    delete(repository, &index_path(id)).await?;
+    delete(repository, &PackName::Object(*id).path()).await
+}

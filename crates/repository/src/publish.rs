@@ -1,0 +1,67 @@
+//! The agent's way in: the archive's file first, durable, then its manifest, durable. Only then does the archive exist.
+//!
+//! A crash in between leaves a file that no manifest names, which prune removes; the run is repeated under a new name.
+
+use std::io::{self, Write};
+
+use bytes::Bytes;
+use offsite_archive::{ArchiveName, Manifest, write_tail};
+
+use crate::{Layout, LocalStore, PublishError, Repository, RepositoryError, Staged, archive_path, manifest_path};
+
+/// Puts the archive `name` into the plain repository that lies in `local`: `staged` becomes its file, `manifest` its manifest.
+///
+/// # Errors
+/// [`PublishError`]. Nothing is there if the manifest does not fit the name or the file's length; an archive's file without its
+/// manifest may be there if the disk fails between the two.
+pub async fn publish(
+    repository: &Repository,
+    local: &LocalStore,
+    staged: Staged,
+    name: &ArchiveName,
+    manifest: Bytes,
+) -> Result<(), PublishError> {
+    let archive = || name.clone();
+    if repository.layout() != Layout::Plain {
+        return Err(PublishError::Layout { archive: archive(), layout: repository.layout() });
+    }
+    let expected = implied(name, &manifest).map_err(|source| PublishError::Manifest { archive: archive(), source })?;
+    let found = staged.len().map_err(|source| PublishError::File { archive: archive(), source })?;
+    if found != expected {
+        return Err(PublishError::Length { archive: archive(), expected, found });
+    }
+    let store = local.clone();
+    let path = archive_path(name);
+    let put = tokio::task::spawn_blocking(move || store.publish(staged, &path)).await;
+    let put = put.unwrap_or_else(|error| Err(crate::LocalError::interrupted("publish", error)));
+    put.map_err(|source| PublishError::File { archive: archive(), source })?;
+    repository.put_manifest(name, manifest).await.map_err(|source| PublishError::Commit { archive: archive(), source })
+}
+
+/// How long the archive's file is, by its manifest, in bytes.
+fn implied(name: &ArchiveName, bytes: &[u8]) -> Result<u64, RepositoryError> {
+    let object = || manifest_path(name).to_string();
+    let manifest = Manifest::read(bytes).map_err(|source| RepositoryError::Manifest { object: object(), source })?;
+    if manifest.head.archive != *name {
+        return Err(RepositoryError::Misnamed { object: object(), says: manifest.head.archive });
+    }
+    Ok(manifest.end.bytes + tail_len(&manifest, bytes))
+}
+
+/// Length of the tail behind the frames, in bytes.
+fn tail_len(manifest: &Manifest, bytes: &[u8]) -> u64 {
+    struct Count(u64);
+    impl Write for Count {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0 += bytes.len() as u64;
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut count = Count(0);
+    // Counting cannot fail, and a manifest too long for a tail gives a length that no file has.
+    let written = write_tail(&mut count, manifest.frames.iter().map(|frame| (frame.len, frame.raw)), bytes);
+    written.map_or(u64::MAX / 2, |_| count.0)
+}

@@ -1,0 +1,281 @@
+//! What comes out of a repository, and the agent's way in.
+
+use std::{io, io::Write, path::Path as FilePath, sync::Arc};
+
+use bytes::Bytes;
+use futures::StreamExt;
+use object_store::ObjectStoreExt;
+use offsite_archive::{FrameRef, Manifest};
+use offsite_repository::{
+    FetchError, Layout, LocalStore, ObjectId, PublishError, Repository, RepositoryError, Scope, Staged, StreamError, archive_path, export,
+    fetch, manifest_path, publish, read_ranges, verify,
+};
+use proptest::prelude::*;
+
+use crate::common::{Made, chunks, empty, holding, made, made_at, manifest_of, put, three};
+
+async fn sealed(archives: &[Made]) -> Repository {
+    // Sealing is another matter: here the store passes everything through.
+    let repository = Repository::sealed(Arc::new(object_store::memory::InMemory::new()), ObjectId::from_bytes([7; 16]));
+    for archive in archives {
+        put(&repository, archive, 3000).await;
+    }
+    repository
+}
+
+#[tokio::test]
+async fn export_gives_the_agents_file_from_every_layout() {
+    let archives = three();
+    for repository in [holding(Layout::Plain, &archives, 0).await, holding(Layout::Packs, &archives, 3000).await, sealed(&archives).await] {
+        for archive in &archives {
+            let mut file = Vec::new();
+            let progress = std::sync::Mutex::new(Vec::new());
+            let exported = export(&repository, &archive.name, &mut file, &|seen| progress.lock().unwrap().push(seen)).await.unwrap();
+            assert_eq!(file, archive.file);
+            assert!(exported.verbatim);
+            assert_eq!((exported.bytes, exported.raw), (file.len() as u64, archive.raw.len() as u64));
+            assert_eq!(exported.frames, archive.frames.len() as u64);
+            let last = *progress.lock().unwrap().last().unwrap();
+            assert_eq!((last.done, last.total), (exported.raw, exported.raw));
+        }
+    }
+}
+
+#[tokio::test]
+async fn export_of_other_encodings_is_another_file_of_the_same_content() {
+    let text: Vec<Vec<u8>> = (0..4_u8).map(|chunk| (0..4000_u32).map(|at| (at / 7) as u8 ^ chunk).collect()).collect();
+    let first = made_at("services/2026-11-21T040000Z", 1, &text, 3);
+    let second = made_at("services/2026-11-22T040000Z", 2, &text, 19);
+    assert_ne!(first.frames[0].2.len(), second.frames[0].2.len(), "the levels must differ for this test to mean something");
+    let repository = holding(Layout::Packs, &[first, second.clone()], 3000).await;
+    let mut file = Vec::new();
+    let exported = export(&repository, &second.name, &mut file, &|_| ()).await.unwrap();
+    assert!(!exported.verbatim && file != second.file);
+    let tail = offsite_archive::read_tail(&mut io::Cursor::new(&file)).unwrap();
+    assert_eq!(tail.frames.len(), 4);
+    let manifest = &file[tail.manifest.start as usize..tail.manifest.end as usize];
+    assert_eq!(manifest, second.manifest);
+    // As a plain archive it is found good where it stands, but for the tail, whose lengths are its own.
+    let mut raw = Vec::new();
+    let mut at = 0;
+    for (len, _) in &tail.frames {
+        raw.extend(zstd_of(&file[at..at + *len as usize], &second, raw.len()));
+        at += *len as usize;
+    }
+    assert_eq!(raw, second.raw);
+}
+
+/// Decodes a frame that must hold the bytes at `at` of the stream.
+fn zstd_of(frame: &[u8], archive: &Made, at: usize) -> Vec<u8> {
+    let mut begin = 0;
+    for (id, raw, _) in &archive.frames {
+        if begin == at {
+            return offsite_archive::decode(frame, id, *raw).unwrap();
+        }
+        begin += *raw as usize;
+    }
+    panic!("no frame begins at {at}");
+}
+
+#[tokio::test]
+async fn a_stream_that_is_not_what_the_agent_read_is_refused() {
+    let archive = made("services/2026-11-21T040000Z", 1, &chunks(0, 3));
+    let repository = holding(Layout::Packs, std::slice::from_ref(&archive), 3000).await;
+    // All frames good and all sums right, but two frames changed places.
+    let mut frames: Vec<FrameRef> =
+        archive.frames.iter().map(|(id, raw, encoded)| FrameRef { id: *id, raw: *raw, len: encoded.len() as u32 }).collect();
+    frames.swap(1, 2);
+    let name = "services/2026-11-22T040000Z".parse().unwrap();
+    let object = manifest_of(&name, 2, &archive.raw, &frames);
+    let manifest = Manifest::read(&object).unwrap();
+    repository.put_manifest(&name, object.into()).await.unwrap();
+    let mut file = Vec::new();
+    assert!(matches!(export(&repository, &name, &mut file, &|_| ()).await, Err(StreamError::Digest { .. })));
+    let all = 0..manifest.end.raw;
+    let read = read_ranges(&repository, &manifest, std::slice::from_ref(&all), &mut |_| Ok(())).await;
+    assert!(matches!(read, Err(StreamError::Digest { .. })));
+}
+
+#[tokio::test]
+async fn a_lie_about_a_raw_length_is_refused_where_it_is_read() {
+    let archive = made("services/2026-11-21T040000Z", 1, &chunks(0, 3));
+    let repository = holding(Layout::Packs, std::slice::from_ref(&archive), 3000).await;
+    let frames: Vec<FrameRef> = archive
+        .frames
+        .iter()
+        .zip([5_i64, -5, 0])
+        .map(|((id, raw, encoded), lie)| FrameRef { id: *id, raw: (i64::from(*raw) + lie) as u32, len: encoded.len() as u32 })
+        .collect();
+    let object = manifest_of(&"services/2026-11-22T040000Z".parse().unwrap(), 2, &archive.raw, &frames);
+    let manifest = Manifest::read(&object).unwrap();
+    let read = read_ranges(&repository, &manifest, &[0..2000], &mut |_| Ok(())).await;
+    assert!(matches!(read, Err(StreamError::Length { .. })));
+}
+
+#[tokio::test]
+async fn a_refusing_sink_and_impossible_ranges_are_errors() {
+    let archive = made("services/2026-11-21T040000Z", 1, &chunks(0, 3));
+    let repository = holding(Layout::Packs, std::slice::from_ref(&archive), 3000).await;
+    let manifest = repository.manifest(&archive.name).await.unwrap().manifest;
+    let full = || io::Error::from(io::ErrorKind::StorageFull);
+    let error = read_ranges(&repository, &manifest, &[0..10], &mut |_| Err(full())).await.unwrap_err();
+    assert!(matches!(error, StreamError::Sink { .. }) && offsite_repository::is_disk_full(&error));
+    let raw = manifest.end.raw;
+    for ranges in [vec![0..raw + 1], vec![5..10, 9..12], vec![raw + 1..raw + 1]] {
+        let read = read_ranges(&repository, &manifest, &ranges, &mut |_| panic!("nothing is to be read")).await;
+        assert!(matches!(read, Err(StreamError::Range { .. })), "{ranges:?}");
+    }
+}
+
+#[tokio::test]
+async fn fetch_goes_on_after_damage_and_says_what_is_wrong() {
+    let archive = made("services/2026-11-21T040000Z", 1, &chunks(0, 4));
+    let repository = holding(Layout::Packs, std::slice::from_ref(&archive), 1 << 20).await;
+    let index = repository.index().await.unwrap();
+    let (packs, _) = repository.packs().await.unwrap();
+    let mut bytes = repository.store().get(&packs[0].name.path()).await.unwrap().bytes().await.unwrap().to_vec();
+    bytes[archive.frames[0].2.len() + 30] ^= 4;
+    repository.store().put(&packs[0].name.path(), bytes.into()).await.unwrap();
+    let absent = offsite_archive::FrameId::of(b"nowhere");
+    let ids = archive.frames.iter().map(|frame| frame.0);
+    let wanted: Vec<_> = ids.clone().chain([absent]).chain(ids.rev()).collect();
+    let fetched: Vec<_> = fetch(&repository, &index, wanted.clone(), 3).collect().await;
+    assert_eq!(fetched.len(), wanted.len());
+    for (id, fetched) in wanted.iter().zip(fetched) {
+        match fetched {
+            Ok(frame) => assert!(frame.id == *id && offsite_archive::FrameId::of(&frame.raw) == *id && *id != archive.frames[1].0),
+            Err(FetchError::Lacking { frame }) => assert_eq!((frame, *id), (absent, absent)),
+            Err(error @ FetchError::Damaged { .. }) => assert!(error.is_damage() && *id == archive.frames[1].0),
+            Err(other) => panic!("{other}"),
+        }
+    }
+    repository.store().delete(&packs[0].name.path()).await.unwrap();
+    let gone: Vec<_> = fetch(&repository, &index, wanted[..1].to_vec(), 3).collect().await;
+    assert!(matches!(gone[..], [Err(FetchError::Gone { .. })]));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Any ascending ranges give exactly those bytes, from every layout.
+    #[test]
+    fn ranges_give_their_bytes(cuts in prop::collection::vec(0_u64..9000, 0..12)) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            let [_, _, archive] = three();
+            let mut cuts: Vec<u64> = cuts.into_iter().map(|cut| cut.min(archive.raw.len() as u64)).collect();
+            cuts.sort_unstable();
+            let ranges: Vec<_> = cuts.chunks_exact(2).map(|pair| pair[0]..pair[1]).collect();
+            let expected: Vec<u8> =
+                ranges.iter().flat_map(|range| archive.raw[range.start as usize..range.end as usize].to_vec()).collect();
+            for layout in [Layout::Plain, Layout::Packs] {
+                let repository = holding(layout, std::slice::from_ref(&archive), 2500).await;
+                let manifest = repository.manifest(&archive.name).await.unwrap().manifest;
+                let mut read = Vec::new();
+                read_ranges(&repository, &manifest, &ranges, &mut |bytes| {
+                    read.extend_from_slice(bytes);
+                    Ok(())
+                })
+                .await
+                .unwrap();
+                assert_eq!(read, expected);
+            }
+        });
+    }
+
+    /// The index made of the packs alone equals the one that was kept beside them.
+    #[test]
+    fn an_index_rebuilt_equals_the_one_kept(numbers in prop::collection::vec((0_u64..60, 1_u64..12), 1..6), target in 500_u64..9000) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            let archives: Vec<Made> = numbers
+                .iter()
+                .enumerate()
+                .map(|(day, (first, count))| made(&format!("services/2026-11-{:02}T040000Z", day + 1), day as u64, &chunks(*first, *count)))
+                .collect();
+            let repository = holding(Layout::Packs, &archives, target).await;
+            let kept = repository.tables().await.unwrap();
+            for (facts, _) in &kept.good {
+                let offsite_repository::PackName::Object(id) = facts.name else { unreachable!("not plain") };
+                repository.store().delete(&offsite_repository::index_path(&id)).await.unwrap();
+            }
+            let rebuilt = repository.tables().await.unwrap();
+            assert_eq!(rebuilt.good, kept.good);
+            assert_eq!(rebuilt.unreadable.len(), kept.good.len());
+        });
+    }
+}
+
+fn staged(local: &LocalStore, bytes: &[u8]) -> Staged {
+    let mut staged = local.stage().unwrap();
+    staged.write_all(bytes).unwrap();
+    staged
+}
+
+async fn folder(at: &FilePath) -> (LocalStore, Repository) {
+    let local = LocalStore::create(at).unwrap();
+    let repository = Repository::open_or_create(Arc::new(local.clone()), Layout::Plain).await.unwrap();
+    (local, repository)
+}
+
+#[tokio::test]
+async fn a_published_archive_is_there_and_whole() {
+    let folder_of_test = tempfile::tempdir().unwrap();
+    let (local, repository) = folder(&folder_of_test.path().join("a/b")).await;
+    for archive in three() {
+        publish(&repository, &local, staged(&local, &archive.file), &archive.name, archive.manifest.clone()).await.unwrap();
+        assert_eq!(std::fs::read(local.file(&archive_path(&archive.name)).unwrap()).unwrap(), archive.file);
+    }
+    let reopened = Repository::open(Arc::new(LocalStore::open(local.root()).unwrap())).await.unwrap();
+    let verified = verify(&reopened, &Scope::All, &|_| ()).await.unwrap();
+    assert!(verified.is_whole() && verified.archives.len() == 3);
+    let mut left: Vec<_> = std::fs::read_dir(local.root()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    left.sort();
+    assert_eq!(left, ["archives", "manifests", "repository.json"]);
+}
+
+#[tokio::test]
+async fn nothing_is_published_that_does_not_fit_together() {
+    let folder_of_test = tempfile::tempdir().unwrap();
+    let (local, repository) = folder(folder_of_test.path()).await;
+    let [other, archive, _] = three();
+    let publish = async |file: &[u8], name, manifest: &Bytes| {
+        publish(&repository, &local, staged(&local, file), name, manifest.clone()).await.unwrap_err()
+    };
+    let error = publish(&archive.file, &other.name, &archive.manifest).await;
+    assert!(matches!(error, PublishError::Manifest { source: RepositoryError::Misnamed { .. }, .. }));
+    let error = publish(&archive.file, &archive.name, &Bytes::from_static(b"nothing")).await;
+    assert!(matches!(error, PublishError::Manifest { source: RepositoryError::Manifest { .. }, .. }));
+    let error = publish(&archive.file[1..], &archive.name, &archive.manifest).await;
+    assert!(matches!(error, PublishError::Length { .. }));
+    let left: Vec<_> = std::fs::read_dir(local.root()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, ["repository.json"]);
+    let packs = empty(Layout::Packs).await;
+    let error = offsite_repository::publish(&packs, &local, staged(&local, b""), &archive.name, archive.manifest.clone()).await;
+    assert!(matches!(error, Err(PublishError::Layout { .. })));
+}
+
+#[tokio::test]
+async fn an_archive_is_published_once() {
+    let folder_of_test = tempfile::tempdir().unwrap();
+    let (local, repository) = folder(folder_of_test.path()).await;
+    let [_, archive, _] = three();
+    publish(&repository, &local, staged(&local, &archive.file), &archive.name, archive.manifest.clone()).await.unwrap();
+    let again = publish(&repository, &local, staged(&local, &archive.file), &archive.name, archive.manifest.clone()).await;
+    assert!(matches!(again, Err(PublishError::File { source: offsite_repository::LocalError::Exists { .. }, .. })));
+    assert_eq!(repository.archives().await.unwrap().good.len(), 1);
+}
+
+#[tokio::test]
+async fn a_file_without_its_manifest_is_no_archive() {
+    let folder_of_test = tempfile::tempdir().unwrap();
+    let (local, repository) = folder(folder_of_test.path()).await;
+    let [_, archive, _] = three();
+    // In the manifest's place is a folder: it cannot be put.
+    let place = local.root().join(manifest_path(&archive.name).as_ref());
+    std::fs::create_dir_all(&place).unwrap();
+    let published = publish(&repository, &local, staged(&local, &archive.file), &archive.name, archive.manifest.clone()).await;
+    assert!(matches!(published, Err(PublishError::Commit { .. })), "{published:?}");
+    assert_eq!(repository.archives().await.unwrap().good, []);
+    assert!(local.head(&archive_path(&archive.name)).await.is_ok());
+}

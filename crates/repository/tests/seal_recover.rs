@@ -1,0 +1,141 @@
+//! Promise 7: the Python script gets archives out of every layout without any of our code, and refuses what is damaged.
+//!
+//! Needs Python with `cryptography` and `zstandard`; `OFFSITE_PYTHON` names the interpreter. Without them the test says so and is skipped,
+//! unless `OFFSITE_LAB=require`.
+#![cfg(feature = "seal")]
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "tests")]
+
+mod common;
+#[path = "seal_support/mod.rs"]
+mod support;
+
+use std::{
+    fs,
+    path::Path,
+    process::{Command, Output},
+    sync::Arc,
+};
+
+use common::{holding, three};
+use object_store::ObjectStore;
+use offsite_repository::{
+    CopyOptions, Layout, LocalStore, Repository, copy,
+    seal::{PassphraseCost, RecoveryKey, SealedOptions, Slot, create_vault},
+};
+use support::{master, run, vault};
+
+const WORDS: &str = "correct horse battery staple";
+
+fn python() -> String {
+    std::env::var("OFFSITE_PYTHON").unwrap_or_else(|_| "python3".to_owned())
+}
+
+fn can_run() -> bool {
+    let needs = "import zstandard; from cryptography.hazmat.primitives.kdf.argon2 import Argon2id";
+    let found = Command::new(python()).args(["-c", needs]).output().is_ok_and(|output| output.status.success());
+    let required = std::env::var("OFFSITE_LAB").is_ok_and(|value| value == "require");
+    assert!(found || !required, "{} lacks cryptography or zstandard", python());
+    if !found {
+        eprintln!("skipped: {} lacks cryptography or zstandard", python());
+    }
+    found
+}
+
+fn recover(folder: &Path, arguments: &[&str]) -> Output {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../packaging/recover/offsite_recover.py");
+    Command::new(python()).arg(script).arg(folder).args(arguments).env("OFFSITE_PASSPHRASE", WORDS).output().unwrap()
+}
+
+/// A folder that holds the three archives in a layout.
+async fn folder(layout: Layout, root: &Path) {
+    let store: Arc<dyn ObjectStore> = Arc::new(LocalStore::create(root).unwrap());
+    let to = if layout == Layout::Sealed {
+        let slots = [
+            Slot::for_recovery(vault(1), &master(1), &RecoveryKey::from_bytes([0x42; 32])).unwrap(),
+            Slot::for_passphrase(vault(1), &master(1), WORDS, PassphraseCost::FLOOR).unwrap(),
+        ];
+        create_vault(store, &master(1), &slots, &SealedOptions::default()).await.unwrap()
+    } else {
+        Repository::create(store, layout).await.unwrap()
+    };
+    if layout == Layout::Plain {
+        for archive in three() {
+            common::put(&to, &archive, 1 << 20).await;
+        }
+        return;
+    }
+    let from = holding(Layout::Packs, &three(), 1 << 20).await;
+    let mut held = to.index().await.unwrap();
+    for archive in three() {
+        let options = CopyOptions { pack_target: 300_000, ..CopyOptions::default() };
+        copy(&from, &to, &mut held, &archive.name, &options, &|_| ()).await.unwrap();
+    }
+}
+
+#[test]
+fn every_layout_opens_without_offsite() {
+    if !can_run() {
+        return;
+    }
+    run(async {
+        let scratch = tempfile::tempdir().unwrap();
+        let key = scratch.path().join("key.txt");
+        fs::write(&key, RecoveryKey::from_bytes([0x42; 32]).to_string().to_lowercase().replace('-', "\n")).unwrap();
+        let key = key.to_str().unwrap();
+        for (layout, unlock) in [
+            (Layout::Plain, vec![]),
+            (Layout::Packs, vec![]),
+            (Layout::Sealed, vec!["--key-file", key]),
+            (Layout::Sealed, vec!["--passphrase"]),
+        ] {
+            let place = tempfile::tempdir_in(scratch.path()).unwrap();
+            let root = place.path().join("repository");
+            folder(layout, &root).await;
+            let listed = recover(&root, &unlock);
+            assert!(listed.status.success(), "{}", String::from_utf8_lossy(&listed.stderr));
+            assert_eq!(String::from_utf8(listed.stdout).unwrap().lines().count(), 3);
+            for archive in three() {
+                let output = recover(&root, &[unlock.as_slice(), &[&archive.name.to_string(), "-o", "-"]].concat());
+                assert!(output.status.success(), "{layout}: {}", String::from_utf8_lossy(&output.stderr));
+                assert!(output.stdout == archive.raw, "{layout}: {} differs", archive.name);
+            }
+            let newest = recover(&root, &[unlock.as_slice(), &["services/newest", "-o", "-"]].concat());
+            assert!(newest.stdout == three()[2].raw);
+        }
+    });
+}
+
+#[test]
+fn the_script_refuses_what_is_damaged() {
+    if !can_run() {
+        return;
+    }
+    run(async {
+        let scratch = tempfile::tempdir().unwrap();
+        let (root, key) = (scratch.path().join("vault"), scratch.path().join("key.txt"));
+        folder(Layout::Sealed, &root).await;
+        let error = |typed: &str| {
+            fs::write(&key, typed).unwrap();
+            let output = recover(&root, &["--key-file", key.to_str().unwrap(), "services/newest", "-o", "-"]);
+            (output.status.success(), String::from_utf8(output.stderr).unwrap())
+        };
+        let good = RecoveryKey::from_bytes([0x42; 32]).to_string();
+        assert!(error(&good).0);
+        let (passed, message) = error(&RecoveryKey::from_bytes([0x43; 32]).to_string());
+        assert!(!passed && message.contains("no key slot"), "{message}");
+        let group = good.split('-').nth(4).unwrap();
+        let slip = group.chars().rev().collect::<String>();
+        let (passed, message) = error(&good.replacen(group, &slip, 1));
+        assert!(!passed && message.contains("has a slip in it"), "{message}");
+        for pack in fs::read_dir(root.join("packs")).unwrap() {
+            let pack = pack.unwrap().path();
+            let mut bytes = fs::read(&pack).unwrap();
+            let middle = bytes.len() / 2;
+            bytes[middle] ^= 1;
+            fs::remove_file(&pack).unwrap();
+            fs::write(&pack, bytes).unwrap();
+        }
+        let (passed, message) = error(&good);
+        assert!(!passed && message.contains("not authentic"), "{message}");
+    });
+}

@@ -1,0 +1,75 @@
+//! A source that lies: each lie gets its own error, and the target commits nothing.
+
+use bytes::Bytes;
+use object_store::ObjectStoreExt;
+use offsite_archive::{FrameId, FrameRef, compress};
+use offsite_repository::{CopyError, FetchError, Layout, Repository, archive_path};
+
+use super::{common::*, copy_one};
+
+/// A Pi whose manifest says `frames` of a file that has the bytes `file`.
+async fn lying(frames: &[FrameRef], raw: &[u8], file: Vec<u8>) -> (Repository, offsite_archive::ArchiveName) {
+    let name = "services/2026-11-22T040000Z".parse().unwrap();
+    let pi = empty(Layout::Plain).await;
+    pi.store().put(&archive_path(&name), file.into()).await.unwrap();
+    pi.put_manifest(&name, Bytes::from(manifest_of(&name, 1, raw, frames))).await.unwrap();
+    (pi, name)
+}
+
+async fn error_of(frames: &[FrameRef], raw: &[u8], file: Vec<u8>) -> FetchError {
+    let (pi, name) = lying(frames, raw, file).await;
+    let mac = empty(Layout::Packs).await;
+    let error = copy_one(&pi, &mac, &name).await.unwrap_err();
+    assert!(mac.archives().await.unwrap().good.is_empty());
+    assert_eq!(mac.index().await.unwrap().len(), 0, "something false was kept");
+    match error {
+        CopyError::Fetch { source, .. } => source,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn frame(raw: &[u8], len: usize) -> FrameRef {
+    FrameRef { id: FrameId::of(raw), raw: raw.len() as u32, len: len as u32 }
+}
+
+#[tokio::test]
+async fn a_frame_that_is_not_what_its_id_says() {
+    let (raw, other) = (noise(1, 1000), noise(2, 1000));
+    let encoded = compress(&other, 3).unwrap();
+    let error = error_of(&[frame(&raw, encoded.len())], &raw, encoded).await;
+    assert!(matches!(error, FetchError::Damaged { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn a_frame_that_inflates_beyond_its_length() {
+    let bomb = compress(&vec![0; 4 << 20], 3).unwrap();
+    let raw = vec![0; 1000];
+    let error = error_of(&[frame(&raw, bomb.len())], &raw, bomb).await;
+    assert!(matches!(error, FetchError::Damaged { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn frames_beyond_the_end_of_the_file() {
+    let raw = noise(1, 1000);
+    let encoded = compress(&raw, 3).unwrap();
+    let error = error_of(&[frame(&raw, encoded.len())], &raw, encoded[..encoded.len() - 1].to_vec()).await;
+    assert!(matches!(error, FetchError::Lacking { .. } | FetchError::Short { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn a_file_that_is_not_there() {
+    let raw = noise(1, 1000);
+    let encoded = compress(&raw, 3).unwrap();
+    let (pi, name) = lying(&[frame(&raw, encoded.len())], &raw, encoded).await;
+    pi.store().delete(&archive_path(&name)).await.unwrap();
+    let mac = empty(Layout::Packs).await;
+    assert!(copy_one(&pi, &mac, &name).await.is_err());
+    assert!(mac.archives().await.unwrap().good.is_empty());
+}
+
+#[tokio::test]
+async fn rubbish_in_place_of_frames() {
+    let raw = noise(1, 1000);
+    let error = error_of(&[frame(&raw, 500)], &raw, noise(3, 500)).await;
+    assert!(matches!(error, FetchError::Damaged { .. }), "{error}");
+}

@@ -1,0 +1,91 @@
+//! What prune removes, what it rewrites, and when it refuses.
+
+use object_store::ObjectStoreExt;
+use offsite_repository::{Layout, PruneError, apply_prune, forget, index_path, manifest_path, plan_prune};
+
+use super::{TARGET, assert_whole, common::*, frames};
+
+#[tokio::test]
+async fn what_archives_need_stays_and_nothing_else_after_a_second_prune() {
+    let three = three();
+    let mac = holding(Layout::Packs, &three, TARGET).await;
+    forget(&mac, &[three[1].name.clone()]).await.unwrap();
+    let plan = plan_prune(&mac).await.unwrap();
+    assert!(!plan.is_empty(), "{plan}");
+    let printed = plan.to_string();
+    assert!(printed.contains("keep"), "{printed}");
+    apply_prune(&mac, &plan).await.unwrap();
+    assert_eq!(assert_whole(&mac).await.len(), 2);
+    assert!(plan_prune(&mac).await.unwrap().is_empty());
+    let (live, held) = frames(&mac).await;
+    assert!(live.is_subset(&held));
+}
+
+#[tokio::test]
+async fn a_plan_changes_nothing() {
+    let three = three();
+    let mac = holding(Layout::Packs, &three, TARGET).await;
+    forget(&mac, &[three[1].name.clone()]).await.unwrap();
+    let before = everything(&**mac.store()).await;
+    plan_prune(&mac).await.unwrap();
+    assert_eq!(everything(&**mac.store()).await, before);
+}
+
+#[tokio::test]
+async fn all_forgotten_leaves_no_pack() {
+    let three = three();
+    let mac = holding(Layout::Packs, &three, TARGET).await;
+    forget(&mac, &three.map(|made| made.name)).await.unwrap();
+    apply_prune(&mac, &plan_prune(&mac).await.unwrap()).await.unwrap();
+    let left = everything(&**mac.store()).await;
+    assert_eq!(left.len(), 1, "only repository.json: {left:?}");
+}
+
+#[tokio::test]
+async fn an_unreadable_manifest_forbids_it() {
+    let three = three();
+    let mac = holding(Layout::Packs, &three, TARGET).await;
+    mac.store().put(&manifest_path(&three[0].name), "rubbish".into()).await.unwrap();
+    assert!(matches!(plan_prune(&mac).await, Err(PruneError::Unreadable { .. })));
+}
+
+#[tokio::test]
+async fn a_pack_without_table_stays_while_an_archive_lacks_frames() {
+    let made = made("services/2026-11-22T040000Z", 1, &chunks(0, 4));
+    let mac = holding(Layout::Packs, &[made], 1 << 20).await;
+    let pack = mac.packs().await.unwrap().0.remove(0);
+    let offsite_repository::PackName::Object(id) = pack.name else { panic!("a pack of the Mac has an object's name") };
+    let bytes = mac.store().get(&pack.name.path()).await.unwrap().bytes().await.unwrap();
+    // Its end, which holds the table, is gone; and so is the index object.
+    mac.store().put(&pack.name.path(), bytes.slice(..bytes.len() - 20).into()).await.unwrap();
+    mac.store().delete(&index_path(&id)).await.unwrap();
+    assert!(matches!(plan_prune(&mac).await, Err(PruneError::Unknown { .. })));
+}
+
+#[tokio::test]
+async fn an_index_object_without_pack_goes() {
+    let mac = holding(Layout::Packs, &three(), TARGET).await;
+    let index = mac.index().await.unwrap();
+    assert!(!index.is_empty());
+    let stray = offsite_repository::ObjectId::from_bytes([7; 16]);
+    mac.store().put(&index_path(&stray), "whatever".into()).await.unwrap();
+    let plan = plan_prune(&mac).await.unwrap();
+    assert_eq!(plan.orphans.len(), 1);
+    apply_prune(&mac, &plan).await.unwrap();
+    assert!(mac.store().head(&index_path(&stray)).await.is_err());
+    assert_whole(&mac).await;
+}
+
+#[tokio::test]
+async fn a_file_without_manifest_goes_from_the_pi_unless_it_is_the_newest() {
+    let three = three();
+    let pi = holding(Layout::Plain, &three, 0).await;
+    for (name, goes) in [("services/2026-11-20T040000Z", true), ("services/2026-11-23T040000Z", false)] {
+        let path = offsite_repository::archive_path(&name.parse().unwrap());
+        pi.store().put(&path, "half an archive".into()).await.unwrap();
+        let plan = plan_prune(&pi).await.unwrap();
+        assert_eq!(plan.orphans.iter().any(|orphan| orphan.object == path.as_ref()), goes, "{plan}");
+        apply_prune(&pi, &plan).await.unwrap();
+        assert_eq!(pi.store().head(&path).await.is_err(), goes);
+    }
+}

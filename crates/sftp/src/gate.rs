@@ -1,0 +1,99 @@
+//! The one place where a server is let in.
+//!
+//! Called by the SSH library after the server has proved that it holds the key it presents. A key that is not on file
+//! ends the connection here, before we offer any key of our own. The gate also notes why a link ended, because the
+//! requests that were waiting only learn that it did.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use russh::client::{DisconnectReason, Handler};
+use russh::keys::{PublicKey, PublicKeyOrCertificate};
+
+use crate::error::SftpError;
+use crate::keys::{fingerprint, known_hosts_line};
+use crate::known_hosts::{Recorded, Verdict};
+use crate::target::Target;
+
+/// Why a link ended, once it did.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Ending(Arc<Mutex<Option<String>>>);
+
+impl Ending {
+    pub(crate) fn note(&self, reason: String) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(reason);
+    }
+
+    pub(crate) fn reason(&self) -> Option<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+pub(crate) struct Gate {
+    pub(crate) target: Target,
+    pub(crate) recorded: Recorded,
+    pub(crate) ending: Ending,
+}
+
+/// What ends a connection: our refusal, or the protocol's failure.
+#[derive(Debug)]
+pub(crate) enum GateError {
+    Refused(Box<SftpError>),
+    Ssh(russh::Error),
+}
+
+impl From<russh::Error> for GateError {
+    fn from(error: russh::Error) -> Self {
+        Self::Ssh(error)
+    }
+}
+
+impl Gate {
+    fn judge(&self, key: &PublicKey) -> Result<(), SftpError> {
+        let (host, port) = (self.target.host.clone(), self.target.port);
+        let known_hosts = self.target.known_hosts.clone();
+        let algorithm = key.algorithm().to_string();
+        let fingerprint = fingerprint(key);
+        Err(match self.recorded.judge(key) {
+            Verdict::Known => return Ok(()),
+            Verdict::Unknown => {
+                let line = known_hosts_line(&host, port, key);
+                SftpError::HostKeyUnknown { host, port, known_hosts, algorithm, fingerprint, line }
+            }
+            Verdict::Changed { recorded } => {
+                let line = recorded.first().map_or(0, |(line, _)| *line);
+                let recorded: Vec<_> =
+                    recorded.iter().map(|(_, key)| format!("{} {}", key.algorithm(), crate::keys::fingerprint(key))).collect();
+                SftpError::HostKeyChanged { host, port, known_hosts, line, recorded: recorded.join(", "), algorithm, fingerprint }
+            }
+            Verdict::Revoked { line } => SftpError::HostKeyRevoked { host, port, known_hosts, line, algorithm, fingerprint },
+            Verdict::Unreadable { line, reason } => SftpError::KnownHostsInvalid { path: known_hosts, line, host, reason },
+        })
+    }
+}
+
+impl Handler for Gate {
+    type Error = GateError;
+
+    async fn check_server_key(&mut self, presented: &PublicKeyOrCertificate) -> Result<bool, GateError> {
+        // We never ask for a certificate; one that comes all the same is judged by the key inside, which must be on file.
+        self.judge(&presented.public_key()).map_err(|error| GateError::Refused(Box::new(error)))?;
+        Ok(true)
+    }
+
+    async fn disconnected(&mut self, reason: DisconnectReason<GateError>) -> Result<(), GateError> {
+        match reason {
+            DisconnectReason::ReceivedDisconnect(info) => {
+                self.ending.note(format!("the server said goodbye: {:?} {}", info.reason_code, info.message).trim_end().to_owned());
+                Ok(())
+            }
+            DisconnectReason::Error(error) => {
+                self.ending.note(match &error {
+                    GateError::Refused(error) => error.to_string(),
+                    GateError::Ssh(russh::Error::KeepaliveTimeout) => "no sign of life from the server".to_owned(),
+                    GateError::Ssh(error) => error.to_string(),
+                });
+                Err(error)
+            }
+        }
+    }
+}

@@ -1,0 +1,257 @@
+//! The object store itself: which SFTP requests make up each operation.
+//!
+//! Objects are regular files below the root, named by their path. There are no entity tags: SFTP tells times in whole
+//! seconds, too coarse to tell one content from another. Readers of one file at the same time share its handle;
+//! nothing is kept between operations, so what was read is always what the server has.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::{Duration, SystemTime};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::stream::{self, BoxStream, StreamExt, TryStreamExt};
+use object_store::path::Path;
+use object_store::{
+    CopyOptions, Error, GetOptions, GetRange, GetResult, GetResultPayload, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMode,
+    PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions, Result,
+};
+
+use crate::error::SftpError;
+use crate::link::Link;
+use crate::list;
+use crate::meter::Traffic;
+use crate::put;
+use crate::read::{self, Reader, Stamp};
+use crate::target::Target;
+use crate::translate::translate;
+
+/// Objects below one folder of an SSH server.
+///
+/// Cloning is cheap; clones share the connection.
+#[derive(Clone)]
+pub struct SftpStore {
+    link: Arc<Link>,
+    /// Files that are being read, for others who read them at the same time.
+    readers: Arc<Mutex<HashMap<String, Weak<Reader>>>>,
+}
+
+impl SftpStore {
+    /// Connects, checks the host's key, logs in, and makes sure that the root is there.
+    ///
+    /// # Errors
+    /// One per way this can fail; see [`SftpError`] and its `next_step`.
+    pub async fn connect(target: &Target) -> Result<Self, SftpError> {
+        Ok(Self { link: Arc::new(Link::open(target).await?), readers: Arc::default() })
+    }
+
+    /// Bytes that crossed the network so far, over all connections of this store.
+    pub fn traffic(&self) -> Traffic {
+        self.link.meter.traffic()
+    }
+
+    fn path(&self, location: &Path) -> String {
+        self.link.target.remote(location.as_ref())
+    }
+
+    /// Looks at a file, and opens it unless it is open in the same state or `look` is all that is wanted.
+    async fn reader(&self, location: &Path, look: bool) -> Result<(Stamp, Option<Arc<Reader>>, u32), SftpError> {
+        let path = self.path(location);
+        self.link
+            .run(|session, _| {
+                let path = path.clone();
+                Box::pin(async move {
+                    let stamp = Stamp::of("read", &path, &session.lstat("read", &path).await?)?;
+                    if look {
+                        return Ok((stamp, None, session.features.read));
+                    }
+                    if let Some(reader) = self.shared(&path, stamp) {
+                        return Ok((stamp, Some(reader), session.features.read));
+                    }
+                    let reader = Arc::new(Reader::open(&self.link, &session, &path, stamp).await?);
+                    self.share(&path, &reader);
+                    Ok((stamp, Some(reader), session.features.read))
+                })
+            })
+            .await
+    }
+
+    fn shared(&self, path: &str, stamp: Stamp) -> Option<Arc<Reader>> {
+        let readers = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
+        readers.get(path).and_then(Weak::upgrade).filter(|reader| reader.stamp == stamp)
+    }
+
+    fn share(&self, path: &str, reader: &Arc<Reader>) {
+        let mut readers = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
+        readers.retain(|_, reader| reader.strong_count() > 0);
+        readers.insert(path.to_owned(), Arc::downgrade(reader));
+    }
+
+    /// After the file was replaced or removed, nobody new may join its readers.
+    fn unshare(&self, path: &str) {
+        self.readers.lock().unwrap_or_else(PoisonError::into_inner).remove(path);
+    }
+
+    async fn remove(&self, location: &Path) -> Result<(), SftpError> {
+        let path = self.path(location);
+        self.unshare(&path);
+        self.link
+            .run(|session, attempt| {
+                let path = path.clone();
+                Box::pin(async move {
+                    match session.ask("delete", &path, session.raw.remove(path.as_str())).await {
+                        // The first attempt may have got through before its link was lost.
+                        Err(SftpError::NotFound { .. }) if attempt > 0 => Ok(()),
+                        result => result.map(|_| ()),
+                    }
+                })
+            })
+            .await
+    }
+
+    async fn tree(&self, prefix: &Path) -> Result<Vec<(Path, Stamp)>, SftpError> {
+        self.link
+            .run(|session, _| {
+                let prefix = prefix.clone();
+                Box::pin(async move { list::tree(&session, &self.link.target, &prefix).await })
+            })
+            .await
+    }
+}
+
+fn meta(location: Path, stamp: Stamp) -> ObjectMeta {
+    let modified = SystemTime::UNIX_EPOCH + Duration::from_secs(stamp.modified.into());
+    ObjectMeta { location, last_modified: modified.into(), size: stamp.size, e_tag: None, version: None }
+}
+
+fn range_of(path: &str, wanted: Option<&GetRange>, size: u64) -> Result<Range<u64>, SftpError> {
+    match wanted {
+        None => Ok(0..size),
+        Some(range) => range.as_range(size).map_err(|error| SftpError::Range { path: path.to_owned(), reason: error.to_string() }),
+    }
+}
+
+fn unsupported(operation: &'static str, instead: &str) -> Error {
+    translate(SftpError::Unsupported { operation, detail: format!("; {instead}") })
+}
+
+impl fmt::Display for SftpStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let target = &self.link.target;
+        write!(f, "sftp://{}@{}:{}/{}", target.user, target.host, target.port, target.root.trim_start_matches('/'))
+    }
+}
+
+impl fmt::Debug for SftpStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SftpStore({self})")
+    }
+}
+
+#[async_trait]
+impl ObjectStore for SftpStore {
+    async fn put_opts(&self, location: &Path, payload: PutPayload, opts: PutOptions) -> Result<PutResult> {
+        let create = match opts.mode {
+            PutMode::Create => true,
+            PutMode::Overwrite => false,
+            PutMode::Update(_) => return Err(unsupported("conditional update", "put with Create or Overwrite")),
+        };
+        if !opts.attributes.is_empty() {
+            return Err(unsupported("storing attributes", "put without them"));
+        }
+        let path = self.path(location);
+        self.link
+            .run(|session, attempt| {
+                let payload = payload.clone();
+                Box::pin(async move { put::put(&session, &self.link.target, location, &payload, create, attempt > 0).await })
+            })
+            .await
+            .map_err(translate)?;
+        self.unshare(&path);
+        Ok(PutResult { e_tag: None, version: None, extensions: Default::default() })
+    }
+
+    async fn put_multipart_opts(&self, _: &Path, _: PutMultipartOptions) -> Result<Box<dyn MultipartUpload>> {
+        Err(unsupported("multipart upload", "put the object whole"))
+    }
+
+    async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
+        let (stamp, reader, size) = self.reader(location, options.head).await.map_err(translate)?;
+        let meta = meta(location.clone(), stamp);
+        options.check_preconditions(&meta)?;
+        let range = range_of(location.as_ref(), options.range.as_ref(), stamp.size).map_err(translate)?;
+        let bytes = match reader {
+            Some(reader) => read::stream_range(reader, range.clone(), size).map_err(translate).boxed(),
+            None => stream::empty().boxed(),
+        };
+        Ok(GetResult {
+            payload: GetResultPayload::Stream(bytes),
+            meta,
+            range,
+            attributes: Default::default(),
+            extensions: Default::default(),
+        })
+    }
+
+    async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
+        if ranges.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (stamp, reader, size) = self.reader(location, false).await.map_err(translate)?;
+        let bounded = |range: &Range<u64>| range_of(location.as_ref(), Some(&GetRange::Bounded(range.clone())), stamp.size);
+        let ranges = ranges.iter().map(bounded).collect::<Result<Vec<_>, _>>().map_err(translate)?;
+        match reader {
+            Some(reader) => read::read_ranges(reader, ranges, size).await.map_err(translate),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
+        let store = self.clone();
+        locations
+            .map(move |location| {
+                let store = store.clone();
+                async move {
+                    let location = location?;
+                    store.remove(&location).await.map_err(translate)?;
+                    Ok(location)
+                }
+            })
+            .buffered(8)
+            .boxed()
+    }
+
+    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
+        let (store, prefix) = (self.clone(), prefix.cloned().unwrap_or_default());
+        stream::once(async move {
+            let files = store.tree(&prefix).await.map_err(translate)?;
+            Ok::<_, Error>(stream::iter(files.into_iter().map(|(location, stamp)| Ok(meta(location, stamp)))))
+        })
+        .try_flatten()
+        .boxed()
+    }
+
+    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
+        let prefix = prefix.cloned().unwrap_or_default();
+        let listing = self
+            .link
+            .run(|session, _| {
+                let prefix = prefix.clone();
+                Box::pin(async move { list::one_folder(&session, &self.link.target, &prefix).await })
+            })
+            .await
+            .map_err(translate)?;
+        let objects = listing.files.into_iter().map(|(location, stamp)| meta(location, stamp)).collect();
+        Ok(ListResult { common_prefixes: listing.folders, objects, extensions: Default::default() })
+    }
+
+    async fn copy_opts(&self, _: &Path, _: &Path, _: CopyOptions) -> Result<()> {
+        Err(unsupported("copying an object", "get it and put it"))
+    }
+
+    async fn rename_opts(&self, _: &Path, _: &Path, _: RenameOptions) -> Result<()> {
+        Err(unsupported("renaming an object", "get it, put it and delete it"))
+    }
+}
