@@ -19,6 +19,7 @@ mod pack;
 mod progress;
 mod prune;
 mod publish;
+mod recover;
 mod repository;
 #[cfg(feature = "seal")]
 pub mod seal;

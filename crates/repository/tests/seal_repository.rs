@@ -100,7 +100,9 @@ fn nothing_clear_comes_from_content() {
         let (first, second) = (pushed().await.0, pushed().await.0);
         let mut seen = Vec::new();
         for inner in [first, second] {
-            let listed: Vec<Path> = inner.list(None).map_ok(|meta| meta.location).try_collect().await.unwrap();
+            let mut listed: Vec<Path> = inner.list(None).map_ok(|meta| meta.location).try_collect().await.unwrap();
+            // The recovery script and its pages are this program's, the same in every vault.
+            listed.retain(|path| !path.as_ref().starts_with("recover/"));
             for path in &listed {
                 let (folder, name) = path.as_ref().split_once('/').unwrap_or(("", path.as_ref()));
                 let id = name.strip_suffix(".json").unwrap_or(name);

@@ -14,6 +14,7 @@ use crate::{
     Layout, ObjectId, RepositoryError,
     layout::{ARCHIVES, INDEX, MANIFESTS, MARKER, PACKS, is_litter},
     pack::{create, store},
+    recover,
 };
 
 /// Longest marker that is read, in bytes.
@@ -97,6 +98,7 @@ impl Repository {
         if layout == Layout::Sealed {
             return Err(RepositoryError::NotSupported { operation: "write repository.json", layout });
         }
+        recover::place(&*store).await.map_err(|(path, source)| self::store("write", &path, source))?;
         let id = ObjectId::random()?;
         let marker = format!("{{\"offsite\":\"repository\",\"version\":{VERSION},\"layout\":\"{layout}\",\"id\":\"{id}\"}}\n");
         match create(&*store, &Path::from(MARKER), marker.into()).await {

@@ -211,6 +211,7 @@ pub async fn create_vault(inner: Arc<dyn ObjectStore>, master: &MasterKey, slots
             return Err(VaultError::NotEmpty { place, object: meta.location.to_string() });
         }
     }
+    crate::recover::place(&*inner).await.map_err(|(path, error)| failed("create", &path)(error))?;
     for slot in slots {
         add_slot(&inner, slot).await?;
     }

@@ -231,7 +231,7 @@ async fn a_published_archive_is_there_and_whole() {
     assert!(verified.is_whole() && verified.archives.len() == 3);
     let mut left: Vec<_> = std::fs::read_dir(local.root()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     left.sort();
-    assert_eq!(left, ["archives", "manifests", "repository.json"]);
+    assert_eq!(left, ["archives", "manifests", "recover", "repository.json"]);
 }
 
 #[tokio::test]
@@ -248,8 +248,9 @@ async fn nothing_is_published_that_does_not_fit_together() {
     assert!(matches!(error, PublishError::Manifest { source: RepositoryError::Manifest { .. }, .. }));
     let error = publish(&archive.file[1..], &archive.name, &archive.manifest).await;
     assert!(matches!(error, PublishError::Length { .. }));
-    let left: Vec<_> = std::fs::read_dir(local.root()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-    assert_eq!(left, ["repository.json"]);
+    let mut left: Vec<_> = std::fs::read_dir(local.root()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    left.sort();
+    assert_eq!(left, ["recover", "repository.json"]);
     let packs = empty(Layout::Packs).await;
     let error = offsite_repository::publish(&packs, &local, staged(&local, b""), &archive.name, archive.manifest.clone()).await;
     assert!(matches!(error, Err(PublishError::Layout { .. })));
