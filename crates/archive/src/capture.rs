@@ -137,8 +137,9 @@ impl<W: Write> Capture<W> {
     /// When writing fails, or the manifest would not be readable again.
     pub fn finish(mut self, facts: RunFacts) -> Result<Captured<W>, CaptureError> {
         self.stream.raw(&TAR_END)?;
-        let mut warnings = facts.warnings;
-        warnings.extend(self.notes.into_texts());
+        let mut notes = Notes::default();
+        facts.warnings.into_iter().chain(self.notes.into_texts()).for_each(|text| notes.add(text));
+        let warnings = notes.into_texts();
         let (finished, quiesced) = (facts.finished, facts.quiesced);
         let ended = self.stream.finish(|sums| End {
             entries: sums.entries,

@@ -189,7 +189,68 @@ fn device(field: &mut [u8], value: u32) {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::TarReader;
+
+    fn name() -> impl Strategy<Value = Vec<u8>> {
+        let letter = prop_oneof![8 => Just(b'a'), 1 => Just(b'/'), 2 => 1..=255_u8];
+        prop::collection::vec(letter, 1..260).prop_map(|mut name| {
+            let last = name.len() - 1;
+            (name[0], name[last]) = (b'n', b'n');
+            name
+        })
+    }
+
+    proptest! {
+        /// Also what no test can put on a disk: terabytes, the year 5000, numbers at the limits.
+        #[test]
+        fn a_reader_finds_what_was_written(
+            path in name(),
+            link in name(),
+            kind in prop::sample::select(vec![Kind::File, Kind::Dir, Kind::Symlink, Kind::Hardlink, Kind::Fifo, Kind::Char, Kind::Block]),
+            mode in 0..0o10000_u32,
+            (uid, gid) in any::<(u32, u32)>(),
+            (user, group) in ("[a-zé]{0,40}", "[a-z]{0,40}"),
+            size in prop_oneof![0..10_000_u64, (8_u64 << 30) - 2..(8 << 30) + 2, 0..1_u64 << 62],
+            seconds in prop_oneof![any::<i64>(), Just(i64::MIN), Just(i64::MAX), -3..3_i64, (1_i64 << 33) - 2..(1 << 33) + 2],
+            nanos in prop_oneof![Just(0), 0..1_000_000_000_u32],
+            device in any::<(u32, u32)>(),
+            xattrs in prop::collection::btree_map("user\\.[a-z=% ]{1,20}", prop::collection::vec(any::<u8>(), 0..50), 0..3),
+            pieces in prop::option::of(prop::collection::vec((1..1_u64 << 50, 1..1_u64 << 40), 0..60)),
+        ) {
+            let attributes = Attributes { xattrs: xattrs.into_iter().map(|(name, value)| (name.into_bytes(), value)).collect(), ..Attributes::default() };
+            let file = kind == Kind::File;
+            let mut end = 0;
+            let segments: Option<Vec<Segment>> = pieces.filter(|_| file).map(|pieces| pieces.into_iter().map(|(hole, len)| {
+                let at = end + hole;
+                end = at + len;
+                Segment { at, len }
+            }).collect());
+            let size = if !file { 0 } else if segments.is_some() { end + size % 2 } else { size };
+            let is_link = matches!(kind, Kind::Symlink | Kind::Hardlink);
+            let is_device = matches!(kind, Kind::Char | Kind::Block);
+            let member = Member {
+                path: &path, kind, mode, uid, gid, user: &user, group: &group, size, mtime: Mtime(seconds, nanos),
+                link: is_link.then_some(&link[..]), device: if is_device { device } else { (0, 0) },
+                attributes: &attributes, segments: segments.as_deref(),
+            };
+            let blob = write(&member);
+            prop_assert_eq!(blob.bytes.len() % BLOCK, 0);
+            let mut tar = TarReader::new(&blob.bytes[..]);
+            let read = tar.next_member().unwrap().unwrap();
+            prop_assert_eq!(tar.position(), blob.bytes.len() as u64);
+            prop_assert_eq!((&read.path[..], read.kind, read.mode, read.uid, read.gid), (&path[..], kind, mode, uid, gid));
+            prop_assert_eq!((read.user, read.group), (user.clone().into_bytes(), group.clone().into_bytes()));
+            prop_assert_eq!((read.size, read.mtime, read.stored), (size, Mtime(seconds, nanos), blob.stored));
+            prop_assert_eq!((read.at, read.data), (0, blob.bytes.len() as u64 - blob.map));
+            prop_assert_eq!(read.link, is_link.then_some(link));
+            prop_assert_eq!(read.device, is_device.then_some(device));
+            prop_assert_eq!(read.xattrs, attributes.xattrs);
+            prop_assert_eq!(read.segments, segments);
+        }
+    }
 
     #[test]
     fn map_tells_the_hole_at_the_end() {

@@ -206,6 +206,35 @@ fn devices_are_not_made_without_owners() {
     assert_eq!(tree.len(), 1);
 }
 
+#[test]
+fn capabilities_are_not_given_without_owners() {
+    // Even with a value that the kernel would take: cap_net_bind_service=ep, revision 2.
+    let value = "\u{1}\0\0\u{2}\0\u{4}\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
+    let tar = Forge::default().records(&[("SCHILY.xattr.security.capability", value)]).file("tool", b"x").end();
+    let (done, tree) = attempt(&tar, |_| (), &options()[0]);
+    assert_eq!(done.unwrap().len(), 1);
+    assert!(tree[&b"tool"[..]].attributes.is_empty());
+}
+
+#[test]
+fn a_closed_folder_is_filled_before_it_closes() {
+    if super::support::is_root() {
+        eprintln!("skipped: no folder is closed to root");
+        return;
+    }
+    let mut tar = Forge::default().dir("a").dir("a/b").file("a/b/c", b"x").end();
+    tar[100..107].copy_from_slice(b"0000000");
+    seal(&mut tar[..512]);
+    let (_dir, path, _) = sandbox();
+    let into = path.join("into");
+    let done = extract(&tar, &into, &ExtractOptions::default());
+    let closed = fs::metadata(into.join("a")).unwrap().permissions();
+    super::support::chmod(&into.join("a"), 0o700);
+    assert_eq!(done.unwrap().warnings, Vec::<String>::new());
+    assert_eq!(std::os::unix::fs::PermissionsExt::mode(&closed) & 0o777, 0);
+    assert_eq!(look(&into)[&b"a/b/c"[..]].size, 1);
+}
+
 fn fault(tar: &[u8]) -> TarError {
     read_all(tar).unwrap_err()
 }

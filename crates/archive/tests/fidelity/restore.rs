@@ -182,3 +182,29 @@ fn what_was_picked_extracts_without_more() {
     );
     assert_eq!(tree[&b"c/second"[..]].first.as_deref(), Some(&b"a/b/first"[..]));
 }
+
+#[test]
+fn deeper_than_any_path_can_name() {
+    use rustix::fs::{CWD, Mode, OFlags, mkdirat, openat};
+    const DEPTH: usize = 60;
+    let name = "d".repeat(100);
+    let enter = |above: &std::os::fd::OwnedFd, name: &str| openat(above, name, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty());
+    let (_source, source) = scratch();
+    let (_into, into) = scratch();
+    let mut dir = openat(CWD, &source, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty()).unwrap();
+    for _ in 0..DEPTH {
+        mkdirat(&dir, &name[..], Mode::RWXU).unwrap();
+        dir = enter(&dir, &name).unwrap();
+    }
+    let bottom = openat(&dir, "bottom", OFlags::CREATE | OFlags::WRONLY, Mode::RUSR | Mode::WUSR).unwrap();
+    rustix::io::write(&bottom, b"deep").unwrap();
+
+    let captured = capture(&[&source]);
+    assert_eq!(captured.end.warnings, Vec::<String>::new());
+    extract(&raw(&captured), &into, &all()).unwrap();
+    let mut dir = openat(CWD, below(&into, &source), OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty()).unwrap();
+    for _ in 0..DEPTH {
+        dir = enter(&dir, &name).unwrap();
+    }
+    assert_eq!(rustix::fs::statat(&dir, "bottom", rustix::fs::AtFlags::empty()).unwrap().st_size, 4);
+}
