@@ -1,1 +1,77 @@
-//! offsite
+//! The agent on the Pi: it produces archives, and nothing else.
+//!
+//! A run stops the services of a job, reads its sources into an archive, brings back exactly what was running, publishes the archive
+//! into the repository beside it, and keeps the newest few. The Mac comes and fetches. The agent reaches nobody: it links no cipher,
+//! no cloud client and no SSH. What must never fail, services that come back, rests on a ledger on the disk and on `resume`, which
+//! outlives any run.
+
+use std::error::Error;
+
+mod cancel;
+mod check;
+pub mod config;
+mod durable;
+mod engine;
+mod hint;
+pub mod human;
+mod journal;
+mod ledger;
+mod lock;
+mod modes;
+mod number;
+mod place;
+mod plan;
+mod quiesce;
+mod resume;
+mod run;
+mod units;
+
+pub use cancel::Cancel;
+pub use check::{Finding, Level, check};
+pub use config::{Config, ConfigError, TimeOfDay};
+pub use durable::DurableError;
+pub use engine::{CommandError, EngineError};
+pub use hint::hint;
+pub use journal::{Event, Record};
+pub use ledger::{Ledger, LedgerError, Project, Service, Stage};
+pub use lock::{Lock, LockError};
+pub use modes::ModesError;
+pub use quiesce::{NotBack, QuiesceError};
+pub use resume::{ResumeError, Resumed, give_up, resume};
+pub use run::{Made, RunError, RunOptions, run};
+pub use units::{Unit, is_ours, timer_job, units};
+
+/// The archives in the repository of `config`, sorted by name.
+///
+/// Errors: the repository is not there or cannot be read; one archive that cannot be read is no error.
+pub fn archives(config: &Config) -> Result<offsite_repository::Archives, RunError> {
+    place::archives(&config.repository)
+}
+
+/// Makes the repository of `config` where it is missing, with group and modes. Returns whether it was missing.
+///
+/// Errors: the folder cannot be made or holds another kind of repository.
+pub fn make_repository(config: &Config) -> Result<bool, RunError> {
+    place::make(&config.repository, config.group.as_deref())
+}
+
+/// What the agent noted in the state folder of `config`, oldest first.
+///
+/// Errors: the journal cannot be read.
+pub fn journal(config: &Config) -> Result<Vec<Record>, DurableError> {
+    journal::read(&config.state)
+}
+
+/// `error` and what caused it in one line; a cause that the text before it tells already is not said twice.
+pub fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let said = cause.to_string();
+        if !text.contains(&said) {
+            text = format!("{text}: {said}");
+        }
+        next = cause.source();
+    }
+    text
+}

@@ -1,0 +1,142 @@
+//! The container engine: what runs, stop a project, bring services back.
+//!
+//! [`Engine`] names this outside world; [`Docker`] is the docker command. Everything that is decided from the answers lies in
+//! `plan` and knows no engine. The command and not the socket's protocol, because compose projects exist only in the command: their
+//! files, profiles, order and names are its business.
+
+use std::{collections::BTreeMap, path::PathBuf};
+
+use crate::ledger::Project;
+
+mod command;
+mod docker;
+mod inspect;
+
+pub use command::CommandError;
+pub(crate) use docker::Docker;
+
+/// What the agent asks of a container engine.
+pub(crate) trait Engine {
+    /// The versions of engine and compose as one text.
+    ///
+    /// Errors: no engine answers, or compose is missing or too old.
+    fn version(&self) -> Result<String, EngineError>;
+
+    /// Each container there is, running or not, of compose or not.
+    ///
+    /// Errors: the engine does not answer, or not as expected.
+    fn containers(&self) -> Result<Vec<Container>, EngineError>;
+
+    /// The services that the project's files define now, with the hash of each one's configuration.
+    ///
+    /// Errors: the files are missing or invalid: then nothing of the project could be started again.
+    fn configured(&self, project: &Project) -> Result<BTreeMap<String, String>, EngineError>;
+
+    /// Stops and removes all of the project's containers, keeps its volumes.
+    ///
+    /// Errors: some may still run.
+    fn down(&self, project: &Project) -> Result<(), EngineError>;
+
+    /// Starts exactly the project's recorded services in the recorded numbers; leaves alone what runs.
+    ///
+    /// Errors: some may not run.
+    fn up(&self, project: &Project) -> Result<(), EngineError>;
+}
+
+/// One container.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Container {
+    /// Its name, without a leading slash.
+    pub name: String,
+    /// What it is doing.
+    pub state: State,
+    /// When it was made, as the engine writes it: sorts by time.
+    pub created: String,
+    /// What compose noted on it; `None` for a container of its own.
+    pub compose: Option<Compose>,
+    /// What of the machine it sees.
+    pub mounts: Vec<Mount>,
+}
+
+/// What a container is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum State {
+    /// It runs.
+    Running,
+    /// It is frozen.
+    Paused,
+    /// It ended and is about to be started again by the engine.
+    Restarting,
+    /// It does not run: made and never started, ended, dead, being removed.
+    Stopped,
+}
+
+/// What compose noted on a container.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Compose {
+    /// The project's name.
+    pub project: String,
+    /// The service's name.
+    pub service: String,
+    /// Made by `compose run`, not by `compose up`.
+    pub oneoff: bool,
+    /// The folder that relative paths start from.
+    pub folder: PathBuf,
+    /// The compose files, in order.
+    pub files: Vec<PathBuf>,
+    /// The environment files, in order.
+    pub environment: Vec<PathBuf>,
+    /// Hash of the service's configuration when the container was made.
+    pub hash: String,
+}
+
+/// A piece of the machine's disk in a container.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Mount {
+    /// Where it lies on the machine.
+    pub source: PathBuf,
+    /// The volume's name; `None` for a folder or file.
+    pub volume: Option<String>,
+    /// Where the container sees it.
+    pub target: PathBuf,
+    /// Whether the container may write to it.
+    pub writable: bool,
+}
+
+impl Mount {
+    /// Whether this is a volume that nobody named: `compose up` makes a new, empty one for a new container.
+    pub(crate) fn anonymous(&self) -> bool {
+        let hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+        self.volume.as_ref().is_some_and(|name| name.len() == 64 && name.bytes().all(hex))
+    }
+}
+
+/// Why the engine did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EngineError {
+    /// The docker command could not be run, failed, or did not end.
+    #[error("cannot {operation}: {source}")]
+    Command {
+        /// What was to be done.
+        operation: String,
+        /// What became of the command.
+        source: CommandError,
+    },
+    /// The command's answer is not what this agent understands.
+    #[error("cannot {operation}: the answer of the docker command cannot be understood: {reason}")]
+    Answer {
+        /// What was to be done.
+        operation: String,
+        /// What is wrong with the answer.
+        reason: String,
+    },
+    /// There is no `docker compose`, or one that is too old.
+    #[error("docker compose {found} is too old: at least {needed} is needed")]
+    Old {
+        /// What it says it is.
+        found: String,
+        /// The oldest that will do.
+        needed: &'static str,
+    },
+}

@@ -1,0 +1,182 @@
+//! The answers of the docker command, read into our values. Pure: text in, values out.
+//!
+//! What is asked for is looked for by name and the rest ignored, because each version of the engine adds more; what is needed and not
+//! there is an error, because a container that is overlooked is a service that does not come back.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use super::{Compose, Container, Mount, State};
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Inspected {
+    name: String,
+    created: String,
+    state: InspectedState,
+    config: InspectedConfig,
+    #[serde(default)]
+    mounts: Vec<InspectedMount>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct InspectedState {
+    status: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct InspectedConfig {
+    #[serde(default)]
+    labels: Option<BTreeMap<String, String>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct InspectedMount {
+    #[serde(rename = "Type")]
+    kind: String,
+    #[serde(default)]
+    name: String,
+    #[serde(default)]
+    source: String,
+    destination: String,
+    #[serde(default, rename = "RW")]
+    writable: bool,
+}
+
+/// Reads the answer of `docker inspect` for containers.
+pub(super) fn containers(answer: &[u8]) -> Result<Vec<Container>, String> {
+    let inspected: Vec<Inspected> = serde_json::from_slice(answer).map_err(|error| error.to_string())?;
+    inspected.into_iter().map(container).collect()
+}
+
+fn container(inspected: Inspected) -> Result<Container, String> {
+    let name = inspected.name.trim_start_matches('/').to_owned();
+    let state = match inspected.state.status.as_str() {
+        "running" => State::Running,
+        "paused" => State::Paused,
+        "restarting" => State::Restarting,
+        "created" | "exited" | "dead" | "removing" => State::Stopped,
+        other => return Err(format!("container {name} is \"{other}\"")),
+    };
+    let compose = compose(&name, &inspected.config.labels.unwrap_or_default())?;
+    let mounts = inspected.mounts.into_iter().filter(|mount| mount.kind == "bind" || mount.kind == "volume").map(|mount| Mount {
+        volume: (mount.kind == "volume").then_some(mount.name),
+        source: mount.source.into(),
+        target: mount.destination.into(),
+        writable: mount.writable,
+    });
+    Ok(Container { name, state, created: inspected.created, compose, mounts: mounts.collect() })
+}
+
+fn compose(name: &str, labels: &BTreeMap<String, String>) -> Result<Option<Compose>, String> {
+    let label = |key: &str| labels.get(&format!("com.docker.compose.{key}")).map(String::as_str).filter(|value| !value.is_empty());
+    let Some(project) = label("project") else { return Ok(None) };
+    let needed = |key: &str| {
+        label(key).map(str::to_owned).ok_or_else(|| format!("container {name} of project {project} has no label com.docker.compose.{key}"))
+    };
+    let paths = |key: &str| label(key).unwrap_or_default().split(',').filter(|path| !path.is_empty()).map(Into::into).collect();
+    Ok(Some(Compose {
+        project: project.to_owned(),
+        service: needed("service")?,
+        oneoff: label("oneoff").is_some_and(|value| value.eq_ignore_ascii_case("true")),
+        folder: label("project.working_dir").unwrap_or_default().into(),
+        files: paths("project.config_files"),
+        environment: paths("project.environment_file"),
+        hash: label("config-hash").unwrap_or_default().to_owned(),
+    }))
+}
+
+/// Whether `docker container inspect` complains of nothing but containers that are no more.
+pub(super) fn only_gone(errors: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(errors);
+    let mut lines = text.lines().filter(|line| !line.trim().is_empty()).peekable();
+    lines.peek().is_some() && lines.all(|line| line.contains("No such container"))
+}
+
+/// Reads the answer of `docker compose config --hash '*'`: a service and its hash on each line.
+pub(super) fn hashes(answer: &[u8]) -> Result<BTreeMap<String, String>, String> {
+    let text = std::str::from_utf8(answer).map_err(|error| error.to_string())?;
+    let pair = |line: &str| {
+        line.split_once(' ')
+            .map(|(service, hash)| (service.to_owned(), hash.trim().to_owned()))
+            .ok_or_else(|| format!("\"{line}\" is not a service and its hash"))
+    };
+    text.lines().filter(|line| !line.trim().is_empty()).map(pair).collect()
+}
+
+/// Whether `found`, as "2.26.1-4" or "v2.40.3", is at least `needed`; `None` where it is no version.
+pub(super) fn at_least(found: &str, needed: (u32, u32)) -> Option<bool> {
+    let mut parts = found.trim().trim_start_matches('v').split('.');
+    let mut number = || parts.next()?.split(|c: char| !c.is_ascii_digit()).next()?.parse::<u32>().ok();
+    Some((number()?, number()?) >= needed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RECORDED: &str = include_str!("inspect.json");
+
+    #[test]
+    fn reads_what_an_engine_said() {
+        let found = containers(RECORDED.as_bytes()).unwrap();
+        let seen: Vec<_> =
+            found.iter().map(|c| (c.name.as_str(), c.state, c.compose.as_ref().map(|c| (c.service.as_str(), c.oneoff)))).collect();
+        assert_eq!(
+            seen,
+            [
+                ("home-web-1", State::Running, Some(("web", false))),
+                ("home-db-1", State::Running, Some(("db", false))),
+                ("home-off-1", State::Stopped, Some(("off", false))),
+                ("home-off-run-8f6ca0c0bac2", State::Running, Some(("off", true))),
+                ("lone", State::Running, None),
+            ]
+        );
+        let db = found[1].compose.clone().unwrap();
+        assert_eq!((db.project.as_str(), db.folder.to_str(), db.hash.len()), ("home", Some("/srv/services/home"), 64));
+        assert_eq!(db.files, ["/srv/services/home/compose.yaml", "/srv/services/home/more.yaml"].map(std::path::PathBuf::from));
+        assert_eq!(db.environment, ["/srv/services/home/.env"].map(std::path::PathBuf::from));
+        assert_eq!(found[1].mounts.iter().map(Mount::anonymous).collect::<Vec<_>>(), [false, true, false]);
+        assert_eq!(found[1].mounts[0].volume, None);
+    }
+
+    #[test]
+    fn refuses_what_it_does_not_understand() {
+        for (from, to) in [("\"exited\"", "\"dreaming\""), ("com.docker.compose.service\": \"web\"", "x\": \"web\""), ("[\n", "{\n")] {
+            assert!(RECORDED.contains(from), "{from}");
+            assert!(containers(RECORDED.replacen(from, to, 1).as_bytes()).is_err(), "{from}");
+        }
+    }
+
+    #[test]
+    fn tells_containers_that_went_away_from_real_trouble() {
+        let gone = "Error response from daemon: No such container: 3628a65cc979\n";
+        assert!(only_gone(gone.repeat(2).as_bytes()));
+        assert!(!only_gone(b""));
+        assert!(!only_gone(format!("{gone}Cannot connect to the Docker daemon\n").as_bytes()));
+    }
+
+    #[test]
+    fn reads_hashes_and_versions() {
+        assert_eq!(
+            hashes(b"db 1441e1\nweb 36d110\n").unwrap().into_iter().collect::<Vec<_>>(),
+            [("db".into(), "1441e1".into()), ("web".into(), "36d110".into())]
+        );
+        assert!(hashes(b"db\n").is_err());
+        for (found, enough) in [
+            ("2.26.1-4\n", Some(true)),
+            ("v2.20.0", Some(true)),
+            ("2.19.1", Some(false)),
+            ("1.29.2", Some(false)),
+            ("5.0", Some(true)),
+            ("", None),
+            ("next", None),
+        ] {
+            assert_eq!(at_least(found, (2, 20)), enough, "{found}");
+        }
+    }
+}

@@ -1,0 +1,42 @@
+//! What the exit code says. 2 is clap's for a wrong command line, and ours for a wrong configuration.
+
+use std::{error::Error, process::ExitCode};
+
+use offsite_agent::{ConfigError, LockError, ResumeError, RunError};
+
+/// How a command ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// All is well.
+    Fine = 0,
+    /// It was not done, or services are away.
+    Failed = 1,
+    /// The command line or the configuration is wrong; nothing was changed.
+    Usage = 2,
+    /// An archive was made, and something that should be in it is not.
+    Incomplete = 3,
+    /// Another agent is at work.
+    Busy = 4,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+impl Exit {
+    /// The code for an error.
+    pub(crate) fn of(error: &(dyn Error + 'static)) -> Self {
+        let busy = |error: &LockError| matches!(error, LockError::Busy { .. });
+        if error.is::<ConfigError>() || matches!(error.downcast_ref(), Some(RunError::UnknownJob { .. })) {
+            Self::Usage
+        } else if matches!(error.downcast_ref(), Some(RunError::Lock(lock)) if busy(lock))
+            || matches!(error.downcast_ref(), Some(ResumeError::Lock(lock)) if busy(lock))
+        {
+            Self::Busy
+        } else {
+            Self::Failed
+        }
+    }
+}

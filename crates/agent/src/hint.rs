@@ -1,0 +1,85 @@
+//! The next step for those errors that have one.
+
+use std::error::Error;
+
+use offsite_repository::{RepositoryError, is_disk_full};
+
+use crate::{CommandError, ConfigError, EngineError, LedgerError, LockError, ModesError, QuiesceError, ResumeError, RunError};
+
+/// What to do about `error`, looked for in its whole chain; `None` where its text says all.
+pub fn hint(error: &(dyn Error + 'static)) -> Option<String> {
+    if is_disk_full(error) {
+        return Some("the disk of the repository is full: make room or keep fewer archives; older archives are whole".into());
+    }
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(hint) = one(error) {
+            return Some(hint);
+        }
+        next = error.source();
+    }
+    None
+}
+
+fn one(error: &(dyn Error + 'static)) -> Option<String> {
+    if let Some(error) = error.downcast_ref::<RunError>() {
+        // These carry their cause in their text, and not as a source.
+        return match error {
+            RunError::NotBack { .. } => Some(not_back()),
+            RunError::Quiesce(QuiesceError::Engine(error)) => one(error),
+            RunError::Lock(error) => one(error),
+            RunError::Ledger(error) => one(error),
+            RunError::Modes(error) => one(error),
+            RunError::Source { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
+                Some("nothing was stopped; mount the disk, or take the source out of the configuration".into())
+            }
+            RunError::Local(_) => Some("mount the repository's disk, or make the repository with offsite-agent init".into()),
+            _ => None,
+        };
+    }
+    match error.downcast_ref() {
+        Some(ResumeError::NotBack(_)) => return Some(not_back()),
+        Some(ResumeError::Lock(error)) => return one(error),
+        Some(ResumeError::Ledger(error)) => return one(error),
+        _ => {}
+    }
+    if let Some(RepositoryError::NotARepository { .. }) = error.downcast_ref() {
+        return Some("mount the repository's disk, or make the repository with offsite-agent init".into());
+    }
+    if let Some(ConfigError::Read { source, .. }) = error.downcast_ref()
+        && source.kind() == std::io::ErrorKind::NotFound
+    {
+        return Some("offsite-agent init writes an example".into());
+    }
+    match error.downcast_ref() {
+        Some(LockError::Busy { .. }) => {
+            return Some("wait until it ends (--wait), or look with: systemctl list-units 'offsite-agent@*'".into());
+        }
+        Some(LockError::Lock { .. } | LockError::Folder(_)) => return Some("the agent needs to be root, or another state folder".into()),
+        None => {}
+    }
+    if error.is::<ModesError>() {
+        return Some("make the group (groupadd --system NAME), or take it out of the configuration".into())
+            .filter(|_| matches!(error.downcast_ref(), Some(ModesError::Group(_))));
+    }
+    if let Some(LedgerError::Parse { .. } | LedgerError::Version { .. }) = error.downcast_ref() {
+        return Some("read the file, bring its projects back by hand with docker compose up, then: offsite-agent resume --forget".into());
+    }
+    match error.downcast_ref::<EngineError>() {
+        Some(EngineError::Command { source: CommandError::Start { .. }, .. }) => {
+            Some("install docker, or name it in the configuration: docker: /path/to/docker".into())
+        }
+        Some(EngineError::Command { operation, .. }) if operation == "find docker compose" => {
+            Some("install the compose plugin (docker-compose-plugin); docker-compose 1.x will not do".into())
+        }
+        Some(EngineError::Command { operation, .. }) if operation == "reach the container engine" => {
+            Some("start it: systemctl start docker".into())
+        }
+        _ => None,
+    }
+}
+
+fn not_back() -> String {
+    "repair what docker compose complains of, then: offsite-agent resume (or, if nobody wants them back: offsite-agent resume --forget)"
+        .into()
+}

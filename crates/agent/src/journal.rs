@@ -1,0 +1,112 @@
+//! What the agent did, one JSON object a line, for people and for whoever watches this machine.
+//!
+//! Lines are only appended, each synced. A line torn by a power cut is skipped by readers and ended by the next writer. Kinds and
+//! fields that a reader does not know are not errors: an older program may read a newer journal.
+
+use std::path::Path;
+
+use jiff::Timestamp;
+use offsite_archive::{ArchiveName, JobName, Quiesced};
+use serde::{Deserialize, Serialize};
+
+use crate::durable::{self, DurableError};
+
+/// One line.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// When it was written.
+    pub time: Timestamp,
+    /// The job.
+    pub job: JobName,
+    /// What happened.
+    #[serde(flatten)]
+    pub event: Event,
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum Event {
+    /// An archive was made, published, and older ones were dropped by the rule.
+    Made {
+        /// The archive.
+        archive: ArchiveName,
+        /// Its number.
+        sequence: u64,
+        /// False when something that should be in it is not.
+        complete: bool,
+        /// Entries in it.
+        entries: u64,
+        /// Length of the tar stream, in bytes.
+        raw: u64,
+        /// Length of the archive's file, in bytes.
+        bytes: u64,
+        /// What was stopped, and for how long.
+        quiesced: Vec<Quiesced>,
+        /// How many warnings its manifest holds.
+        warnings: u64,
+        /// Services that ran when they were brought back and did not at the end of the run.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        died: Vec<String>,
+        /// Archives that went.
+        forgotten: Vec<ArchiveName>,
+    },
+    /// A run failed; there is no archive of it.
+    Failed {
+        /// Why.
+        error: String,
+    },
+    /// Services that another run had left stopped were brought back.
+    Resumed {
+        /// Their projects.
+        projects: Vec<String>,
+    },
+}
+
+fn path(state: &Path) -> std::path::PathBuf {
+    state.join("journal.jsonl")
+}
+
+/// Appends `record` to the journal in `state`; on return it is on the disk.
+///
+/// Errors: the file cannot be written.
+pub(crate) fn append(state: &Path, record: &Record) -> Result<(), DurableError> {
+    let line = serde_json::to_string(record).map_err(|error| DurableError {
+        operation: "describe the run for",
+        path: path(state),
+        source: error.into(),
+    })?;
+    durable::append(&path(state), &line)
+}
+
+/// The records of the journal in `state`, oldest first; what cannot be read as one is left out.
+///
+/// Errors: the file cannot be read; that there is none is no error.
+pub(crate) fn read(state: &Path) -> Result<Vec<Record>, DurableError> {
+    let bytes = durable::read(&path(state))?.unwrap_or_default();
+    Ok(bytes.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_what_was_appended_and_skips_the_rest() {
+        let dir = tempfile::tempdir().unwrap();
+        let record = |error: &str| Record {
+            time: Timestamp::UNIX_EPOCH,
+            job: "services".parse().unwrap(),
+            event: Event::Failed { error: error.into() },
+        };
+        assert_eq!(read(dir.path()).unwrap(), []);
+        append(dir.path(), &record("one")).unwrap();
+        let text = std::fs::read_to_string(path(dir.path())).unwrap();
+        assert_eq!(text, "{\"time\":\"1970-01-01T00:00:00Z\",\"job\":\"services\",\"event\":\"failed\",\"error\":\"one\"}\n");
+        std::fs::write(path(dir.path()), format!("{text}{{\"time\":\"1970-01-01T00:00:00Z\",\"job\":\"a\",\"event\":\"later\"}}\n{{\"ti"))
+            .unwrap();
+        append(dir.path(), &record("two")).unwrap();
+        assert_eq!(read(dir.path()).unwrap(), [record("one"), record("two")]);
+    }
+}

@@ -1,0 +1,173 @@
+//! The repository of the Pi, as a run uses it: tidy, number, stage, publish, keep.
+//!
+//! Invariant: while a run holds the agent's lock nobody else writes here. So what an earlier run left unfinished belongs to nobody and
+//! goes before the new archive needs the room: staged files, and the files of archives that the note in the state folder names. A file
+//! without a manifest that no note names stays: perhaps its manifest was lost, and the file itself still holds everything.
+
+use std::{
+    collections::HashSet,
+    num::NonZeroU32,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use jiff::Timestamp;
+use object_store::ObjectStore;
+use offsite_archive::{ArchiveName, JobName};
+use offsite_repository::{
+    Candidate, Layout, LocalStore, PackName, Repository, RepositoryError, Staged, Standing, forget, manifest_path, plan_keep, publish,
+};
+use tokio::runtime::Runtime;
+
+use crate::{
+    durable,
+    journal::{self, Event},
+    modes::settle,
+    number,
+    run::RunError,
+};
+
+/// The open repository.
+pub(crate) struct Place {
+    runtime: Runtime,
+    local: LocalStore,
+    repository: Repository,
+    group: Option<String>,
+    note: PathBuf,
+}
+
+/// A runtime for one thing after another.
+pub(crate) fn runtime() -> Result<Runtime, RunError> {
+    let built = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    built.map_err(|source| RunError::Runtime { source })
+}
+
+impl Place {
+    /// Opens the plain repository at `root`, which must be there, and removes what an earlier run left unfinished.
+    pub(crate) fn open(root: &Path, group: Option<&str>, state: &Path) -> Result<Self, RunError> {
+        let runtime = runtime()?;
+        let local = LocalStore::open(root).map_err(RunError::Local)?;
+        let store: Arc<dyn ObjectStore> = Arc::new(local.clone());
+        let repository = runtime.block_on(Repository::open(store)).map_err(RunError::Repository)?;
+        if repository.layout() != Layout::Plain {
+            return Err(RunError::Layout { path: root.into(), layout: repository.layout() });
+        }
+        settle(root, group)?;
+        let place = Self { runtime, local, repository, group: group.map(str::to_owned), note: state.join("unfinished.json") };
+        place.tidy(root)?;
+        Ok(place)
+    }
+
+    fn tidy(&self, root: &Path) -> Result<(), RunError> {
+        let failed = |path: &Path| {
+            let path = path.to_owned();
+            move |source| RunError::Tidy { path, source }
+        };
+        for entry in std::fs::read_dir(root).map_err(failed(root))? {
+            let entry = entry.map_err(failed(root))?;
+            if entry.file_name().as_encoded_bytes().starts_with(b".tmp-") {
+                std::fs::remove_file(entry.path()).map_err(failed(&entry.path()))?;
+            }
+        }
+        let noted = durable::read(&self.note)?.unwrap_or_default();
+        // A note that cannot be understood names nothing: then nothing is removed.
+        let noted: Vec<ArchiveName> = serde_json::from_slice(&noted).unwrap_or_default();
+        for name in noted {
+            let manifest = self.local.file(&manifest_path(&name)).map_err(RunError::Local)?;
+            if !manifest.try_exists().map_err(failed(&manifest))? {
+                tracing::info!(archive = %name, "removing the file of an archive that was not finished or was forgotten");
+                self.block_on(forget(&self.repository, &[name]))?;
+            }
+        }
+        Ok(durable::remove(&self.note)?)
+    }
+
+    fn block_on<T>(&self, future: impl Future<Output = Result<T, RepositoryError>>) -> Result<T, RunError> {
+        self.runtime.block_on(future).map_err(RunError::Repository)
+    }
+
+    /// Does something between the two steps of which the files of `archives` may be left without a manifest.
+    fn noting<T>(&self, archives: &[ArchiveName], work: impl FnOnce() -> Result<T, RunError>) -> Result<T, RunError> {
+        if archives.is_empty() {
+            return work();
+        }
+        let note = serde_json::to_vec(archives).map_err(|source| RunError::Note { source })?;
+        durable::replace(&self.note, &note)?;
+        let done = work()?;
+        durable::remove(&self.note)?;
+        Ok(done)
+    }
+
+    /// Name and number of the next archive of `job`.
+    pub(crate) fn next(&self, job: &JobName, state: &Path, now: Timestamp) -> Result<(ArchiveName, u64), RunError> {
+        let found = self.block_on(self.repository.archives())?;
+        let noted = journal::read(state)?;
+        let noted =
+            noted.into_iter().filter_map(|record| if let Event::Made { sequence, .. } = record.event { Some(sequence) } else { None });
+        let last = found.good.iter().map(|info| info.sequence).chain(noted).max();
+        // A file that lost its manifest, and a manifest that cannot be read, hold their names all the same.
+        let files = self
+            .block_on(self.repository.packs())?
+            .0
+            .into_iter()
+            .filter_map(|pack| if let PackName::Archive(name) = pack.name { Some(name) } else { None });
+        let mut taken: HashSet<ArchiveName> = found.good.into_iter().map(|info| info.name).chain(files).collect();
+        loop {
+            let name = number::name(job, now, &taken);
+            let object = manifest_path(&name).to_string();
+            if found.unreadable.iter().all(|bad| bad.object != object) {
+                return Ok((name, number::sequence(last, now)));
+            }
+            taken.insert(name);
+        }
+    }
+
+    /// A file to write the archive to; it goes away unless it is published.
+    pub(crate) fn stage(&self) -> Result<Staged, RunError> {
+        self.local.stage().map_err(RunError::Local)
+    }
+
+    /// Commits the archive and opens it to those who may read it. Returns the length of its file, in bytes.
+    pub(crate) fn publish(&self, staged: Staged, name: &ArchiveName, manifest: Vec<u8>) -> Result<u64, RunError> {
+        let bytes = staged.len().map_err(RunError::Local)?;
+        self.noting(std::slice::from_ref(name), || {
+            self.runtime.block_on(publish(&self.repository, &self.local, staged, name, manifest.into())).map_err(RunError::Publish)
+        })?;
+        settle(self.local.root(), self.group.as_deref())?;
+        Ok(bytes)
+    }
+
+    /// Applies the retention rule to `job`. Returns how many archives stay, and which went.
+    pub(crate) fn keep(&self, job: &JobName, keep: NonZeroU32) -> Result<(usize, Vec<ArchiveName>), RunError> {
+        let archives = self.block_on(self.repository.archives())?;
+        let standing = |complete| if complete { Standing::Good } else { Standing::Incomplete };
+        let ours = archives.good.into_iter().filter(|info| info.name.job == *job);
+        let candidates = ours.map(|info| Candidate { standing: standing(info.end.complete), name: info.name, sequence: info.sequence });
+        let plan = plan_keep(&candidates.collect::<Vec<_>>(), keep.get() as usize);
+        self.noting(&plan.forget, || self.block_on(forget(&self.repository, &plan.forget)))?;
+        Ok((plan.keep.len(), plan.forget))
+    }
+}
+
+/// Makes a plain repository at `root`, or opens the one that is there, with the right modes. Returns whether it was made.
+pub(crate) fn make(root: &Path, group: Option<&str>) -> Result<bool, RunError> {
+    let local = LocalStore::create(root).map_err(RunError::Local)?;
+    let store: Arc<dyn ObjectStore> = Arc::new(local);
+    let runtime = runtime()?;
+    let made = match runtime.block_on(Repository::open(store.clone())) {
+        Ok(found) if found.layout() == Layout::Plain => Ok(false),
+        Ok(found) => return Err(RunError::Layout { path: root.into(), layout: found.layout() }),
+        Err(RepositoryError::NotARepository { .. }) => runtime.block_on(Repository::create(store, Layout::Plain)).map(|_| true),
+        Err(error) => Err(error),
+    };
+    let made = made.map_err(RunError::Repository)?;
+    settle(root, group)?;
+    Ok(made)
+}
+
+/// The archives in the repository at `root`.
+pub(crate) fn archives(root: &Path) -> Result<offsite_repository::Archives, RunError> {
+    let local = LocalStore::open(root).map_err(RunError::Local)?;
+    let store: Arc<dyn ObjectStore> = Arc::new(local);
+    runtime()?.block_on(async { Repository::open(store).await?.archives().await }).map_err(RunError::Repository)
+}

@@ -1,0 +1,216 @@
+//! What is stopped for a job, and whether that is safe: pure, from what the engine said.
+//!
+//! Invariant: whatever the plan lets a run stop, the ledger can bring back. So all that `compose down` would destroy and `compose up`
+//! would not bring back exactly is a refusal here, before anything is touched: data in volumes without a name, containers of
+//! `compose run`, frozen services, services that the files no longer define.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::{Path, PathBuf},
+};
+
+use crate::{
+    config::Job,
+    engine::{Compose, Container, State},
+    ledger::{Project, Service},
+};
+
+/// What a run is going to stop.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Plan {
+    /// The projects that are running, by name.
+    pub projects: Vec<Project>,
+    /// Why the run must not stop anything; empty where it may.
+    pub refusals: Vec<String>,
+    /// What a person should know; it hinders nothing.
+    pub warnings: Vec<String>,
+}
+
+/// Plans the quiesce of `job` among `containers`. `real` resolves a path's symbolic links, or returns it as it is.
+pub(crate) fn plan(containers: &[Container], job: &Job, real: &dyn Fn(&Path) -> PathBuf) -> Plan {
+    let folders: Vec<PathBuf> = job.projects.iter().flat_map(|folder| [folder.clone(), real(folder)]).collect();
+    let below = |path: &Path| folders.iter().any(|folder| path.starts_with(folder) || real(path).starts_with(folder));
+    let mut projects: BTreeMap<&str, Vec<(&Container, &Compose)>> = BTreeMap::new();
+    for container in containers {
+        if let Some(compose) = &container.compose {
+            projects.entry(&compose.project).or_default().push((container, compose));
+        }
+    }
+    projects.retain(|_, members| members.iter().any(|(_, compose)| below(&compose.folder) || compose.files.iter().any(|file| below(file))));
+    projects.retain(|_, members| members.iter().any(|(container, _)| container.state != State::Stopped));
+
+    let mut plan = Plan { warnings: outsiders(containers, job, &projects, real), ..Plan::default() };
+    for (name, members) in projects {
+        plan.refusals.extend(refusals(name, &members));
+        plan.projects.extend(project(name, &members));
+    }
+    plan
+}
+
+/// What of one project could not be brought back.
+fn refusals(project: &str, members: &[(&Container, &Compose)]) -> Vec<String> {
+    let mut said = Vec::new();
+    for (container, compose) in members {
+        let name = &container.name;
+        if compose.oneoff {
+            if container.state != State::Stopped {
+                said.push(format!("container {name} of project {project} was made by `docker compose run`, which nothing could repeat: wait until it ends, or stop it"));
+            }
+            continue;
+        }
+        if container.state == State::Paused {
+            said.push(format!("container {name} of project {project} is paused: unpause or stop it"));
+        }
+        for mount in container.mounts.iter().filter(|mount| mount.anonymous()) {
+            let target = mount.target.display();
+            said.push(format!("container {name} of project {project} keeps {target} in a volume without a name, which would be lost: give it one in the compose file, as `volumes: [\"data:{target}\"]`"));
+        }
+    }
+    let newest = newest(members);
+    if newest.is_none_or(|(_, compose)| compose.files.is_empty() || compose.files.iter().any(|file| !file.is_absolute())) {
+        said.push(format!("project {project} was not started from compose files on this disk: start it with `docker compose up -d` in a folder that holds its compose.yaml"));
+    }
+    said
+}
+
+/// The member made last: its notes are of the newest `up`, while containers that did not change keep those of older ones.
+fn newest<'a, 'b>(members: &'a [(&'b Container, &'b Compose)]) -> Option<&'a (&'b Container, &'b Compose)> {
+    members.iter().filter(|(_, compose)| !compose.oneoff).max_by_key(|(container, _)| (&container.created, &container.name))
+}
+
+fn project(name: &str, members: &[(&Container, &Compose)]) -> Option<Project> {
+    let (_, compose) = newest(members)?;
+    let mut services: BTreeMap<&str, Service> = BTreeMap::new();
+    for (container, compose) in members.iter().filter(|(container, compose)| !compose.oneoff && container.state != State::Stopped) {
+        let service =
+            services.entry(&compose.service).or_insert_with(|| Service { name: compose.service.clone(), scale: 0, restarting: false });
+        service.scale += 1;
+        service.restarting |= container.state == State::Restarting;
+    }
+    let services: Vec<Service> = services.into_values().collect();
+    (!services.is_empty()).then(|| Project {
+        name: name.to_owned(),
+        folder: compose.folder.clone(),
+        files: compose.files.clone(),
+        environment: compose.environment.clone(),
+        services,
+    })
+}
+
+/// Containers that go on writing into the sources while they are read.
+fn outsiders(
+    containers: &[Container],
+    job: &Job,
+    inside: &BTreeMap<&str, Vec<(&Container, &Compose)>>,
+    real: &dyn Fn(&Path) -> PathBuf,
+) -> Vec<String> {
+    let sources: Vec<PathBuf> = job.sources.iter().flat_map(|source| [source.clone(), real(source)]).collect();
+    let ours = |container: &Container| container.compose.as_ref().is_some_and(|compose| inside.contains_key(compose.project.as_str()));
+    let mut said = BTreeSet::new();
+    for container in containers.iter().filter(|container| container.state != State::Stopped && !ours(container)) {
+        let writes = container.mounts.iter().find(|mount| mount.writable && sources.iter().any(|source| mount.source.starts_with(source)));
+        if let Some(mount) = writes {
+            let of = container.compose.as_ref().map_or_else(String::new, |compose| format!(" of project {}", compose.project));
+            said.insert(format!(
+                "container {}{of} is not stopped by this job and may write to {} while it is read",
+                container.name,
+                mount.source.display()
+            ));
+        }
+    }
+    said.into_iter().collect()
+}
+
+/// Compares what ran with what the project's files define now: the services and their hashes in `configured`.
+/// Returns refusals and warnings.
+pub(crate) fn compare(project: &Project, containers: &[Container], configured: &BTreeMap<String, String>) -> (Vec<String>, Vec<String>) {
+    let (mut refusals, mut warnings) = (Vec::new(), Vec::new());
+    for service in &project.services {
+        let Some(hash) = configured.get(&service.name) else {
+            let files = project.files.iter().map(|file| file.display().to_string()).collect::<Vec<_>>().join(", ");
+            refusals.push(format!(
+                "service {} of project {} runs, but {files} no longer defines it, so nothing could start it again: stop it, or define it",
+                service.name, project.name
+            ));
+            continue;
+        };
+        let made_of = |container: &Container| {
+            container
+                .compose
+                .as_ref()
+                .filter(|compose| compose.project == project.name && compose.service == service.name && !compose.oneoff)
+                .map(|compose| compose.hash.clone())
+        };
+        if containers
+            .iter()
+            .filter(|container| container.state != State::Stopped)
+            .filter_map(made_of)
+            .any(|ran| !ran.is_empty() && ran != *hash)
+        {
+            warnings.push(format!(
+                "service {} of project {} comes back changed: its compose files, environment or secrets are not what it was started with",
+                service.name, project.name
+            ));
+        }
+    }
+    (refusals, warnings)
+}
+
+/// The services of `project` that do not run as recorded, each as one sentence.
+pub(crate) fn lacking(project: &Project, containers: &[Container]) -> Vec<String> {
+    let running = |service: &Service| {
+        let is = |container: &&Container| {
+            container
+                .compose
+                .as_ref()
+                .is_some_and(|compose| compose.project == project.name && compose.service == service.name && !compose.oneoff)
+        };
+        containers.iter().filter(is).filter(|container| container.state == State::Running).count()
+    };
+    let owed = project.services.iter().filter(|service| !service.restarting && running(service) < service.scale as usize);
+    owed.map(|service| {
+        format!("service {} of project {} runs {} of {} containers", service.name, project.name, running(service), service.scale)
+    })
+    .collect()
+}
+
+/// The containers of `projects` that still run, by name.
+pub(crate) fn still_running(projects: &[Project], containers: &[Container]) -> Vec<String> {
+    let member = |container: &&Container| {
+        container.compose.as_ref().is_some_and(|compose| !compose.oneoff && projects.iter().any(|project| project.name == compose.project))
+    };
+    containers.iter().filter(member).filter(|container| container.state != State::Stopped).map(|container| container.name.clone()).collect()
+}
+
+/// What running containers write to that no source covers, as one sentence each: the new service that nobody thought of.
+pub(crate) fn uncovered(
+    containers: &[Container],
+    projects: &[Project],
+    sources: &[PathBuf],
+    real: &dyn Fn(&Path) -> PathBuf,
+) -> Vec<String> {
+    const NOT_DATA: [&str; 6] = ["/run", "/var/run", "/dev", "/proc", "/sys", "/tmp"];
+    let sources: Vec<PathBuf> = sources.iter().flat_map(|source| [source.clone(), real(source)]).collect();
+    let covered = |path: &Path| sources.iter().any(|source| path.starts_with(source) || real(path).starts_with(source));
+    let mut said = BTreeSet::new();
+    for container in containers.iter().filter(|container| container.state != State::Stopped) {
+        let Some(compose) = container.compose.as_ref().filter(|compose| projects.iter().any(|project| project.name == compose.project))
+        else {
+            continue;
+        };
+        for mount in container.mounts.iter().filter(|mount| mount.writable && !mount.anonymous() && !covered(&mount.source)) {
+            if NOT_DATA.iter().all(|folder| !mount.source.starts_with(folder)) {
+                let what = mount.volume.as_ref().map_or_else(|| mount.source.display().to_string(), |name| format!("volume {name}"));
+                said.insert(format!(
+                    "service {} of project {} writes to {what}, which is in no job's sources",
+                    compose.service, compose.project
+                ));
+            }
+        }
+    }
+    said.into_iter().collect()
+}
+
+#[cfg(test)]
+#[path = "plan_tests.rs"]
+mod tests;

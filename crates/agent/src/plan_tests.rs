@@ -1,0 +1,219 @@
+use std::num::NonZeroU32;
+
+use super::*;
+use crate::{config::Quiesce, engine::Mount};
+
+fn job() -> Job {
+    Job {
+        sources: vec!["/srv/services".into(), "/etc/ssh".into()],
+        quiesce: Quiesce::Down,
+        projects: vec!["/srv/services".into()],
+        at: None,
+        days: Vec::new(),
+        keep: NonZeroU32::MIN,
+    }
+}
+
+fn container(project: &str, service: &str, number: u32) -> Container {
+    Container {
+        name: format!("{project}-{service}-{number}"),
+        state: State::Running,
+        created: "2026-11-22T08:00:00.1Z".into(),
+        compose: Some(Compose {
+            project: project.into(),
+            service: service.into(),
+            oneoff: false,
+            folder: format!("/srv/services/{project}").into(),
+            files: vec![format!("/srv/services/{project}/compose.yaml").into()],
+            environment: Vec::new(),
+            hash: "1".into(),
+        }),
+        mounts: Vec::new(),
+    }
+}
+
+fn with(mut container: Container, change: impl FnOnce(&mut Container)) -> Container {
+    change(&mut container);
+    container
+}
+
+fn noted(mut container: Container, change: impl FnOnce(&mut Compose)) -> Container {
+    change(container.compose.as_mut().unwrap());
+    container
+}
+
+fn mount(source: &str, volume: Option<&str>) -> Mount {
+    Mount { source: source.into(), volume: volume.map(Into::into), target: "/data".into(), writable: true }
+}
+
+fn same(path: &Path) -> PathBuf {
+    path.into()
+}
+
+fn planned(containers: &[Container]) -> Plan {
+    plan(containers, &job(), &same)
+}
+
+#[test]
+fn records_exactly_what_runs() {
+    let found = planned(&[
+        container("b", "web", 1),
+        container("b", "web", 2),
+        with(container("b", "web", 3), |c| c.state = State::Stopped),
+        with(container("b", "off", 1), |c| c.state = State::Stopped),
+        with(container("b", "sick", 1), |c| c.state = State::Restarting),
+        container("a", "db", 1),
+        with(container("sleeping", "x", 1), |c| c.state = State::Stopped),
+    ]);
+    let service = |name: &str, scale, restarting| Service { name: name.into(), scale, restarting };
+    assert_eq!(found.projects.iter().map(|project| project.name.as_str()).collect::<Vec<_>>(), ["a", "b"]);
+    assert_eq!(found.projects[1].services, [service("sick", 1, true), service("web", 2, false)]);
+    assert_eq!((found.refusals, found.warnings), (vec![], vec![]));
+}
+
+#[test]
+fn takes_only_projects_of_its_folders() {
+    let elsewhere = |project: &str, folder: &str, file: &str| {
+        noted(container(project, "x", 1), |c| (c.folder, c.files) = (folder.into(), vec![file.into()]))
+    };
+    let found = planned(&[
+        elsewhere("far", "/opt/far", "/opt/far/compose.yaml"),
+        elsewhere("neighbour", "/srv/services-old", "/srv/services-old/compose.yaml"),
+        elsewhere("byfile", "/opt", "/srv/services/byfile.yaml"),
+        elsewhere("byfolder", "/srv/services/byfolder", "/opt/compose.yaml"),
+    ]);
+    assert_eq!(found.projects.iter().map(|project| project.name.as_str()).collect::<Vec<_>>(), ["byfile", "byfolder"]);
+}
+
+#[test]
+fn sees_through_symbolic_links_either_way() {
+    let real = |path: &Path| path.strip_prefix("/srv").map_or_else(|_| path.into(), |rest| Path::new("/mnt/disk").join(rest));
+    let disk = noted(container("p", "x", 1), |c| {
+        (c.folder, c.files) = ("/mnt/disk/services/p".into(), vec!["/mnt/disk/services/p/c.yaml".into()])
+    });
+    assert_eq!(plan(&[disk], &job(), &real).projects.len(), 1);
+    let mut to_disk = job();
+    to_disk.projects = vec!["/mnt/disk/services".into()];
+    assert_eq!(plan(&[container("p", "x", 1)], &to_disk, &real).projects.len(), 1);
+}
+
+#[test]
+fn the_newest_container_knows_the_files() {
+    let old = noted(container("p", "old", 1), |c| c.files = vec!["/srv/services/p/gone.yaml".into()]);
+    let new = with(container("p", "new", 1), |c| c.created = "2026-11-22T09:00:00Z".into());
+    let project = planned(&[new.clone(), old.clone()]).projects.remove(0);
+    assert_eq!(project, planned(&[old, new]).projects.remove(0));
+    assert_eq!(project.files, [Path::new("/srv/services/p/compose.yaml")]);
+}
+
+#[test]
+fn refuses_what_could_not_be_brought_back() {
+    let hash = "c4beb057246424d62cf255a3bb839e7c2a1da5336ddd71a8b7eaada0b0a9d8e1";
+    for (container, said) in [
+        (with(container("p", "x", 1), |c| c.mounts.push(mount("/var/lib/docker/volumes/c/_data", Some(hash)))), "a volume without a name"),
+        (with(container("p", "x", 1), |c| c.state = State::Paused), "is paused"),
+        (noted(container("p", "x", 1), |c| c.oneoff = true), "`docker compose run`"),
+        (noted(container("p", "x", 1), |c| c.files = vec!["-".into()]), "not started from compose files"),
+        (noted(container("p", "x", 1), |c| c.files.clear()), "not started from compose files"),
+    ] {
+        let refusals = planned(&[super::tests::container("p", "y", 1), container]).refusals;
+        let file_trouble = said.starts_with("not started");
+        // The files of the newest container count; x and y are of one age, and the later name decides.
+        assert_eq!(refusals.iter().any(|refusal| refusal.contains(said)), !file_trouble, "{said}: {refusals:?}");
+    }
+    for files in [vec![], vec![PathBuf::from("-")]] {
+        let refusals = planned(&[noted(container("p", "x", 1), |c| c.files = files)]).refusals;
+        assert!(refusals[0].contains("not started from compose files"), "{refusals:?}");
+    }
+}
+
+#[test]
+fn a_stopped_container_with_an_unnamed_volume_is_refused_too_but_a_named_one_is_not() {
+    let hash = "c4beb057246424d62cf255a3bb839e7c2a1da5336ddd71a8b7eaada0b0a9d8e1";
+    let stopped = |volume| {
+        with(container("p", "off", 1), |c| {
+            c.state = State::Stopped;
+            c.mounts.push(mount("/var/lib/docker/volumes/x/_data", Some(volume)));
+        })
+    };
+    assert_eq!(planned(&[container("p", "x", 1), stopped(hash)]).refusals.len(), 1);
+    assert_eq!(planned(&[container("p", "x", 1), stopped("p_data")]).refusals.len(), 0);
+    // An ended one-off was made to be thrown away.
+    assert_eq!(planned(&[container("p", "x", 1), noted(stopped(hash), |c| c.oneoff = true)]).refusals.len(), 0);
+}
+
+#[test]
+fn warns_of_those_who_go_on_writing() {
+    let lone = Container { name: "lone".into(), compose: None, ..container("x", "x", 1) };
+    let other = noted(container("other", "x", 1), |c| (c.folder, c.files) = ("/opt".into(), vec!["/opt/compose.yaml".into()]));
+    let writes = |c: &mut Container| c.mounts.push(mount("/srv/services/db/data", None));
+    let found = planned(&[
+        with(lone.clone(), writes),
+        with(other, writes),
+        with(lone.clone(), |c| (c.name, c.mounts) = ("reader".into(), vec![Mount { writable: false, ..mount("/srv/services/db", None) }])),
+        with(lone.clone(), |c| (c.name, c.mounts) = ("elsewhere".into(), vec![mount("/srv/other", None)])),
+        with(lone, |c| (c.name, c.state, c.mounts) = ("ended".into(), State::Stopped, vec![mount("/srv/services/db", None)])),
+        with(container("ours", "x", 1), writes),
+    ]);
+    assert_eq!(
+        found.warnings,
+        [
+            "container lone is not stopped by this job and may write to /srv/services/db/data while it is read",
+            "container other-x-1 of project other is not stopped by this job and may write to /srv/services/db/data while it is read",
+        ]
+    );
+}
+
+#[test]
+fn compares_with_what_the_files_say_now() {
+    let containers = [container("p", "same", 1), container("p", "changed", 1), container("p", "gone", 1)];
+    let project = planned(&containers).projects.remove(0);
+    let configured = [("same", "1"), ("changed", "2"), ("new", "3")].map(|(name, hash)| (name.to_owned(), hash.to_owned())).into();
+    let (refusals, warnings) = compare(&project, &containers, &configured);
+    assert_eq!(
+        refusals,
+        [
+            "service gone of project p runs, but /srv/services/p/compose.yaml no longer defines it, so nothing could start it again: stop it, or define it"
+        ]
+    );
+    assert_eq!(
+        warnings,
+        ["service changed of project p comes back changed: its compose files, environment or secrets are not what it was started with"]
+    );
+}
+
+#[test]
+fn knows_what_is_missing_and_what_still_runs() {
+    let containers = [container("p", "web", 1), container("p", "web", 2), with(container("p", "sick", 1), |c| c.state = State::Restarting)];
+    let projects = planned(&containers).projects;
+    assert_eq!(lacking(&projects[0], &containers), Vec::<String>::new());
+    assert_eq!(lacking(&projects[0], &containers[..1]), ["service web of project p runs 1 of 2 containers"]);
+    let crashed = [container("p", "web", 1), with(container("p", "web", 2), |c| c.state = State::Restarting)];
+    assert_eq!(lacking(&projects[0], &crashed), ["service web of project p runs 1 of 2 containers"]);
+    assert_eq!(still_running(&projects, &containers), ["p-web-1", "p-web-2", "p-sick-1"]);
+    assert_eq!(
+        still_running(&projects, &[container("q", "web", 1), with(container("p", "web", 1), |c| c.state = State::Stopped)]),
+        Vec::<String>::new()
+    );
+}
+
+#[test]
+fn names_data_that_no_source_covers() {
+    let containers = [with(container("p", "db", 1), |c| {
+        c.mounts = vec![
+            mount("/srv/services/p/data", None),
+            mount("/var/lib/docker/volumes/p_db/_data", Some("p_db")),
+            mount("/var/run/docker.sock", None),
+            mount("/opt/photos", None),
+            Mount { writable: false, ..mount("/opt/music", None) },
+        ];
+    })];
+    let found = uncovered(&containers, &planned(&containers).projects, &job().sources, &same);
+    assert_eq!(
+        found,
+        [
+            "service db of project p writes to /opt/photos, which is in no job's sources",
+            "service db of project p writes to volume p_db, which is in no job's sources"
+        ]
+    );
+}

@@ -1,0 +1,333 @@
+//! Stories that need no engine: a job that stops nothing, the retention, the modes, the ways to be refused.
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "tests")]
+
+#[allow(dead_code, unreachable_pub, reason = "shared by several test programs")]
+mod lab;
+
+use std::{
+    fs,
+    io::Write,
+    os::unix::{fs::PermissionsExt, process::CommandExt},
+    process::{Command, Stdio},
+};
+
+use lab::{Lab, Said, mode, skip};
+
+/// No engine: a job that stops nothing must not ask for one.
+const NO_DOCKER: &str = "docker: /nowhere/docker\n";
+
+fn ready(more: &str) -> Lab {
+    let lab = Lab::new();
+    lab.configure("none", &format!("{NO_DOCKER}{more}"));
+    lab.write("services/web/index.html", "hello");
+    lab.agent(&["init"]).ended(0);
+    lab
+}
+
+#[test]
+fn a_run_makes_an_archive_that_tar_reads() {
+    let lab = ready("");
+    let said = lab.agent(&["run", "services"]).ended(0);
+    let archives = lab.archives();
+    assert_eq!(archives.len(), 1);
+    assert!(
+        said.out.starts_with(&format!("{}: ", archives[0])) && said.out.ends_with("; kept 1, forgot 0\n") && said.out.lines().count() == 1,
+        "{said:?}"
+    );
+    assert_eq!(fs::read_to_string(lab.unpack(&archives[0]).join("web/index.html")).unwrap(), "hello");
+    assert_eq!(lab.events(), ["made"]);
+    assert!(!lab.ledger().exists());
+}
+
+#[test]
+fn the_newest_three_stay_and_numbers_grow() {
+    let lab = ready("");
+    for number in 0..5 {
+        lab.write("services/web/index.html", &number.to_string());
+        lab.agent(&["run", "services"]).ended(0);
+    }
+    let archives = lab.archives();
+    assert_eq!(archives.len(), 3);
+    assert_eq!(fs::read_to_string(lab.unpack(&archives[2]).join("web/index.html")).unwrap(), "4");
+    let files = |folder: &str| fs::read_dir(lab.path(folder)).unwrap().count();
+    assert_eq!((files("repository/archives/services"), files("repository/manifests/services")), (3, 3));
+    let journal = fs::read_to_string(lab.path("state/journal.jsonl")).unwrap();
+    let numbers: Vec<u64> =
+        journal.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["sequence"].as_u64().unwrap()).collect();
+    assert!(numbers.is_sorted_by(|a, b| a < b) && numbers.len() == 5, "{numbers:?}");
+}
+
+#[test]
+fn the_repository_is_open_to_its_group_alone_whatever_the_umask() {
+    let lab = ready("");
+    let own = std::os::unix::fs::MetadataExt::gid(&fs::metadata(lab.path("services")).unwrap());
+    lab.configure("none", &format!("{NO_DOCKER}group: {own}\n"));
+    let agent = lab.command().get_program().to_owned();
+    let said: Said = Command::new("sh")
+        .args(["-c", "umask 077; exec \"$0\" \"$@\""])
+        .arg(agent)
+        .arg("--config")
+        .arg(lab.path("agent.yaml"))
+        .args(["run", "services"])
+        .output()
+        .unwrap()
+        .into();
+    said.ended(0);
+    let name = lab.archives().remove(0);
+    for folder in ["repository", "repository/archives", "repository/archives/services", "repository/manifests/services"] {
+        assert_eq!(mode(&lab.path(folder)), 0o750, "{folder}");
+    }
+    for file in
+        [format!("repository/archives/{name}.tar.zst"), format!("repository/manifests/{name}.zst"), "repository/repository.json".into()]
+    {
+        assert_eq!(mode(&lab.path(&file)), 0o640, "{file}");
+    }
+    assert_eq!(mode(&lab.path("state")), 0o700);
+    lab.configure("none", &format!("{NO_DOCKER}group: no-such-group-here\n"));
+    let said = lab.agent(&["run", "services"]).ended(1);
+    assert!(said.err.contains("there is no group \"no-such-group-here\"") && said.err.contains("next: make the group"), "{said:?}");
+}
+
+#[test]
+fn what_cannot_be_read_makes_an_archive_incomplete_and_it_pushes_no_good_one_out() {
+    let lab = ready("");
+    let run = || -> Said {
+        let mut command = lab.command();
+        if rustix::process::geteuid().is_root() {
+            // Root reads everything: somebody else does it.
+            let said: Said = Command::new("chown").args(["-R", "65534:65534"]).arg(lab.path("")).output().unwrap().into();
+            said.ended(0);
+            command.uid(65534).gid(65534);
+        }
+        command.args(["run", "services"]).output().unwrap().into()
+    };
+    // The program itself may lie where nobody but root may look.
+    if rustix::process::geteuid().is_root()
+        && !Command::new(lab.command().get_program())
+            .arg("--version")
+            .uid(65534)
+            .gid(65534)
+            .output()
+            .is_ok_and(|output| output.status.success())
+    {
+        skip("another user cannot start the agent that was built");
+        return;
+    }
+    run().ended(0);
+    let good = lab.archives();
+    let secret = lab.write("services/secret", "x");
+    fs::set_permissions(&secret, fs::Permissions::from_mode(0o000)).unwrap();
+    for _ in 0..4 {
+        let said = run().ended(3);
+        assert!(said.out.contains(" INCOMPLETE: ") && said.err.contains("secret"), "{said:?}");
+    }
+    let archives = lab.archives();
+    assert!(archives.contains(&good[0]) && archives.len() == 4, "{archives:?}");
+}
+
+#[test]
+fn what_an_unfinished_run_left_goes_and_what_only_lost_its_manifest_stays() {
+    let lab = ready("");
+    for _ in 0..2 {
+        lab.agent(&["run", "services"]).ended(0);
+    }
+    let archives = lab.archives();
+    let file = |name: &str| lab.path(&format!("repository/archives/{name}.tar.zst"));
+    // One was being finished when the power went, one lost its manifest in some other way, and a staged file is left.
+    for name in &archives {
+        fs::remove_file(lab.path(&format!("repository/manifests/{name}.zst"))).unwrap();
+    }
+    lab.write("state/unfinished.json", &format!("[\"{}\"]", archives[0]));
+    let staged = lab.write("repository/.tmp-left", "half an archive");
+    let said = lab.agent(&["check"]);
+    assert!(said.out.contains(&format!("archives/{}.tar.zst has no manifest", archives[1])), "{said:?}");
+    lab.agent(&["run", "services"]).ended(0);
+    assert_eq!(
+        [file(&archives[0]).exists(), file(&archives[1]).exists(), staged.exists(), lab.path("state/unfinished.json").exists()],
+        [false, true, false, false]
+    );
+}
+
+#[test]
+fn a_wrong_configuration_changes_nothing() {
+    let lab = ready("");
+    let text = fs::read_to_string(lab.path("agent.yaml")).unwrap();
+    lab.write("agent.yaml", &text.replace("sources", "sorces"));
+    for arguments in [&["run", "services"][..], &["check"], &["archives"], &["install", "--print"]] {
+        let said = lab.agent(arguments).ended(2);
+        assert!(said.err.contains("agent.yaml:6: jobs.services: unknown key \"sorces\"; did you mean \"sources\"?"), "{said:?}");
+    }
+    assert!(!lab.path("state").exists() && !lab.path("repository/archives").exists());
+    lab.write("agent.yaml", &text);
+    let said = lab.agent(&["run", "servces"]).ended(2);
+    assert!(said.err.contains("there is no job \"servces\"") && said.err.contains("there is: services"), "{said:?}");
+    assert!(!lab.path("state").exists());
+}
+
+#[test]
+fn a_missing_disk_is_an_error_and_never_a_new_folder() {
+    let lab = ready("");
+    fs::rename(lab.path("repository"), lab.path("elsewhere")).unwrap();
+    let said = lab.agent(&["run", "services"]).ended(1);
+    assert!(said.err.contains("next: mount the repository's disk"), "{said:?}");
+    assert!(!lab.path("repository").exists());
+    fs::create_dir(lab.path("repository")).unwrap();
+    let said = lab.agent(&["run", "services"]).ended(1);
+    assert!(said.err.contains("next: mount the repository's disk"), "{said:?}");
+    assert_eq!(fs::read_dir(lab.path("repository")).unwrap().count(), 0);
+    assert_eq!(lab.events(), ["failed", "failed"]);
+}
+
+#[test]
+fn a_missing_source_is_an_error() {
+    let lab = ready("");
+    fs::rename(lab.path("services"), lab.path("elsewhere")).unwrap();
+    let said = lab.agent(&["run", "services"]).ended(1);
+    assert!(said.err.contains("cannot read source") && said.err.contains("next: nothing was stopped; mount the disk"), "{said:?}");
+    assert_eq!(lab.archives(), [""; 0]);
+}
+
+#[test]
+fn a_link_in_the_place_of_a_source_is_refused() {
+    let lab = ready("");
+    fs::rename(lab.path("services"), lab.path("disk")).unwrap();
+    std::os::unix::fs::symlink(lab.path("disk"), lab.path("services")).unwrap();
+    let said = lab.agent(&["run", "services"]).ended(1);
+    assert!(said.err.contains("is a symbolic link, and only the link would be archived: name "), "{said:?}");
+    // The repository in a source, seen through a link.
+    fs::remove_file(lab.path("services")).unwrap();
+    fs::rename(lab.path("disk"), lab.path("services")).unwrap();
+    fs::rename(lab.path("repository"), lab.path("services/repository")).unwrap();
+    std::os::unix::fs::symlink(lab.path("services/repository"), lab.path("repository")).unwrap();
+    let said = lab.agent(&["run", "services"]).ended(1);
+    assert!(said.err.contains("contains the repository"), "{said:?}");
+    assert!(lab.agent(&["check"]).ended(1).out.contains("BAD      job services: source "), "{said:?}");
+}
+
+#[test]
+fn one_agent_at_a_time() {
+    let lab = ready("");
+    lab.agent(&["resume"]).ended(0);
+    // Somebody holds the lock for as long as their standard input is open.
+    let script = "exec 9<>\"$0\"; flock 9; echo held; cat";
+    let mut holder =
+        Command::new("sh").args(["-c", script]).arg(lab.path("state/lock")).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut held = [0; 5];
+    std::io::Read::read_exact(holder.stdout.as_mut().unwrap(), &mut held).unwrap();
+    for arguments in [&["run", "services"][..], &["resume"], &["resume", "--forget"]] {
+        let said = lab.agent(arguments).ended(4);
+        assert!(said.err.contains("another offsite-agent is at work: resume, process "), "{said:?}");
+    }
+    let mut waiting = lab.command().args(["run", "--wait", "services"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    assert!(waiting.try_wait().unwrap().is_none());
+    drop(holder.stdin.take());
+    holder.wait().unwrap();
+    Said::from(waiting.wait_with_output().unwrap()).ended(0);
+    assert_eq!(lab.archives().len(), 1);
+}
+
+#[test]
+fn resume_needs_no_configuration_and_keeps_a_ledger_that_it_cannot_read() {
+    let lab = Lab::new();
+    lab.write("agent.yaml", "repositry: /b\n");
+    let state = lab.path("state");
+    let resume = |more: &[&str]| lab.agent(&[&["resume", "--state", state.to_str().unwrap()], more].concat());
+    assert_eq!(resume(&[]).ended(0).out, "nothing is owed\n");
+    lab.write("state/ledger.json", "{");
+    let said = resume(&[]).ended(1);
+    assert!(said.err.contains("cannot be understood") && said.err.contains("resume --forget"), "{said:?}");
+    assert!(lab.ledger().exists());
+}
+
+#[test]
+fn init_writes_an_example_first_and_the_repository_second() {
+    let lab = Lab::new();
+    let said = lab.agent(&["init"]).ended(0);
+    assert!(said.out.contains("wrote an example"), "{said:?}");
+    assert!(!lab.path("repository").exists());
+    lab.configure("none", "");
+    assert!(lab.agent(&["init"]).ended(0).out.starts_with("made the repository: "));
+    assert!(lab.agent(&["init"]).ended(0).out.starts_with("the repository is there: "));
+    assert_eq!(mode(&lab.path("repository")), 0o750);
+}
+
+#[test]
+fn a_full_disk_fails_the_run_and_harms_nothing() {
+    let lab = ready("");
+    let repository = lab.path("repository");
+    fs::remove_dir_all(&repository).unwrap();
+    fs::create_dir(&repository).unwrap();
+    let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "size=2m", "tmpfs"]).arg(&repository).output();
+    if !mounted.is_ok_and(|output| output.status.success()) {
+        skip("no file system can be mounted here");
+        return;
+    }
+    struct Mounted<'a>(&'a std::path::Path);
+    impl Drop for Mounted<'_> {
+        fn drop(&mut self) {
+            drop(Command::new("umount").arg(self.0).output());
+        }
+    }
+    let _mounted = Mounted(&repository);
+    lab.agent(&["init"]).ended(0);
+    lab.agent(&["run", "services"]).ended(0);
+    let before = lab.archives();
+    // Bytes that do not compress, from a fixed seed.
+    let mut seed = 0x2545_f491_4f6c_dd1d_u64;
+    let mut big = fs::File::create(lab.path("services/big")).unwrap();
+    for _ in 0..(4 << 20) / 8 {
+        seed ^= seed << 13;
+        seed ^= seed >> 7;
+        seed ^= seed << 17;
+        big.write_all(&seed.to_le_bytes()).unwrap();
+    }
+    let said = lab.agent(&["run", "services"]).ended(1);
+    assert!(said.err.contains("No space left on device") && said.err.contains("next: the disk of the repository is full"), "{said:?}");
+    assert_eq!(lab.archives(), before);
+    let left: Vec<_> = fs::read_dir(&repository)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .filter(|name| name.to_string_lossy().starts_with('.'))
+        .collect();
+    assert_eq!(left, [""; 0]);
+    fs::remove_file(lab.path("services/big")).unwrap();
+    lab.agent(&["run", "services"]).ended(0);
+    assert_eq!((lab.archives().len(), lab.events()), (2, ["made", "failed", "made"].map(str::to_owned).to_vec()));
+}
+
+#[test]
+fn the_units_are_what_systemd_understands() {
+    let lab = ready("");
+    let units = lab.path("units");
+    fs::create_dir(&units).unwrap();
+    let to = ["install", "--to", units.to_str().unwrap()];
+    let said = lab.agent(&to).ended(0);
+    assert!(said.out.ends_with("systemctl enable --now offsite-agent@services.timer\n"), "{said:?}");
+    let printed = lab.agent(&["install", "--print"]).ended(0).out;
+    let names = ["offsite-agent-resume.service", "offsite-agent@.service", "offsite-agent@services.timer"];
+    for name in names {
+        assert!(printed.contains(&fs::read_to_string(units.join(name)).unwrap()), "{name}");
+    }
+    if Command::new("systemd-analyze").arg("--version").output().is_ok() {
+        let mut verify = Command::new("systemd-analyze");
+        verify.args(["verify"]).args(
+            ["offsite-agent-resume.service", "offsite-agent@services.timer", "offsite-agent@services.service"].map(|name| units.join(name)),
+        );
+        let said: Said = verify.output().unwrap().into();
+        // Units of the machine itself are none of ours.
+        let ours: Vec<&str> = said.err.lines().filter(|line| line.contains("offsite")).collect();
+        assert_eq!(ours, [""; 0]);
+    } else {
+        skip("there is no systemd-analyze");
+    }
+    // A job that lost its time loses its timer; somebody's own unit is not touched.
+    let text = fs::read_to_string(lab.path("agent.yaml")).unwrap();
+    lab.write("agent.yaml", &text.replace("    at: \"04:00\"\n", ""));
+    fs::write(units.join("offsite-agent@mine.timer"), "[Timer]\n").unwrap();
+    lab.agent(&to).ended(0);
+    assert!(!units.join("offsite-agent@services.timer").exists() && units.join("offsite-agent@mine.timer").exists());
+    fs::write(units.join("offsite-agent@.service"), "[Service]\n").unwrap();
+    let said = lab.agent(&to).ended(1);
+    assert!(said.err.contains("was not written by offsite-agent install"), "{said:?}");
+    assert_eq!(fs::read_to_string(units.join("offsite-agent@.service")).unwrap(), "[Service]\n");
+}
