@@ -1,0 +1,85 @@
+//! `offsite accept ARCHIVE`: a person says that a suspicious archive is as it should be.
+//!
+//! Only what is suspicious can be accepted: a typing error must not bless an archive that the tripwire has yet to see.
+
+use jiff::Timestamp;
+use offsite_archive::ArchiveName;
+
+use crate::{
+    cli::Globals,
+    exit::Exit,
+    journal::{Fact, Receipt, Standing},
+    state::State,
+};
+
+/// Arguments of `offsite accept`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The archive, as `offsite status` names it
+    #[arg(value_name = "ARCHIVE")]
+    pub archive: ArchiveName,
+}
+
+/// An archive that cannot be accepted.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AcceptError {
+    /// The tripwire did not catch it.
+    #[error("{archive} is not suspicious{}", others_text(others))]
+    NotSuspicious {
+        /// The archive.
+        archive: ArchiveName,
+        /// Those that are.
+        others: Vec<ArchiveName>,
+    },
+}
+
+fn others_text(others: &[ArchiveName]) -> String {
+    let names: Vec<String> = others.iter().map(ToString::to_string).collect();
+    if names.is_empty() { "; nothing is".to_owned() } else { format!("; these are: {}", names.join(", ")) }
+}
+
+/// What to write when `archive` is accepted; `None` if it already was.
+pub fn decide(standing: &Standing, archive: &ArchiveName) -> Result<Option<Fact>, AcceptError> {
+    if standing.suspicious.contains_key(archive) {
+        Ok(Some(Fact::Accepted { archive: archive.clone() }))
+    } else if standing.accepted.contains(archive) {
+        Ok(None)
+    } else {
+        Err(AcceptError::NotSuspicious { archive: archive.clone(), others: standing.suspicious.keys().cloned().collect() })
+    }
+}
+
+/// Runs the verb.
+pub async fn run(globals: &Globals, args: &Args) -> anyhow::Result<Exit> {
+    let config = globals.load()?;
+    let journal = State::open(&config.state)?.journal();
+    let standing = Standing::of(&journal.read()?.receipts);
+    match decide(&standing, &args.archive)? {
+        Some(fact) => {
+            journal.append(&Receipt { time: Timestamp::now(), fact })?;
+            println!("{} is accepted: it counts from the next run on, and is the new measure for its job", args.archive);
+        }
+        None => println!("{} was accepted already", args.archive),
+    }
+    Ok(Exit::Fine)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tripwire::Why;
+
+    #[test]
+    fn only_the_suspicious_can_be_accepted_and_twice_is_well() {
+        let (odd, fine): (ArchiveName, ArchiveName) =
+            ("services/2026-11-22T040000Z".parse().unwrap(), "services/2026-11-21T040000Z".parse().unwrap());
+        let mut receipts = vec![Receipt { time: Timestamp::UNIX_EPOCH, fact: Fact::Suspicious { archive: odd.clone(), why: Why::Empty } }];
+        let error = decide(&Standing::of(&receipts), &fine).unwrap_err();
+        assert_eq!(error.to_string(), "services/2026-11-21T040000Z is not suspicious; these are: services/2026-11-22T040000Z");
+        let fact = decide(&Standing::of(&receipts), &odd).unwrap().unwrap();
+        receipts.push(Receipt { time: Timestamp::UNIX_EPOCH, fact });
+        assert_eq!(decide(&Standing::of(&receipts), &odd), Ok(None));
+        assert!(Standing::of(&receipts).suspicious.is_empty());
+    }
+}

@@ -1,0 +1,44 @@
+//! Keeps the Mac from idle sleep while a night runs, and tells the person at the screen when one went wrong.
+//!
+//! Both are favours of the system: their failure never fails a backup.
+
+use std::process::{Child, Stdio};
+
+use crate::{journal::Outcome, platform};
+
+/// Keeps the system awake until dropped, where the system can be asked to.
+#[derive(Debug)]
+pub struct Awake(Option<Child>);
+
+impl Awake {
+    /// Asks the system to stay awake for this process.
+    pub fn keep() -> Self {
+        let command = platform::current().stay_awake(std::process::id());
+        let child = command.and_then(|mut command| command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().ok());
+        Self(child)
+    }
+}
+
+impl Drop for Awake {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.0 {
+            // Whether it was there to be ended makes no difference now.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+/// Tells of a night that did not go well.
+pub fn tell(outcome: Outcome) {
+    let message = match outcome {
+        Outcome::Fine => return,
+        Outcome::Incomplete => "Last night's backup is incomplete. See: offsite status",
+        Outcome::Failed => "Last night's backup failed. See: offsite status",
+    };
+    if let Some(mut command) = platform::current().notice("offsite", message)
+        && let Err(error) = command.status()
+    {
+        tracing::warn!(%error, "cannot show a notice");
+    }
+}

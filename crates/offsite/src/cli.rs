@@ -1,0 +1,108 @@
+//! The command line: only the list. Each verb's arguments live with the verb.
+//!
+//! `--config` is global, because every verb but `install --print` and `demo` reads the configuration, and a test or a second household
+//! on one Mac needs another one.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+use crate::{
+    accept, archives, config, config::Config, daemon, demo, exit::Exit, export, init, install, key, restore, status, sync, verify,
+};
+
+/// Pulls archives from the Pi, keeps copies on this Mac, pushes sealed copies to the cloud.
+#[derive(Debug, Parser)]
+#[command(name = "offsite", version, about, max_term_width = 100, arg_required_else_help = true)]
+pub struct Cli {
+    /// What every verb takes.
+    #[command(flatten)]
+    pub globals: Globals,
+    /// The verb.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Options of every verb.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct Globals {
+    /// Configuration file [default: ~/.config/offsite/offsite.yaml]
+    #[arg(long, short = 'c', global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
+impl Globals {
+    /// Where the configuration is.
+    pub fn config_path(&self) -> Result<PathBuf, config::ConfigError> {
+        match &self.config {
+            Some(path) => Ok(path.clone()),
+            None => Ok(config::Home::of_process()?.default_config()),
+        }
+    }
+
+    /// Reads and checks the configuration.
+    pub fn load(&self) -> Result<Config, config::ConfigError> {
+        Config::load(&self.config_path()?, &config::Home::of_process()?)
+    }
+}
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Settle what is owed, then end; launchd starts this
+    Daemon(daemon::Args),
+    /// Pull, keep and push now
+    Sync(sync::Args),
+    /// Show on one screen whether the copies are there, fresh and verified
+    Status(status::Args),
+    /// List archives
+    Archives(archives::Args),
+    /// Read back copies and check every frame
+    Verify(verify::Args),
+    /// Write an archive as a plain .tar.zst
+    Export(export::Args),
+    /// Extract an archive or some of its paths
+    Restore(restore::Args),
+    /// Confirm that a suspicious archive is as it should be
+    Accept(accept::Args),
+    /// Make, show or recover the key of the sealed copies
+    Key(key::Args),
+    /// Write a first configuration and make the Mac's repository
+    Init(init::Args),
+    /// Install the launchd job
+    Install(install::Args),
+    /// Show a whole night on made-up data, in a temporary folder
+    Demo(demo::Args),
+}
+
+impl Command {
+    /// Runs the verb.
+    pub async fn run(&self, globals: &Globals) -> anyhow::Result<Exit> {
+        match self {
+            Self::Daemon(args) => daemon::run(globals, args).await,
+            Self::Sync(args) => sync::run(globals, args).await,
+            Self::Status(args) => status::run(globals, args).await,
+            Self::Archives(args) => archives::run(globals, args).await,
+            Self::Verify(args) => verify::run(globals, args).await,
+            Self::Export(args) => export::run(globals, args).await,
+            Self::Restore(args) => restore::run(globals, args).await,
+            Self::Accept(args) => accept::run(globals, args).await,
+            Self::Key(args) => key::run(globals, args).await,
+            Self::Init(args) => init::run(globals, args).await,
+            Self::Install(args) => install::run(globals, args).await,
+            Self::Demo(args) => demo::run(globals, args).await,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,113 @@
+//! `offsite.yaml`: read once, checked whole, turned into types; past this module nothing is a loose string.
+//!
+//! A daemon runs where nobody watches and with `/` as its folder, so what could be read two ways is refused: relative paths, two places
+//! of one name, unknown keys. An error names file, line and key, and nothing has been changed when it appears.
+
+mod cloud;
+mod credentials;
+mod error;
+mod file;
+mod home;
+mod line;
+mod place;
+
+use std::{
+    collections::BTreeMap,
+    num::NonZeroUsize,
+    path::{Path, PathBuf},
+};
+
+use jiff::SignedDuration;
+pub use offsite_agent::config::TimeOfDay;
+use offsite_archive::JobName;
+
+pub use self::{
+    cloud::{Cloud, CloudUrl, InvalidCloud, StorageClass},
+    credentials::{Credentials, CredentialsError, S3Keys},
+    error::ConfigError,
+    home::Home,
+    place::{InvalidPlace, MAC, PlaceName},
+};
+
+/// What the owner decided.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// The file this came from.
+    pub path: PathBuf,
+    /// The Mac's repository.
+    pub repository: PathBuf,
+    /// When the night's run is due, in the Mac's own time zone.
+    pub at: TimeOfDay,
+    /// Archives kept on the Mac, per job.
+    pub keep: NonZeroUsize,
+    /// How old the newest archive, or the last good run, may be before it is an alarm.
+    pub overdue: SignedDuration,
+    /// What differs for single jobs.
+    pub jobs: BTreeMap<JobName, JobRules>,
+    /// Where to pull from; at least one.
+    pub pis: Vec<Pi>,
+    /// Where to push to; may be empty.
+    pub clouds: Vec<Cloud>,
+    /// Where the journal, the lock and the key are.
+    pub state: PathBuf,
+}
+
+/// What differs for one job.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct JobRules {
+    /// Archives kept on the Mac.
+    pub keep: Option<NonZeroUsize>,
+    /// How old the newest archive may be.
+    pub overdue: Option<SignedDuration>,
+}
+
+/// A Pi to pull from, over SFTP.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pi {
+    /// What it is called here.
+    pub name: PlaceName,
+    /// Host name or address.
+    pub host: String,
+    /// SSH port.
+    pub port: u16,
+    /// The pulling account.
+    pub user: String,
+    /// The agent's repository, as that account sees it.
+    pub path: String,
+    /// How the account proves itself.
+    pub auth: PiAuth,
+    /// Host keys that are trusted.
+    pub known_hosts: PathBuf,
+}
+
+/// How we prove ourselves to a Pi.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PiAuth {
+    /// A private key's file; its passphrase, if it has one, is in `OFFSITE_SSH_PASSPHRASE`.
+    Key(PathBuf),
+    /// The running ssh-agent.
+    Agent,
+}
+
+impl Config {
+    /// Reads and checks the file at `path`.
+    pub fn load(path: &Path, home: &Home) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+        Self::parse(path, &text, home)
+    }
+
+    /// Checks `text`, which was read from `path`.
+    pub fn parse(path: &Path, text: &str, home: &Home) -> Result<Self, ConfigError> {
+        file::parse(path, text, home)
+    }
+
+    /// How many archives of `job` the Mac keeps.
+    pub fn keep_of(&self, job: &JobName) -> NonZeroUsize {
+        self.jobs.get(job).and_then(|rules| rules.keep).unwrap_or(self.keep)
+    }
+
+    /// How old the newest archive of `job` may be.
+    pub fn overdue_of(&self, job: &JobName) -> SignedDuration {
+        self.jobs.get(job).and_then(|rules| rules.overdue).unwrap_or(self.overdue)
+    }
+}

@@ -1,0 +1,151 @@
+//! A cloud: where sealed copies go, and what class of storage their packs get.
+
+use std::{fmt, num::NonZeroUsize, path::PathBuf, str::FromStr};
+
+use super::{Credentials, PlaceName};
+
+/// A place for sealed copies.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cloud {
+    /// What it is called here.
+    pub name: PlaceName,
+    /// Where it is.
+    pub url: CloudUrl,
+    /// Another S3 server than Amazon's, with its scheme.
+    pub endpoint: Option<String>,
+    /// S3 region.
+    pub region: Option<String>,
+    /// Storage class of packs; all else stays in the default class, because it is read.
+    pub class: Option<StorageClass>,
+    /// Archives kept, per job.
+    pub keep: NonZeroUsize,
+    /// What opens the door.
+    pub credentials: Credentials,
+}
+
+/// Where a cloud is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CloudUrl {
+    /// `s3://bucket/prefix`.
+    S3 {
+        /// The bucket.
+        bucket: String,
+        /// The prefix without slashes at either end; may be empty.
+        prefix: String,
+    },
+    /// `file:///folder`: a disk that is carried away.
+    File(PathBuf),
+}
+
+/// Why a cloud's address or class is refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum InvalidCloud {
+    /// Not an address of a kind we know.
+    #[error("a cloud is at s3://<bucket>/<prefix> or file:///<folder>, not {0:?}")]
+    Url(String),
+    /// Not spelled like a storage class.
+    #[error("a storage class is spelled as in DEEP_ARCHIVE, with A-Z, 0-9 and '_', not {0:?}")]
+    Class(String),
+}
+
+impl FromStr for CloudUrl {
+    type Err = InvalidCloud;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let invalid = || InvalidCloud::Url(text.chars().take(200).collect());
+        // No user, port, query or escape belongs in either form; a text with one means something we would get wrong.
+        if text.chars().any(|char| char.is_whitespace() || char.is_control() || "?#@%\\".contains(char)) && text.starts_with("s3:") {
+            return Err(invalid());
+        }
+        if let Some(rest) = text.strip_prefix("s3://") {
+            let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
+            let prefix = prefix.trim_end_matches('/');
+            let good = |char: char| char.is_ascii_lowercase() || char.is_ascii_digit() || char == '-' || char == '.';
+            if !(3..=63).contains(&bucket.len()) || !bucket.chars().all(good) {
+                return Err(invalid());
+            }
+            if !prefix.is_empty() && prefix.split('/').any(|part| matches!(part, "" | "." | "..")) {
+                return Err(invalid());
+            }
+            return Ok(Self::S3 { bucket: bucket.to_owned(), prefix: prefix.to_owned() });
+        }
+        let folder = text.strip_prefix("file://").map(PathBuf::from).filter(|path| path.is_absolute() && path.parent().is_some());
+        folder.map(Self::File).ok_or_else(invalid)
+    }
+}
+
+impl fmt::Display for CloudUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::S3 { bucket, prefix } if prefix.is_empty() => write!(f, "s3://{bucket}"),
+            Self::S3 { bucket, prefix } => write!(f, "s3://{bucket}/{prefix}"),
+            Self::File(folder) => write!(f, "file://{}", folder.display()),
+        }
+    }
+}
+
+/// A storage class by the provider's own word; providers differ, so only the spelling is checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StorageClass(String);
+
+impl StorageClass {
+    /// The word.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for StorageClass {
+    type Err = InvalidCloud;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let good = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_';
+        if (1..=40).contains(&text.len()) && text.bytes().all(good) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(InvalidCloud::Class(text.chars().take(80).collect()))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_read_and_written_alike() {
+        for text in ["s3://bucket", "s3://my.bucket-1/a/b", "file:///Volumes/disk one/offsite"] {
+            assert_eq!(text.parse::<CloudUrl>().unwrap().to_string(), text);
+        }
+        assert_eq!("s3://bucket/a/".parse::<CloudUrl>().unwrap().to_string(), "s3://bucket/a");
+    }
+
+    #[test]
+    fn refuses_what_is_no_address() {
+        for text in [
+            "",
+            "bucket",
+            "s3://",
+            "s3://ab",
+            "s3://Bucket",
+            "s3://user@bucket/x",
+            "s3://bucket//a",
+            "s3://bucket/../a",
+            "s3://bucket/a?b=c",
+        ] {
+            assert!(text.parse::<CloudUrl>().is_err(), "{text}");
+        }
+        for text in ["file://", "file:///", "file://relative/x", "file:/x", "https://example.org/x", "onedrive://x"] {
+            assert!(text.parse::<CloudUrl>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_class_is_spelled_in_capitals() {
+        assert_eq!("DEEP_ARCHIVE".parse::<StorageClass>().unwrap().as_str(), "DEEP_ARCHIVE");
+        for text in ["", "deep_archive", "DEEP ARCHIVE", "DEEP-ARCHIVE"] {
+            assert!(text.parse::<StorageClass>().is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,358 @@
+//! `offsite.yaml` as it is written, and the checks that turn it into [`Config`].
+//!
+//! serde checks the shape; every value with rules of its own is read as text and checked here, because serde forgets the line of a value
+//! it has built, and an error without a line is half an error.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    num::NonZeroUsize,
+    path::{Path, PathBuf},
+    str::FromStr,
+};
+
+use jiff::SignedDuration;
+use offsite_archive::JobName;
+use serde::Deserialize;
+
+use super::{Cloud, CloudUrl, Config, ConfigError, Credentials, Home, JobRules, MAC, Pi, PiAuth, line};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    repository: String,
+    at: Option<String>,
+    keep: Option<NonZeroUsize>,
+    overdue_hours: Option<u32>,
+    #[serde(default)]
+    jobs: BTreeMap<String, JobFile>,
+    #[serde(default)]
+    pis: Vec<PiFile>,
+    pi: Option<PiFile>,
+    #[serde(default)]
+    clouds: Vec<CloudFile>,
+    state: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct JobFile {
+    keep: Option<NonZeroUsize>,
+    overdue_hours: Option<u32>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PiFile {
+    name: Option<String>,
+    host: String,
+    port: Option<std::num::NonZeroU16>,
+    user: String,
+    path: String,
+    key: Option<String>,
+    #[serde(default)]
+    agent: bool,
+    known_hosts: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CloudFile {
+    name: String,
+    url: String,
+    endpoint: Option<String>,
+    region: Option<String>,
+    class: Option<String>,
+    keep: Option<NonZeroUsize>,
+    credentials: Option<String>,
+}
+
+const KEEP: NonZeroUsize = NonZeroUsize::MIN.saturating_add(9);
+const OVERDUE: SignedDuration = SignedDuration::from_hours(36);
+const AT: &str = "04:30";
+const PI: &str = "pi";
+const KEY: &str = "~/.ssh/id_ed25519";
+const KNOWN_HOSTS: &str = "~/.ssh/known_hosts";
+
+pub(super) fn parse(path: &Path, text: &str, home: &Home) -> Result<Config, ConfigError> {
+    let file: File = offsite_agent::config::yaml::parse(path, text).map_err(ConfigError::Invalid)?;
+    let check = Check { path, text, home };
+    let mut pis: Vec<(String, PiFile)> = file.pis.into_iter().enumerate().map(|(at, pi)| (format!("pis[{at}]"), pi)).collect();
+    pis.extend(file.pi.map(|pi| ("pi".to_owned(), pi)));
+    if pis.is_empty() {
+        return Err(check.invalid("pis", "there is no Pi to pull from"));
+    }
+    let keys: Vec<String> = pis.iter().map(|(key, _)| key.clone()).collect();
+    let config = Config {
+        path: path.to_owned(),
+        repository: check.folder("repository", &file.repository)?,
+        at: check.value("at", file.at.as_deref().unwrap_or(AT))?,
+        keep: file.keep.unwrap_or(KEEP),
+        overdue: check.hours("overdue_hours", file.overdue_hours)?.unwrap_or(OVERDUE),
+        jobs: file.jobs.into_iter().map(|(name, job)| check.job(&name, &job)).collect::<Result<_, _>>()?,
+        pis: pis.into_iter().map(|(key, pi)| check.pi(&key, pi)).collect::<Result<Vec<_>, _>>()?,
+        clouds: file
+            .clouds
+            .into_iter()
+            .enumerate()
+            .map(|(at, cloud)| check.cloud(&format!("clouds[{at}]"), cloud))
+            .collect::<Result<Vec<_>, _>>()?,
+        state: match file.state {
+            Some(folder) => check.folder("state", &folder)?,
+            None => home.default_state(),
+        },
+    };
+    check.names(&keys, &config)?;
+    check.apart(&config)?;
+    Ok(config)
+}
+
+struct Check<'a> {
+    path: &'a Path,
+    text: &'a str,
+    home: &'a Home,
+}
+
+impl Check<'_> {
+    fn invalid(&self, key: &str, problem: impl Into<String>) -> ConfigError {
+        let line = line::line_of(self.text, key);
+        let error = offsite_agent::config::ConfigError::Invalid {
+            path: self.path.to_owned(),
+            line,
+            key: key.to_owned(),
+            problem: problem.into(),
+            nearest: None,
+        };
+        ConfigError::Invalid(error)
+    }
+
+    fn value<T: FromStr<Err: fmt::Display>>(&self, key: &str, text: &str) -> Result<T, ConfigError> {
+        text.parse().map_err(|error: T::Err| self.invalid(key, error.to_string()))
+    }
+
+    /// 1 hour to a year: 0 would always alarm, and more would never.
+    fn hours(&self, key: &str, hours: Option<u32>) -> Result<Option<SignedDuration>, ConfigError> {
+        match hours {
+            Some(hours) if !(1..=8784).contains(&hours) => Err(self.invalid(key, format!("expected 1 to 8784 hours, not {hours}"))),
+            hours => Ok(hours.map(|hours| SignedDuration::from_hours(i64::from(hours)))),
+        }
+    }
+
+    fn job(&self, name: &str, job: &JobFile) -> Result<(JobName, JobRules), ConfigError> {
+        let key = format!("jobs.{name}");
+        let overdue = self.hours(&format!("{key}.overdue_hours"), job.overdue_hours)?;
+        Ok((self.value(&key, name)?, JobRules { keep: job.keep, overdue }))
+    }
+
+    fn folder(&self, key: &str, text: &str) -> Result<PathBuf, ConfigError> {
+        self.home
+            .expand(text)
+            .ok_or_else(|| self.invalid(key, format!("{text:?} is neither absolute nor below ~/, and a daemon has no folder of its own")))
+    }
+
+    fn pi(&self, key: &str, pi: PiFile) -> Result<Pi, ConfigError> {
+        for (field, text) in [("host", &pi.host), ("user", &pi.user), ("path", &pi.path)] {
+            if text.is_empty() || text.chars().any(char::is_control) {
+                return Err(self.invalid(&format!("{key}.{field}"), "is empty or has control characters"));
+            }
+        }
+        let auth = match (pi.key, pi.agent) {
+            (Some(_), true) => return Err(self.invalid(&format!("{key}.agent"), "a Pi has either `key` or `agent: true`, not both")),
+            (None, true) => PiAuth::Agent,
+            (file, false) => PiAuth::Key(self.folder(&format!("{key}.key"), file.as_deref().unwrap_or(KEY))?),
+        };
+        Ok(Pi {
+            name: self.value(&format!("{key}.name"), pi.name.as_deref().unwrap_or(PI))?,
+            host: pi.host,
+            port: pi.port.map_or(22, std::num::NonZeroU16::get),
+            user: pi.user,
+            path: pi.path,
+            auth,
+            known_hosts: self.folder(&format!("{key}.known_hosts"), pi.known_hosts.as_deref().unwrap_or(KNOWN_HOSTS))?,
+        })
+    }
+
+    fn cloud(&self, key: &str, cloud: CloudFile) -> Result<Cloud, ConfigError> {
+        let scheme = |endpoint: &String| endpoint.starts_with("https://") || endpoint.starts_with("http://");
+        if let Some(endpoint) = cloud.endpoint.as_ref().filter(|endpoint| !scheme(endpoint)) {
+            return Err(self.invalid(&format!("{key}.endpoint"), format!("{endpoint:?} does not begin with https:// or http://")));
+        }
+        let bare = cloud.endpoint.is_none() && cloud.region.is_none() && cloud.class.is_none() && cloud.credentials.is_none();
+        let url = self.value(&format!("{key}.url"), &cloud.url)?;
+        if matches!(url, CloudUrl::File(_)) && !bare {
+            return Err(self.invalid(key, "a file:// cloud has no endpoint, region, class or credentials"));
+        }
+        let credentials = match cloud.credentials.as_deref() {
+            None | Some("env") => Credentials::Env,
+            Some(file) => match self.home.expand(file) {
+                Some(path) => Credentials::File(path),
+                None => {
+                    return Err(self.invalid(&format!("{key}.credentials"), format!("expected `env` or an absolute path, not {file:?}")));
+                }
+            },
+        };
+        Ok(Cloud {
+            name: self.value(&format!("{key}.name"), &cloud.name)?,
+            url,
+            endpoint: cloud.endpoint,
+            region: cloud.region,
+            class: cloud.class.map(|class| self.value(&format!("{key}.class"), &class)).transpose()?,
+            keep: cloud.keep.unwrap_or(KEEP),
+            credentials,
+        })
+    }
+
+    /// `pis` are the keys under which the Pis stand.
+    fn names(&self, pis: &[String], config: &Config) -> Result<(), ConfigError> {
+        let mut seen = BTreeSet::from([MAC]);
+        let pis = pis.iter().cloned().zip(config.pis.iter().map(|pi| &pi.name));
+        for (key, name) in pis.chain(config.clouds.iter().enumerate().map(|(at, cloud)| (format!("clouds[{at}]"), &cloud.name))) {
+            if !seen.insert(name.as_str()) {
+                return Err(self.invalid(&format!("{key}.name"), format!("{:?} is already the name of another place", name.as_str())));
+            }
+        }
+        Ok(())
+    }
+
+    /// A cloud inside the repository, or the state inside either, would be counted, pruned or carried away with it.
+    fn apart(&self, config: &Config) -> Result<(), ConfigError> {
+        let mut folders = vec![("repository".to_owned(), config.repository.clone())];
+        let file = |(at, cloud): (usize, &Cloud)| match &cloud.url {
+            CloudUrl::File(folder) => Some((format!("clouds[{at}].url"), folder.clone())),
+            CloudUrl::S3 { .. } => None,
+        };
+        folders.extend(config.clouds.iter().enumerate().filter_map(file));
+        folders.push(("state".to_owned(), config.state.clone()));
+        for (at, (key, folder)) in folders.iter().enumerate() {
+            let inside = |(_, other): &&(String, PathBuf)| folder.starts_with(other) || (other.starts_with(folder) && key != "state");
+            if let Some((other, _)) = folders[..at].iter().find(inside) {
+                return Err(self.invalid(key, format!("{} and the folder of `{other}` must lie apart", folder.display())));
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::StorageClass;
+
+    const WHOLE: &str = r#"
+repository: ~/Backups/offsite
+at: "05:15"
+keep: 7
+overdue_hours: 48
+jobs:
+  photos: {keep: 30, overdue_hours: 200}
+pis:
+  - name: pi
+    host: pi.local
+    port: 2222
+    user: offsite
+    path: /srv/backup/offsite
+    key: ~/.ssh/id_offsite
+    known_hosts: ~/.ssh/known
+  - name: attic
+    host: 10.0.0.7
+    user: offsite
+    path: backup
+    agent: true
+clouds:
+  - name: cold
+    url: s3://bucket/prefix
+    endpoint: https://s3.example.org
+    region: eu-central-1
+    class: DEEP_ARCHIVE
+    keep: 12
+    credentials: ~/.config/offsite/aws.env
+  - name: disk
+    url: file:///Volumes/disk/offsite
+state: /var/offsite
+"#;
+
+    const SMALL: &str = "{host: h, user: u, path: /p}";
+
+    fn parsed(text: &str) -> Result<Config, ConfigError> {
+        parse(Path::new("offsite.yaml"), text, &Home::at(Path::new("/home/owner")))
+    }
+
+    fn problem(text: &str) -> String {
+        parsed(text).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn every_key_is_read() {
+        let config = parsed(WHOLE).unwrap();
+        assert_eq!(config.repository, Path::new("/home/owner/Backups/offsite"));
+        assert_eq!(config.at, "05:15".parse().unwrap());
+        assert_eq!(config.keep_of(&"services".parse().unwrap()).get(), 7);
+        assert_eq!(config.keep_of(&"photos".parse().unwrap()).get(), 30);
+        assert_eq!(config.overdue_of(&"services".parse().unwrap()), SignedDuration::from_hours(48));
+        assert_eq!(config.overdue_of(&"photos".parse().unwrap()), SignedDuration::from_hours(200));
+        assert_eq!(config.pis[0].port, 2222);
+        assert_eq!(config.pis[0].auth, PiAuth::Key("/home/owner/.ssh/id_offsite".into()));
+        assert_eq!((config.pis[1].port, &config.pis[1].auth), (22, &PiAuth::Agent));
+        assert_eq!(config.pis[1].known_hosts, Path::new("/home/owner/.ssh/known_hosts"));
+        assert_eq!(config.clouds[0].class.as_ref().map(StorageClass::as_str), Some("DEEP_ARCHIVE"));
+        assert_eq!(config.clouds[0].credentials, Credentials::File("/home/owner/.config/offsite/aws.env".into()));
+        assert_eq!((config.clouds[1].keep.get(), &config.clouds[1].credentials), (10, &Credentials::Env));
+        assert_eq!(config.state, Path::new("/var/offsite"));
+    }
+
+    #[test]
+    fn a_short_file_has_the_documented_defaults() {
+        let config = parsed(&format!("repository: /b\npi: {SMALL}\n")).unwrap();
+        assert_eq!((config.at, config.keep.get(), config.overdue), ("04:30".parse().unwrap(), 10, SignedDuration::from_hours(36)));
+        assert_eq!(config.pis[0].name.as_str(), "pi");
+        assert_eq!(config.pis[0].auth, PiAuth::Key("/home/owner/.ssh/id_ed25519".into()));
+        assert!(config.clouds.is_empty() && config.jobs.is_empty());
+    }
+
+    #[test]
+    fn values_that_do_not_go_together_name_their_key() {
+        let pis = |more: &str| format!("repository: /b\npis:\n- {{name: a, host: h, user: u, path: /p}}\n{more}");
+        for (text, wanted) in [
+            ("repository: /b\n".to_owned(), "offsite.yaml: pis: there is no Pi to pull from"),
+            (format!("repository: backups\npi: {SMALL}\n"), "offsite.yaml:1: repository: \"backups\" is neither absolute"),
+            (
+                format!("repository: /b\nstate: /b/state\npi: {SMALL}\n"),
+                "offsite.yaml:2: state: /b/state and the folder of `repository` must lie apart",
+            ),
+            (pis("- {name: a, host: h, user: u, path: /p}\n"), "offsite.yaml:4: pis[1].name: \"a\" is already the name of another place"),
+            (pis("clouds:\n- {name: a, url: 's3://bucket'}\n"), "offsite.yaml:5: clouds[0].name: \"a\" is already"),
+            (pis("clouds:\n- {name: mac, url: 's3://bucket'}\n"), "offsite.yaml:5: clouds[0].name: \"mac\" is already"),
+            (pis("clouds:\n- {name: c, url: 's3://bucket', endpoint: s3.example.org}\n"), "offsite.yaml:5: clouds[0].endpoint: "),
+            (pis("clouds:\n- {name: c, url: 's3://bucket', credentials: aws.env}\n"), "offsite.yaml:5: clouds[0].credentials: "),
+            (pis("clouds:\n- {name: c, url: 'file:///c', class: GLACIER}\n"), "offsite.yaml:5: clouds[0]: a file:// cloud has no"),
+            (pis("clouds:\n- {name: c, url: 'file:///b/c'}\n"), "offsite.yaml:5: clouds[0].url: /b/c and the folder of `repository`"),
+            (
+                pis("clouds:\n- {name: c, url: 'file:///c'}\n- {name: d, url: 'file:///c'}\n"),
+                "offsite.yaml:6: clouds[1].url: /c and the folder of `clouds[0].url`",
+            ),
+            (pis("- {name: b, host: h, user: u, path: /p, key: /k, agent: true}\n"), "offsite.yaml:4: pis[1].agent: "),
+            (pis("- {name: b, host: h, user: u, path: /p, key: k}\n"), "offsite.yaml:4: pis[1].key: "),
+            (pis("- {name: b, host: '', user: u, path: /p}\n"), "offsite.yaml:4: pis[1].host: "),
+        ] {
+            let found = problem(&text);
+            assert!(found.starts_with(wanted), "{text}\n{found}");
+        }
+    }
+
+    #[test]
+    fn bad_values_are_named_with_their_line() {
+        for (text, line, word) in [
+            (format!("repository: /b\nkepe: 3\npi: {SMALL}\n"), 2, "kepe"),
+            (format!("repository: /b\nkeep: 0\npi: {SMALL}\n"), 2, "keep"),
+            (format!("repository: /b\nkeep: many\npi: {SMALL}\n"), 2, "keep"),
+            (format!("repository: /b\nat: '25:00'\npi: {SMALL}\n"), 2, "at"),
+            (format!("repository: /b\noverdue_hours: 0\npi: {SMALL}\n"), 2, "overdue_hours"),
+            ("repository: /b\npi: {host: h, user: u, path: /p, port: 0}\n".to_owned(), 2, "port"),
+            (format!("repository: /b\npi: {SMALL}\nclouds:\n- name: c\n  url: onedrive://x\n"), 5, "url"),
+            (format!("repository: /b\npi: {SMALL}\nclouds:\n- name: c d\n  url: 's3://bucket'\n"), 4, "name"),
+        ] {
+            let found = problem(&text);
+            assert!(found.contains(&format!("offsite.yaml:{line}")) && found.contains(word), "{text}\n{found}");
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! Where the owner's files are by default, and what `~` means.
+
+use std::path::{Path, PathBuf};
+
+use super::ConfigError;
+use crate::platform;
+
+/// The folders of one user; a value, so that tests need no environment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Home {
+    /// `HOME`.
+    pub home: PathBuf,
+    /// `XDG_CONFIG_HOME`.
+    pub config: Option<PathBuf>,
+    /// `XDG_STATE_HOME`.
+    pub state: Option<PathBuf>,
+}
+
+impl Home {
+    /// The folders of the user who runs this process. Relative values are ignored, as the XDG specification asks.
+    pub fn of_process() -> Result<Self, ConfigError> {
+        let absolute = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+        let home = absolute("HOME").ok_or(ConfigError::NoHome)?;
+        Ok(Self { home, config: absolute("XDG_CONFIG_HOME"), state: absolute("XDG_STATE_HOME") })
+    }
+
+    /// A user without XDG variables.
+    pub fn at(home: &Path) -> Self {
+        Self { home: home.to_owned(), config: None, state: None }
+    }
+
+    /// `~/.config/offsite/offsite.yaml`, on macOS too: a file people edit belongs where they find it.
+    pub fn default_config(&self) -> PathBuf {
+        self.config.clone().unwrap_or_else(|| self.home.join(".config")).join("offsite/offsite.yaml")
+    }
+
+    /// Where the journal, the lock and the key are unless the configuration says otherwise.
+    pub fn default_state(&self) -> PathBuf {
+        platform::current().state_folder(self)
+    }
+
+    /// `text` as an absolute path, with a leading `~` replaced; `None` if it is relative or another user's (`~name`).
+    pub fn expand(&self, text: &str) -> Option<PathBuf> {
+        let path = match text.strip_prefix('~') {
+            Some("") => self.home.clone(),
+            Some(rest) => self.home.join(rest.strip_prefix('/')?),
+            None => PathBuf::from(text),
+        };
+        path.is_absolute().then_some(path)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tilde_is_the_home_folder_and_relative_paths_are_none() {
+        let home = Home::at(Path::new("/home/owner"));
+        assert_eq!(home.expand("~"), Some("/home/owner".into()));
+        assert_eq!(home.expand("~/a b"), Some("/home/owner/a b".into()));
+        assert_eq!(home.expand("/~/a"), Some("/~/a".into()));
+        for text in ["", "a", "./a", "~other/a", "../a"] {
+            assert_eq!(home.expand(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_configuration_follows_xdg() {
+        let mut home = Home::at(Path::new("/home/owner"));
+        assert_eq!(home.default_config(), Path::new("/home/owner/.config/offsite/offsite.yaml"));
+        home.config = Some("/elsewhere".into());
+        assert_eq!(home.default_config(), Path::new("/elsewhere/offsite/offsite.yaml"));
+    }
+}

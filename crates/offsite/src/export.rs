@@ -1,0 +1,118 @@
+//! `offsite export`: an archive as the plain `.tar.zst` that `tar` opens, to a file or a pipe.
+//!
+//! A file appears under its name only when it is whole, checked and on the disk. A pipe cannot be taken back, so there the exit code tells:
+//! whoever unpacks from it must look at both ends (`set -o pipefail`).
+
+use std::{
+    fs::File,
+    io::{self, BufWriter, IsTerminal, Write},
+    path::{Path, PathBuf},
+};
+
+use offsite_archive::ArchiveName;
+use offsite_repository::{Exported, export};
+
+use crate::{
+    cli::Globals,
+    exit::Exit,
+    human::size,
+    progress::Bar,
+    restore::{
+        self,
+        from::{self, From, Opened},
+        select::Wanted,
+    },
+};
+
+/// Arguments of `offsite export`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// A job, for its newest archive, or one archive, as `offsite archives` names it
+    #[arg(value_name = "JOB|ARCHIVE")]
+    pub what: Wanted,
+    /// Where to: a file that does not exist yet, or `-` for a pipe [default: JOB-TIME.tar.zst here]
+    #[arg(value_name = "FILE|-")]
+    pub to: Option<PathBuf>,
+    /// Where from.
+    #[command(flatten)]
+    pub from: From,
+}
+
+/// An archive that was not exported.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ExportError {
+    /// The file is there, and stays as it is.
+    #[error("{} exists already", path.display())]
+    Exists {
+        /// The file.
+        path: PathBuf,
+    },
+    /// It cannot be written; nothing is there.
+    #[error("cannot write {}", path.display())]
+    Write {
+        /// The file, or `the pipe`.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// Nobody wants an archive on the screen.
+    #[error("cannot export to a terminal")]
+    Terminal,
+}
+
+/// Large enough that a pipe or a disk is asked a few times per frame only.
+const BUFFER: usize = 1 << 20;
+
+/// Runs the verb.
+pub async fn run(globals: &Globals, args: &Args) -> anyhow::Result<Exit> {
+    let pipe = args.to.as_deref() == Some(Path::new("-"));
+    if pipe && io::stdout().is_terminal() {
+        return Err(ExportError::Terminal.into());
+    }
+    let opened = from::open(globals, &args.from).await?;
+    let chosen = restore::choose(&opened, &args.what).await?;
+    let name = &chosen.info.name;
+    if pipe {
+        to_pipe(&opened, name).await?;
+    } else {
+        let path = args.to.clone().unwrap_or_else(|| PathBuf::from(format!("{}-{}.tar.zst", name.job, name.time_text())));
+        let exported = to_file(&opened, name, &path).await?;
+        let same = if exported.verbatim { "the same bytes as on the Pi" } else { "the same content as on the Pi" };
+        println!("exported {name} from {} to {}: {} in {}; {same}", opened.label, path.display(), size(exported.raw), size(exported.bytes));
+    }
+    Ok(if chosen.info.end.complete { Exit::Fine } else { Exit::Incomplete })
+}
+
+async fn to_pipe(opened: &Opened, name: &ArchiveName) -> anyhow::Result<()> {
+    let mut out = BufWriter::with_capacity(BUFFER, io::stdout());
+    write(opened, name, &mut out).await?;
+    out.flush().map_err(|source| ExportError::Write { path: "the pipe".into(), source })?;
+    Ok(())
+}
+
+async fn to_file(opened: &Opened, name: &ArchiveName, path: &Path) -> anyhow::Result<Exported> {
+    let failed = |source: io::Error| match source.kind() {
+        io::ErrorKind::AlreadyExists => ExportError::Exists { path: path.to_owned() },
+        _ => ExportError::Write { path: path.to_owned(), source },
+    };
+    if path.symlink_metadata().is_ok() {
+        return Err(ExportError::Exists { path: path.to_owned() }.into());
+    }
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    // Made 0600, whatever the umask: it holds what the services keep secret.
+    let mut file = tempfile::Builder::new().prefix(".offsite-export-").tempfile_in(folder).map_err(failed)?;
+    let mut out = BufWriter::with_capacity(BUFFER, file.as_file_mut());
+    let exported = write(opened, name, &mut out).await?;
+    out.flush().map_err(failed)?;
+    drop(out);
+    file.as_file().sync_all().map_err(failed)?;
+    file.persist_noclobber(path).map_err(|error| failed(error.error))?;
+    File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)?;
+    Ok(exported)
+}
+
+async fn write(opened: &Opened, name: &ArchiveName, out: &mut (impl Write + Send)) -> anyhow::Result<Exported> {
+    let bar = Bar::new(&format!("export {name}"));
+    Ok(export(&opened.repository, name, out, &|progress| bar.set(progress)).await?)
+}

@@ -1,0 +1,63 @@
+//! Next steps for keys and sealed copies.
+
+use offsite_repository::seal::{InvalidRecoveryKey, SealError, SlotError, VaultError};
+
+use super::find;
+use crate::key::KeyError;
+
+pub(super) fn hint(error: &anyhow::Error) -> Option<String> {
+    own(error).or_else(|| vault(error).or_else(|| typed(error)).or_else(|| sealed(error)).map(str::to_owned))
+}
+
+fn own(error: &anyhow::Error) -> Option<String> {
+    Some(match find::<KeyError>(error)? {
+        KeyError::None { .. } => "on the first Mac: offsite key new; on a new one: offsite key recover CLOUD".to_owned(),
+        KeyError::Exists { .. } => "see what it is for: offsite key show; a new key could not read what is sealed with this one".to_owned(),
+        KeyError::Open { path, .. } => format!("chmod 600 {}", path.display()),
+        KeyError::Damaged { path, .. } => format!("move {} away and get it back from a cloud: offsite key recover CLOUD", path.display()),
+        KeyError::Read { .. } | KeyError::Write { .. } => return None,
+    })
+}
+
+fn vault(error: &anyhow::Error) -> Option<&'static str> {
+    Some(match find::<VaultError>(error)? {
+        VaultError::NoVault { .. } => "check the address; if nothing was pushed there yet: offsite sync",
+        VaultError::WrongKey { .. } => {
+            "check it against the paper, group by group; it must be the one shown when this vault's key was made"
+        }
+        VaultError::NoSlot { .. } => "use the other way to open it: the recovery key, or --passphrase",
+        VaultError::WrongVault { .. } => "that place holds another vault: use its own key, or give this one an empty place",
+        VaultError::DamagedHeader { .. } | VaultError::NotEmpty { .. } => {
+            "another cloud holds the same vault: copy vault.json from there, or push into an empty place"
+        }
+        VaultError::UnknownVersion { .. } => "update this offsite",
+        _ => return None,
+    })
+}
+
+fn typed(error: &anyhow::Error) -> Option<&'static str> {
+    if find::<InvalidRecoveryKey>(error).is_some() {
+        return Some("type it as on the paper; case, spaces and dashes do not matter");
+    }
+    match find::<SlotError>(error)? {
+        SlotError::WrongKey { .. } => Some("check it against the paper, group by group"),
+        _ => None,
+    }
+}
+
+fn sealed(error: &anyhow::Error) -> Option<&'static str> {
+    Some(match find::<SealError>(error)? {
+        SealError::WrongVault { .. } => "that place holds another vault: use its own key",
+        SealError::UnknownVersion { .. } => "update this offsite",
+        SealError::NotSealed { .. }
+        | SealError::WrongKind { .. }
+        | SealError::WrongObject { .. }
+        | SealError::Truncated { .. }
+        | SealError::Extended { .. }
+        | SealError::NotAuthentic { .. }
+        | SealError::Malformed { .. } => {
+            "the cloud changed what it was given: do not trust it with the only copy; restore from another place"
+        }
+        _ => return None,
+    })
+}

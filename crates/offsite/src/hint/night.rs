@@ -1,0 +1,56 @@
+//! Next steps for what stops a step of a night.
+
+use offsite_repository::{CopyError, PruneError};
+
+use super::find;
+use crate::{cloud::CloudError, night::MixedJobs, places::PlaceError};
+
+pub(super) fn hint(error: &anyhow::Error) -> Option<&'static str> {
+    place(error).or_else(|| mixed(error)).or_else(|| prune(error)).or_else(|| copy(error)).or_else(|| answered(error))
+}
+
+fn place(error: &anyhow::Error) -> Option<&'static str> {
+    if let Some(CloudError::Folder { .. }) = find(error) {
+        return Some("mount the disk; for a new place make the folder yourself (mkdir), then: offsite sync");
+    }
+    Some(match find::<PlaceError>(error)? {
+        PlaceError::Layout { .. } => "`repository:` must name the Mac's own folder; make one with: offsite init",
+        PlaceError::VaultLost { .. } => {
+            "correct the address or mount the disk; to begin anew there on purpose, give the cloud another name in the configuration"
+        }
+        _ => return None,
+    })
+}
+
+fn mixed(error: &anyhow::Error) -> Option<&'static str> {
+    find::<MixedJobs>(error).map(|_| "rename the job in one Pi's /etc/offsite/agent.yaml; nothing of it was mixed")
+}
+
+fn prune(error: &anyhow::Error) -> Option<&'static str> {
+    match find::<PruneError>(error)? {
+        PruneError::Unreadable { .. } => Some("nothing is lost by waiting; offsite sync replaces a manifest that the Pi still has"),
+        PruneError::Unknown { .. } | PruneError::Move { .. } => Some("read everything back, then repair from another place: offsite verify"),
+        _ => None,
+    }
+}
+
+fn copy(error: &anyhow::Error) -> Option<&'static str> {
+    match find::<CopyError>(error)? {
+        CopyError::Fetch { source, .. } if source.is_damage() => {
+            Some("what the source holds is damaged; earlier archives are untouched (on the Pi: check the disk, then run the job again)")
+        }
+        _ => None,
+    }
+}
+
+/// What an object store answers when it is not well.
+fn answered(error: &anyhow::Error) -> Option<&'static str> {
+    let says = |text: &str| error.chain().any(|cause| cause.to_string().contains(text));
+    if says("NoSuchBucket") {
+        Some("make the bucket, or correct its name in the configuration")
+    } else if says("503") || says("SlowDown") || says("timed out") || says("error sending request") {
+        Some("nothing is lost: the next run goes on where this one stopped")
+    } else {
+        None
+    }
+}

@@ -1,0 +1,107 @@
+//! Next steps for getting data back.
+
+use std::io::ErrorKind;
+
+use offsite_archive::ExtractError;
+use offsite_repository::StreamError;
+
+use super::find;
+use crate::{
+    export::ExportError,
+    restore::{BridgeError, RestoreError, from::FromError, select::SelectError, target::TargetError},
+};
+
+pub(super) fn hint(error: &anyhow::Error) -> Option<&'static str> {
+    cold(error).or_else(|| asked(error)).or_else(|| written(error)).or_else(|| read(error))
+}
+
+/// S3's word for an object in a cold class, wherever in the chain it stands.
+fn cold(error: &anyhow::Error) -> Option<&'static str> {
+    let is_cold = error.chain().any(|cause| cause.to_string().contains("InvalidObjectState"));
+    is_cold.then_some("the packs lie in a cold class: thaw them in the provider's console, wait, then try again")
+}
+
+/// What was asked for does not fit.
+fn asked(error: &anyhow::Error) -> Option<&'static str> {
+    match find::<SelectError>(error) {
+        Some(SelectError::Unreadable { .. }) => return Some("repair it: offsite verify --heal-from CLOUD; or restore from there: --from CLOUD"),
+        Some(_) => return Some("see which there are: offsite archives, offsite archives --from CLOUD"),
+        None => {}
+    }
+    match find::<RestoreError>(error) {
+        Some(RestoreError::NotRoot) => return Some("run it with sudo, or carry the archive to the Pi, where root's tar sets owners: offsite export"),
+        Some(RestoreError::Missing { .. }) => return Some("paths are as on the Pi; to see them all: offsite export ARCHIVE - | tar --zstd -t"),
+        _ => {}
+    }
+    match find::<FromError>(error)? {
+        FromError::Locked { .. } => Some("open it with the paper: --recovery-key -; or with --passphrase"),
+        FromError::RecoveryFile { .. } => Some("let it be asked for instead: --recovery-key -"),
+        _ => None,
+    }
+}
+
+/// What was read cannot be put down.
+fn written(error: &anyhow::Error) -> Option<&'static str> {
+    match find::<TargetError>(error) {
+        Some(TargetError::NotEmpty { .. }) => return Some("name a new folder, or let what is there be replaced: --overwrite"),
+        Some(TargetError::Inside { .. } | TargetError::NotAFolder { .. }) => return Some("name another folder"),
+        _ => {}
+    }
+    match find::<ExportError>(error) {
+        Some(ExportError::Exists { .. }) => return Some("name another file"),
+        Some(ExportError::Terminal) => return Some("name a file, or pipe it into a program"),
+        _ => {}
+    }
+    let Some(BridgeError::Extract(extract)) = find(error) else { return None };
+    match extract {
+        ExtractError::Exists { .. } => Some("name a new folder, or let what is there be replaced: --overwrite"),
+        ExtractError::System { cause, .. } | ExtractError::Into { cause, .. } => match cause.kind() {
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Some("make room on that disk, or restore a part: offsite restore … PATH"),
+            ErrorKind::PermissionDenied => Some("restore into a folder of your own, or as root"),
+            _ => None,
+        },
+        ExtractError::Unsafe { .. } | ExtractError::NoFolder { .. } => Some("the archive, or something in the folder, leads outside it: restore into a new folder and look"),
+        _ => None,
+    }
+}
+
+/// It cannot be read.
+fn read(error: &anyhow::Error) -> Option<&'static str> {
+    let stream = match find::<BridgeError>(error) {
+        Some(BridgeError::Read(stream)) => stream,
+        Some(_) => return None,
+        None => find::<StreamError>(error)?,
+    };
+    match stream {
+        StreamError::Fetch { source, .. } if source.is_damage() => {
+            Some("another place may hold it whole: --from CLOUD; to repair this Mac: offsite verify --heal-from CLOUD")
+        }
+        StreamError::Length { .. } | StreamError::Digest { .. } => Some("do not trust this archive: take an earlier one (offsite archives), or another place: --from CLOUD"),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use offsite_repository::FetchError;
+
+    use super::*;
+
+    #[test]
+    fn a_damaged_frame_leads_to_another_place_by_either_way() {
+        let stream = || StreamError::Fetch {
+            archive: "services/2026-11-22T040000Z".parse().unwrap(),
+            source: FetchError::Lacking { frame: offsite_archive::FrameId::of(b"") },
+        };
+        for error in [anyhow::Error::new(stream()), anyhow::Error::new(BridgeError::Read(stream()))] {
+            assert!(super::super::hint(&error).unwrap().contains("--from CLOUD"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_full_disk_under_a_restore_is_told() {
+        let cause = std::io::Error::from(ErrorKind::StorageFull);
+        let error = BridgeError::Extract(ExtractError::System { member: b"a".to_vec(), operation: "write", cause });
+        assert!(super::super::hint(&error.into()).unwrap().contains("make room"));
+    }
+}

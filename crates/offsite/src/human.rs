@@ -1,0 +1,172 @@
+//! Numbers for people: sizes, ages, counts, tables. Pure.
+//!
+//! Sizes are decimal, as the Finder and the cloud's bill count; ages are rounded down, so nothing looks fresher than it is by more than
+//! its unit.
+
+use jiff::SignedDuration;
+
+/// `bytes` as `0 B`, `999 B`, `1.2 kB`, `9.4 GB`: three digits at most where there is a unit.
+pub fn size(bytes: u64) -> String {
+    const UNITS: [&str; 6] = ["kB", "MB", "GB", "TB", "PB", "EB"];
+    if bytes < 1000 {
+        return format!("{bytes} B");
+    }
+    // Tenths of the unit, rounded half up in whole numbers; what rounds to 1000 takes the next unit.
+    let mut unit = 1000_u128;
+    for name in UNITS {
+        let tenths = (u128::from(bytes) * 10 + unit / 2) / unit;
+        if tenths < 100 {
+            return format!("{}.{} {name}", tenths / 10, tenths % 10);
+        }
+        let whole = (u128::from(bytes) + unit / 2) / unit;
+        if whole < 1000 {
+            return format!("{whole} {name}");
+        }
+        unit *= 1000;
+    }
+    format!("{bytes} B")
+}
+
+/// How long ago: `now`, `5 min`, `3 h`, `2 days`; the future is `ahead`, because a clock is wrong then.
+pub fn age(age: SignedDuration) -> String {
+    let minutes = age.as_secs().div_euclid(60);
+    match minutes {
+        i64::MIN..-1 => "ahead".to_owned(),
+        -1..1 => "now".to_owned(),
+        1..120 => format!("{minutes} min"),
+        120..2880 => format!("{} h", minutes / 60),
+        _ => format!("{} days", minutes / 1440),
+    }
+}
+
+/// `ago` after what [`age`] says, where that reads well.
+pub fn ago(duration: SignedDuration) -> String {
+    match age(duration).as_str() {
+        "now" => "just now".to_owned(),
+        "ahead" => "in the future".to_owned(),
+        text => format!("{text} ago"),
+    }
+}
+
+/// `n` with thousands apart: `12,345`.
+pub fn number(n: u64) -> String {
+    let digits = n.to_string();
+    let mut text = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// `1 archive`, `2 archives`.
+pub fn count(n: u64, one: &str, many: &str) -> String {
+    format!("{} {}", number(n), if n == 1 { one } else { many })
+}
+
+/// `part` of `whole` in per cent, rounded up so that something is never shown as nothing; `0 %` of nothing.
+pub fn percent(part: u64, whole: u64) -> String {
+    let percent = if whole == 0 { 0 } else { (u128::from(part) * 100).div_ceil(u128::from(whole)) };
+    format!("{percent} %")
+}
+
+/// How a column stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Align {
+    /// Text.
+    Left,
+    /// Numbers.
+    Right,
+}
+
+/// Rows in columns, two spaces apart, nothing after the last word of a line. Widths count characters.
+pub fn table(columns: &[Align], rows: &[Vec<String>]) -> String {
+    let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..columns.len()).map(width).collect();
+    let mut text = String::new();
+    for row in rows {
+        let mut line = String::new();
+        for ((cell, align), width) in row.iter().zip(columns).zip(&widths) {
+            if !line.is_empty() {
+                line.push_str("  ");
+            }
+            match align {
+                Align::Left => line.push_str(&format!("{cell:<width$}")),
+                Align::Right => line.push_str(&format!("{cell:>width$}")),
+            }
+        }
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+/// `text` with control characters shown, so that a name from another machine cannot paint the terminal.
+pub fn plain(text: &str) -> String {
+    text.chars().flat_map(|char| if char.is_control() { char.escape_default().collect::<Vec<_>>() } else { vec![char] }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_have_the_right_unit_at_every_edge() {
+        for (bytes, text) in [
+            (0, "0 B"),
+            (999, "999 B"),
+            (1000, "1.0 kB"),
+            (9_949, "9.9 kB"),
+            (9_950, "10 kB"),
+            (99_499, "99 kB"),
+            (999_499, "999 kB"),
+            (999_500, "1.0 MB"),
+            (1_234_567, "1.2 MB"),
+            (9_400_000_000, "9.4 GB"),
+            (999_999_999_999, "1.0 TB"),
+            (u64::MAX, "18 EB"),
+        ] {
+            assert_eq!(size(bytes), text, "{bytes}");
+        }
+    }
+
+    #[test]
+    fn ages_are_rounded_down() {
+        for (seconds, text) in [
+            (-3600, "ahead"),
+            (-60, "now"),
+            (0, "now"),
+            (59, "now"),
+            (60, "1 min"),
+            (7199, "119 min"),
+            (7200, "2 h"),
+            (172_799, "47 h"),
+            (172_800, "2 days"),
+            (864_000, "10 days"),
+        ] {
+            assert_eq!(age(SignedDuration::from_secs(seconds)), text, "{seconds}");
+        }
+        assert_eq!(ago(SignedDuration::ZERO), "just now");
+    }
+
+    #[test]
+    fn numbers_counts_and_shares() {
+        assert_eq!([0, 999, 1000, 1_234_567].map(number), ["0", "999", "1,000", "1,234,567"]);
+        assert_eq!(count(1, "archive", "archives"), "1 archive");
+        assert_eq!(count(0, "archive", "archives"), "0 archives");
+        assert_eq!([percent(0, 0), percent(0, 5), percent(1, 1000), percent(5, 5)], ["0 %", "0 %", "1 %", "100 %"]);
+    }
+
+    #[test]
+    fn a_table_stands_in_columns_and_ends_no_line_with_spaces() {
+        let rows = [vec!["a".into(), "1".into(), "x".into()], vec!["long".into(), "100".into(), String::new()]];
+        assert_eq!(table(&[Align::Left, Align::Right, Align::Left], &rows), "a       1  x\nlong  100\n");
+    }
+
+    #[test]
+    fn control_characters_are_shown() {
+        assert_eq!(plain("a\u{1b}[31mb\n"), "a\\u{1b}[31mb\\n");
+    }
+}

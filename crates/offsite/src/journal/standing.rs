@@ -1,0 +1,295 @@
+//! What the journal adds up to: a pure fold over receipts, in file order.
+//!
+//! File order, not time order: clocks go back, the file does not. A failure stands until the next run that does not meet it; suspicion
+//! until accepted; loss until healed or seen whole. So an alarm ends by something that happened, never by time passing.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use offsite_archive::{ArchiveName, JobName};
+
+use super::{Fact, Holding, Outcome, Receipt, Step};
+use crate::{config::PlaceName, owed::OwedId, tripwire::Why};
+
+/// What stands after all receipts.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// When the last run ended, and how.
+    pub last_run: Option<(Timestamp, Outcome)>,
+    /// When the last fine run ended.
+    pub last_fine: Option<Timestamp>,
+    /// The slot of the last fine run that had one, in file order.
+    pub settled: Option<OwedId>,
+    /// Failures of the last run and of what was done since, each object and step once.
+    pub failures: Vec<Failure>,
+    /// Suspicious archives that nobody accepted.
+    pub suspicious: BTreeMap<ArchiveName, Why>,
+    /// Archives somebody accepted.
+    pub accepted: BTreeSet<ArchiveName>,
+    /// Archives a place does not hold whole, with the number of lacking frames (`None`: all).
+    pub lost: BTreeMap<(PlaceName, ArchiveName), Option<u64>>,
+    /// When each archive was last read back or arrived verified, per place.
+    pub verified: BTreeMap<(PlaceName, ArchiveName), Timestamp>,
+    /// What each place was last known to hold.
+    pub held: BTreeMap<PlaceName, BTreeMap<JobName, Holding>>,
+    /// When each place was last listed.
+    pub seen: BTreeMap<PlaceName, Timestamp>,
+    /// What the last pull of each job moved.
+    pub pulled: BTreeMap<JobName, Moved>,
+    /// What the last push of each job to each cloud moved.
+    pub pushed: BTreeMap<(PlaceName, JobName), Moved>,
+}
+
+/// Something that failed and has not gone well since.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// When.
+    pub time: Timestamp,
+    /// What was tried.
+    pub step: Step,
+    /// On what.
+    pub object: String,
+    /// The error.
+    pub message: String,
+    /// The next step.
+    pub hint: Option<String>,
+}
+
+/// What one transfer moved. Bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Moved {
+    /// When it ended.
+    pub time: Timestamp,
+    /// The archive.
+    pub archive: ArchiveName,
+    /// What was moved.
+    pub moved: u64,
+    /// What the archive is.
+    pub total: u64,
+}
+
+impl Standing {
+    /// Adds up `receipts`.
+    pub fn of(receipts: &[Receipt]) -> Self {
+        let mut standing = Self::default();
+        // How many of `failures` belong to runs that have ended: the next end replaces those.
+        let mut ended = 0;
+        for Receipt { time, fact } in receipts {
+            if let Fact::Ran { .. } = fact {
+                standing.failures.drain(..ended);
+                ended = standing.failures.len();
+            }
+            standing.add(*time, fact, &mut ended);
+        }
+        standing
+    }
+
+    fn add(&mut self, time: Timestamp, fact: &Fact, ended: &mut usize) {
+        match fact {
+            Fact::Ran { owed, outcome } => {
+                self.last_run = Some((time, *outcome));
+                if *outcome == Outcome::Fine {
+                    self.last_fine = Some(time);
+                    self.settled = owed.or(self.settled);
+                }
+            }
+            Fact::Seen { place, jobs } => {
+                self.seen.insert(place.clone(), time);
+                self.held.insert(place.clone(), jobs.clone());
+            }
+            Fact::Pulled { pi, archive, moved, total, verified, .. } => {
+                let (mac, moved) = (PlaceName::mac(), Moved { time, archive: archive.clone(), moved: *moved, total: *total });
+                self.pulled.insert(archive.job.clone(), moved);
+                if *verified {
+                    self.whole(&mac, archive, time);
+                }
+                self.add_held(&mac, archive);
+                self.seen.entry(pi.clone()).or_insert(time);
+            }
+            Fact::Pushed { cloud, archive, moved, total, .. } => {
+                let moved = Moved { time, archive: archive.clone(), moved: *moved, total: *total };
+                self.pushed.insert((cloud.clone(), archive.job.clone()), moved);
+                self.lost.remove(&(cloud.clone(), archive.clone()));
+                self.add_held(cloud, archive);
+            }
+            Fact::Verified { place, archive } => self.whole(place, archive, time),
+            Fact::Healed { place, archive, .. } => {
+                self.lost.remove(&(place.clone(), archive.clone()));
+            }
+            Fact::Forgot { place, archives } => archives.iter().for_each(|archive| self.forget(place, archive)),
+            Fact::Failed { step, object, message, hint } => {
+                // The same thing failing hourly is one line with the latest words.
+                if let Some(at) = self.failures[*ended..].iter().position(|old| old.step == *step && old.object == *object) {
+                    self.failures.remove(*ended + at);
+                }
+                self.failures.push(Failure { time, step: *step, object: object.clone(), message: message.clone(), hint: hint.clone() });
+            }
+            Fact::Suspicious { archive, why } => {
+                if !self.accepted.contains(archive) {
+                    self.suspicious.insert(archive.clone(), why.clone());
+                }
+            }
+            Fact::Accepted { archive } => {
+                self.suspicious.remove(archive);
+                self.accepted.insert(archive.clone());
+            }
+            Fact::Lost { place, archive, frames } => {
+                self.verified.remove(&(place.clone(), archive.clone()));
+                self.lost.insert((place.clone(), archive.clone()), *frames);
+            }
+        }
+    }
+
+    fn whole(&mut self, place: &PlaceName, archive: &ArchiveName, time: Timestamp) {
+        let key = (place.clone(), archive.clone());
+        self.lost.remove(&key);
+        self.verified.insert(key, time);
+    }
+
+    /// Counts one more archive at a place, which its next listing corrects.
+    fn add_held(&mut self, place: &PlaceName, archive: &ArchiveName) {
+        let jobs = self.held.entry(place.clone()).or_default();
+        let holding = jobs.entry(archive.job.clone()).or_insert_with(|| Holding { count: 0, newest: archive.clone() });
+        if holding.newest <= *archive {
+            holding.newest = archive.clone();
+        }
+        holding.count += 1;
+    }
+
+    fn forget(&mut self, place: &PlaceName, archive: &ArchiveName) {
+        let key = (place.clone(), archive.clone());
+        self.lost.remove(&key);
+        self.verified.remove(&key);
+        if let Some(holding) = self.held.get_mut(place).and_then(|jobs| jobs.get_mut(&archive.job)) {
+            holding.count = holding.count.saturating_sub(1);
+        }
+        if *place == PlaceName::mac() {
+            self.suspicious.remove(archive);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(second: i64, fact: Fact) -> Receipt {
+        Receipt { time: Timestamp::from_second(second).unwrap(), fact }
+    }
+
+    fn failed(object: &str, message: &str) -> Fact {
+        Fact::Failed { step: Step::Push, object: object.into(), message: message.into(), hint: None }
+    }
+
+    fn ran(day: &str, outcome: Outcome) -> Fact {
+        Fact::Ran { owed: Some(day.parse().unwrap()), outcome }
+    }
+
+    fn messages(receipts: &[Receipt]) -> Vec<String> {
+        Standing::of(receipts).failures.into_iter().map(|failure| failure.message).collect()
+    }
+
+    fn archive(day: u32) -> ArchiveName {
+        format!("services/2026-11-{day:02}T040000Z").parse().unwrap()
+    }
+
+    fn cold() -> PlaceName {
+        "cold".parse().unwrap()
+    }
+
+    #[test]
+    fn failures_stand_until_a_run_ends_without_them() {
+        let mut receipts = vec![at(1, failed("cold", "a")), at(2, ran("2026-11-22", Outcome::Incomplete))];
+        assert_eq!(messages(&receipts), ["a"]);
+        receipts.push(at(3, failed("cold", "b")));
+        assert_eq!(messages(&receipts), ["a", "b"], "the next run is not over");
+        receipts.push(at(4, failed("cold", "c")));
+        assert_eq!(messages(&receipts), ["a", "c"], "the same thing again is one failure");
+        receipts.push(at(5, ran("2026-11-22", Outcome::Failed)));
+        assert_eq!(messages(&receipts), ["c"]);
+        receipts.push(at(6, ran("2026-11-22", Outcome::Fine)));
+        assert_eq!(messages(&receipts), [""; 0]);
+    }
+
+    #[test]
+    fn only_a_fine_run_settles_its_slot() {
+        let mut receipts = vec![at(1, ran("2026-11-21", Outcome::Fine)), at(2, ran("2026-11-22", Outcome::Incomplete))];
+        let standing = Standing::of(&receipts);
+        assert_eq!((standing.settled, standing.last_fine), (Some("2026-11-21".parse().unwrap()), Some(Timestamp::from_second(1).unwrap())));
+        receipts.push(at(3, Fact::Ran { owed: None, outcome: Outcome::Fine }));
+        let standing = Standing::of(&receipts);
+        assert_eq!((standing.settled, standing.last_fine), (Some("2026-11-21".parse().unwrap()), Some(Timestamp::from_second(3).unwrap())));
+    }
+
+    #[test]
+    fn suspicion_ends_by_acceptance_and_does_not_come_back() {
+        let suspicious = Fact::Suspicious { archive: archive(22), why: Why::Empty };
+        let mut receipts = vec![at(1, suspicious.clone())];
+        assert!(Standing::of(&receipts).suspicious.contains_key(&archive(22)));
+        receipts.push(at(2, Fact::Accepted { archive: archive(22) }));
+        receipts.push(at(3, suspicious));
+        let standing = Standing::of(&receipts);
+        assert!(standing.suspicious.is_empty() && standing.accepted.contains(&archive(22)));
+    }
+
+    #[test]
+    fn loss_ends_by_healing_or_by_being_seen_whole_in_that_place_only() {
+        let lost = |place| Fact::Lost { place, archive: archive(22), frames: Some(2) };
+        let base = vec![at(1, lost(cold())), at(2, lost(PlaceName::mac()))];
+        let left = |fact| {
+            let mut receipts = base.clone();
+            receipts.push(at(3, fact));
+            Standing::of(&receipts).lost.into_keys().map(|(place, _)| place.to_string()).collect::<Vec<_>>()
+        };
+        assert_eq!(left(Fact::Verified { place: PlaceName::mac(), archive: archive(22) }), ["cold"]);
+        assert_eq!(left(Fact::Healed { place: cold(), archive: archive(22), from: PlaceName::mac() }), ["mac"]);
+        assert_eq!(left(Fact::Forgot { place: cold(), archives: vec![archive(22)] }), ["mac"]);
+        assert_eq!(left(Fact::Verified { place: PlaceName::mac(), archive: archive(21) }), ["cold", "mac"]);
+        assert_eq!(left(Fact::Pushed { cloud: cold(), archive: archive(22), sequence: 1, moved: 1, total: 1 }), ["mac"]);
+    }
+
+    #[test]
+    fn what_a_place_holds_is_its_last_listing_and_what_came_since() {
+        let job: JobName = "services".parse().unwrap();
+        let seen = Fact::Seen { place: cold(), jobs: [(job.clone(), Holding { count: 2, newest: archive(21) })].into() };
+        let pushed = Fact::Pushed { cloud: cold(), archive: archive(22), sequence: 1, moved: 1, total: 1 };
+        let forgot = Fact::Forgot { place: cold(), archives: vec![archive(19)] };
+        let receipts = [at(1, pushed.clone()), at(2, seen), at(3, pushed), at(4, forgot)];
+        let holding = |upto: usize| Standing::of(&receipts[..upto]).held[&cold()][&job].clone();
+        assert_eq!(holding(1), Holding { count: 1, newest: archive(22) });
+        assert_eq!(holding(2), Holding { count: 2, newest: archive(21) });
+        assert_eq!(holding(3), Holding { count: 3, newest: archive(22) });
+        assert_eq!(holding(4), Holding { count: 2, newest: archive(22) });
+    }
+
+    #[test]
+    fn a_lost_archive_counts_as_verified_no_more() {
+        let verified = Fact::Verified { place: PlaceName::mac(), archive: archive(22) };
+        let lost = Fact::Lost { place: PlaceName::mac(), archive: archive(22), frames: None };
+        assert!(Standing::of(&[at(1, verified), at(2, lost)]).verified.is_empty());
+    }
+
+    #[test]
+    fn every_kind_is_read_back_as_written_and_known() {
+        let place = cold;
+        let facts = [
+            ran("2026-11-22", Outcome::Fine),
+            Fact::Ran { owed: None, outcome: Outcome::Failed },
+            Fact::Seen { place: place(), jobs: [("services".parse().unwrap(), Holding { count: 1, newest: archive(1) })].into() },
+            Fact::Pulled { pi: place(), archive: archive(1), sequence: 1, moved: 2, total: 3, verified: true },
+            Fact::Pushed { cloud: place(), archive: archive(1), sequence: 1, moved: 2, total: 3 },
+            Fact::Verified { place: place(), archive: archive(1) },
+            Fact::Forgot { place: place(), archives: vec![archive(1)] },
+            Fact::Failed { step: Step::Plain, object: "a".into(), message: "line\nbreak".into(), hint: Some("b".into()) },
+            Fact::Suspicious { archive: archive(1), why: Why::Empty },
+            Fact::Suspicious { archive: archive(1), why: Why::Fewer { now: 1, usual: 2 } },
+            Fact::Accepted { archive: archive(1) },
+            Fact::Lost { place: place(), archive: archive(1), frames: None },
+            Fact::Healed { place: place(), archive: archive(1), from: PlaceName::mac() },
+        ];
+        let receipts: Vec<Receipt> = facts.into_iter().map(|fact| at(1, fact)).collect();
+        let text: String = receipts.iter().map(|receipt| serde_json::to_string(receipt).unwrap() + "\n").collect();
+        let read = crate::journal::parse(text.as_bytes());
+        assert_eq!((read.receipts, read.unknown, read.damaged), (receipts, 0, vec![]));
+    }
+}

@@ -1,0 +1,225 @@
+//! `offsite key`: the key of the sealed copies.
+//!
+//! `new` makes it once and shows the recovery key once; `recover` brings it to a new Mac with nothing but that paper and a cloud. The vault
+//! itself is created at the first push, from the slots kept beside the key, so making a key needs no network.
+
+mod ask;
+mod file;
+
+use std::io::{self, BufRead, IsTerminal, Write};
+
+use anyhow::{Context, bail};
+use offsite_repository::seal::{self, MasterKey, PassphraseCost, RecoveryKey, Slot, Unlock, VaultId};
+
+pub use self::{
+    ask::AskError,
+    file::{Key, KeyError},
+};
+use crate::{
+    cli::Globals,
+    cloud,
+    config::{Cloud, CloudUrl, Config, Credentials, PlaceName},
+    exit::Exit,
+    state::State,
+};
+
+/// Arguments of `offsite key`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// What to do with it.
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+/// What to do with the key.
+#[derive(Debug, clap::Subcommand)]
+pub enum Verb {
+    /// Make the key and show its recovery key, once
+    New {
+        /// Also let a passphrase open it: asked twice, or from OFFSITE_PASSPHRASE, or a line of standard input
+        #[arg(long)]
+        passphrase: bool,
+    },
+    /// Show which vault the key is for and what opens it; no secret
+    Show,
+    /// Get the key back on a new Mac, from a cloud and the recovery key
+    Recover {
+        /// A cloud's name in the configuration, or file:///folder, or s3://bucket/prefix with AWS_… in the environment
+        #[arg(value_name = "CLOUD")]
+        cloud: String,
+        /// With the passphrase instead: asked, or from OFFSITE_PASSPHRASE
+        #[arg(long)]
+        passphrase: bool,
+        /// Another S3 server, for s3:// addresses
+        #[arg(long, value_name = "URL")]
+        endpoint: Option<String>,
+        /// S3 region, for s3:// addresses
+        #[arg(long)]
+        region: Option<String>,
+    },
+}
+
+const PASSPHRASE: (&str, &str) = ("passphrase", "OFFSITE_PASSPHRASE");
+const RECOVERY: (&str, &str) = ("recovery key", "OFFSITE_RECOVERY_KEY");
+
+/// Runs the verb.
+pub async fn run(globals: &Globals, args: &Args) -> anyhow::Result<Exit> {
+    let config = globals.load()?;
+    match &args.verb {
+        Verb::New { passphrase } => new(&config, *passphrase),
+        Verb::Show => show(&config),
+        Verb::Recover { cloud, passphrase, endpoint, region } => {
+            let cloud = find(Some(&config), cloud, endpoint.as_deref(), region.as_deref())?;
+            recover(&config, &cloud, *passphrase).await
+        }
+    }
+}
+
+fn new(config: &Config, passphrase: bool) -> anyhow::Result<Exit> {
+    let path = State::open(&config.state)?.key();
+    if path.exists() {
+        return Err(KeyError::Exists { path }.into());
+    }
+    let (vault, master, recovery) = (VaultId::random()?, MasterKey::random()?, RecoveryKey::random()?);
+    let mut slots = vec![Slot::for_recovery(vault, &master, &recovery)?];
+    if passphrase {
+        let words = ask::secret(PASSPHRASE.0, PASSPHRASE.1, true)?;
+        slots.push(Slot::for_passphrase(vault, &master, &words, PassphraseCost::default())?);
+    }
+    // Shown before the key exists: if it is lost now, nothing was sealed with it.
+    println!("This recovery key opens the sealed copies when this Mac is gone. It is shown once; write it down on paper:\n");
+    for groups in recovery.groups().chunks(5) {
+        println!("    {}", groups.iter().map(|group| group.as_str()).collect::<Vec<_>>().join("-"));
+    }
+    println!();
+    io::stdout().flush()?;
+    if io::stdin().is_terminal() {
+        ask_back(&recovery, pick()?, &mut io::stdin().lock())?;
+    }
+    Key { vault, master, slots }.save_new(&path)?;
+    println!("The key of vault {vault} is in {}.", path.display());
+    println!("Without that file and without the paper, nobody can read the sealed copies, you included.");
+    Ok(Exit::Fine)
+}
+
+/// Two different groups, from 0.
+fn pick() -> anyhow::Result<[usize; 2]> {
+    let random = getrandom::u64().context("cannot get randomness from the operating system")?;
+    let groups = RecoveryKey::from_bytes([0; 32]).groups().len() as u64;
+    let (first, step) = (random % groups, (random >> 32) % (groups - 1) + 1);
+    let mut picked = [first as usize, ((first + step) % groups) as usize];
+    picked.sort_unstable();
+    Ok(picked)
+}
+
+/// Asks for two groups until both are right, three times at most: paper that was not written is no recovery.
+fn ask_back(recovery: &RecoveryKey, picked: [usize; 2], input: &mut impl BufRead) -> anyhow::Result<()> {
+    let groups = recovery.groups();
+    for _ in 0..3 {
+        eprint!("From your paper, type group {} and group {}: ", picked[0] + 1, picked[1] + 1);
+        io::stderr().flush()?;
+        let typed = ask::line(input)?;
+        let words: Vec<String> =
+            typed.split(|char: char| char.is_whitespace() || char == '-').filter(|word| !word.is_empty()).map(str::to_uppercase).collect();
+        if words.len() == 2 && words.iter().zip(picked).all(|(word, group)| *word == *groups[group]) {
+            return Ok(());
+        }
+        eprintln!("That is not what is shown above.");
+    }
+    bail!("the recovery key was not written down, so no key was made")
+}
+
+fn show(config: &Config) -> anyhow::Result<Exit> {
+    let path = State::at(&config.state).key();
+    let key = Key::load(&path)?;
+    println!("vault  {}", key.vault);
+    println!("key    {}", path.display());
+    for slot in &key.slots {
+        println!("slot   {}  opens with a {}", slot.id(), slot.kind());
+    }
+    Ok(Exit::Fine)
+}
+
+/// The cloud called `text`, or at it. Without a configuration only addresses are understood.
+pub(crate) fn find(config: Option<&Config>, text: &str, endpoint: Option<&str>, region: Option<&str>) -> anyhow::Result<Cloud> {
+    let clouds = config.map_or(&[][..], |config| &config.clouds);
+    if let Some(cloud) = clouds.iter().find(|cloud| cloud.name.as_str() == text) {
+        return Ok(cloud.clone());
+    }
+    let url: CloudUrl = text.parse().with_context(|| {
+        let names: Vec<&str> = clouds.iter().map(|cloud| cloud.name.as_str()).collect();
+        format!(
+            "no cloud of the configuration is called {text:?} ({})",
+            if names.is_empty() { "it has none".to_owned() } else { names.join(", ") }
+        )
+    })?;
+    Ok(Cloud {
+        name: "given".parse::<PlaceName>()?,
+        url,
+        endpoint: endpoint.map(str::to_owned),
+        region: region.map(str::to_owned),
+        class: None,
+        keep: std::num::NonZeroUsize::MIN,
+        credentials: Credentials::Env,
+    })
+}
+
+/// The recovery key, asked for.
+pub(crate) fn ask_recovery() -> anyhow::Result<RecoveryKey> {
+    Ok(ask::secret(RECOVERY.0, RECOVERY.1, false)?.parse()?)
+}
+
+/// The passphrase, asked for once.
+pub(crate) fn ask_passphrase() -> Result<zeroize::Zeroizing<String>, AskError> {
+    ask::secret(PASSPHRASE.0, PASSPHRASE.1, false)
+}
+
+async fn recover(config: &Config, cloud: &Cloud, passphrase: bool) -> anyhow::Result<Exit> {
+    let path = State::open(&config.state)?.key();
+    if path.exists() {
+        return Err(KeyError::Exists { path }.into());
+    }
+    let store = cloud::open(cloud)?;
+    let (vault, master) = if passphrase {
+        let words = ask_passphrase()?;
+        seal::unlock_vault(&*store, Unlock::Passphrase(&words)).await?
+    } else {
+        let recovery = ask_recovery()?;
+        seal::unlock_vault(&*store, Unlock::Recovery(&recovery)).await?
+    };
+    let (slots, bad) = seal::slots(&*store).await?;
+    // Damaged slots stay in the cloud; those that are whole and of this vault will begin further copies of it.
+    let slots: Vec<Slot> = slots.into_iter().filter(|slot| *slot.vault() == vault).collect();
+    Key { vault, master, slots }.save_new(&path)?;
+    println!("The key of vault {vault} is back, in {}.", path.display());
+    for slot in &bad {
+        println!("note: key slot {} in {} is damaged: {}", slot.object, cloud.url, slot.error);
+    }
+    Ok(if bad.is_empty() { Exit::Fine } else { Exit::Incomplete })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_groups_are_asked_back_and_a_slip_may_be_corrected() {
+        let recovery = RecoveryKey::from_bytes([7; 32]);
+        let groups = recovery.groups();
+        let right = format!("{} {}\n", groups[3].to_lowercase(), groups[10].as_str());
+        ask_back(&recovery, [3, 10], &mut right.as_bytes()).unwrap();
+        ask_back(&recovery, [3, 10], &mut format!("wrong\n\n{right}").as_bytes()).unwrap();
+        let swapped = format!("{} {}\n", groups[10].as_str(), groups[3].as_str());
+        assert!(ask_back(&recovery, [3, 10], &mut swapped.repeat(3).as_bytes()).is_err());
+        assert!(ask_back(&recovery, [3, 10], &mut "".as_bytes()).is_err());
+    }
+
+    #[test]
+    fn the_groups_asked_for_differ_and_exist() {
+        let groups = RecoveryKey::from_bytes([0; 32]).groups().len();
+        for _ in 0..200 {
+            let [first, second] = pick().unwrap();
+            assert!(first < second && second < groups);
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! One offsite at a time works on one state folder.
+//!
+//! The lock is the kernel's, on an open file: it ends with its process, however that ends, so there is never a stale one to remove. The
+//! text in the file only tells a person who holds it.
+
+use std::{
+    fs::{File, OpenOptions, TryLockError},
+    io::{self, Read, Seek, SeekFrom, Write},
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+};
+
+use jiff::Timestamp;
+
+/// The lock, held until dropped.
+#[derive(Debug)]
+pub struct Lock {
+    _file: File,
+}
+
+/// A lock that cannot be had.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LockError {
+    /// Another offsite has it.
+    #[error("another offsite is at work{}", holder_text(holder))]
+    Busy {
+        /// What that one wrote about itself; empty if it has not yet.
+        holder: String,
+    },
+    /// The lock file cannot be used.
+    #[error("cannot use the lock {}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+fn holder_text(holder: &str) -> String {
+    if holder.is_empty() { String::new() } else { format!(": {holder}") }
+}
+
+impl Lock {
+    /// Takes the lock at `path`, or says who has it; never waits. `verb` and `now` are for whoever meets the lock.
+    pub fn take(path: &Path, verb: &str, now: Timestamp) -> Result<Self, LockError> {
+        let failed = |source| LockError::File { path: path.to_owned(), source };
+        let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path).map_err(failed)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let mut holder = String::new();
+                // Who it is only helps a person; that it is taken is the answer.
+                let _ = Read::by_ref(&mut file).take(200).read_to_string(&mut holder);
+                return Err(LockError::Busy { holder: holder.trim().to_owned() });
+            }
+            Err(TryLockError::Error(source)) => return Err(failed(source)),
+        }
+        file.set_len(0).map_err(failed)?;
+        file.seek(SeekFrom::Start(0)).map_err(failed)?;
+        let second = Timestamp::from_second(now.as_second()).unwrap_or(now);
+        writeln!(file, "offsite {verb}, process {}, since {second}", std::process::id()).map_err(failed)?;
+        Ok(Self { _file: file })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_second_is_told_about_the_first_and_the_third_gets_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        let now = "2026-11-22T04:30:00Z".parse().unwrap();
+        let first = Lock::take(&path, "daemon", now).unwrap();
+        let error = Lock::take(&path, "sync", now).unwrap_err();
+        let wanted = format!("another offsite is at work: offsite daemon, process {}, since 2026-11-22T04:30:00Z", std::process::id());
+        assert_eq!(error.to_string(), wanted);
+        drop(first);
+        Lock::take(&path, "sync", now).unwrap();
+    }
+
+    #[test]
+    fn a_file_left_behind_is_no_lock() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        std::fs::write(&path, "offsite daemon, process 1, since long ago, and a much longer line than the next\n").unwrap();
+        let _lock = Lock::take(&path, "sync", "2026-11-22T04:30:00Z".parse().unwrap()).unwrap();
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(text.starts_with("offsite sync, ") && text.lines().count() == 1, "{text}");
+    }
+}

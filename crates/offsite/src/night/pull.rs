@@ -1,0 +1,129 @@
+//! Pi to Mac: what the Mac lacks and would keep, newest first, so that the best copy arrives first.
+
+use offsite_archive::ArchiveName;
+use offsite_repository::{ArchiveInfo, Copied, CopyError, CopyOptions, Index, Repository, copy};
+
+use super::{Night, holdings, retain};
+use crate::{
+    config::{Pi, PlaceName},
+    human,
+    journal::{Fact, Step},
+    places,
+    progress::Bar,
+};
+
+/// A job that came from another Pi until now.
+#[derive(Debug, thiserror::Error)]
+#[error("the job {job} came from {known} until now, so {pi} may not add to it: name one of the two jobs otherwise")]
+pub struct MixedJobs {
+    job: String,
+    known: PlaceName,
+    pi: PlaceName,
+}
+
+impl Night<'_> {
+    /// Pulls from one Pi. Failures are noted, not returned.
+    pub(super) async fn pull(&mut self, pi: &Pi) -> anyhow::Result<()> {
+        let repository = match places::pi(pi).await {
+            Ok(repository) => repository,
+            Err(error) => return self.fail(Step::Reach, &pi.name, &error.into()),
+        };
+        let (theirs, mine) = match (repository.archives().await, self.mac.repository.archives().await) {
+            (Ok(theirs), Ok(mine)) => (theirs, mine.good),
+            (Err(error), _) => return self.fail(Step::Reach, &pi.name, &error.into()),
+            (_, Err(error)) => return self.fail(Step::Pull, PlaceName::mac(), &error.into()),
+        };
+        for bad in theirs.unreadable {
+            self.fail(Step::Pull, format!("{} on {}", bad.object, pi.name), &bad.error.into())?;
+        }
+        self.receipt(Fact::Seen { place: pi.name.clone(), jobs: holdings(&theirs.good) })?;
+        self.did();
+        let offered = self.own_jobs(pi, theirs.good)?;
+        let wanted = self.wanted(&offered, &mine);
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        let mut held = match self.mac.repository.index().await {
+            Ok(held) => held,
+            Err(error) => return self.fail(Step::Pull, PlaceName::mac(), &error.into()),
+        };
+        for info in wanted {
+            self.pull_one(pi, &repository, &mut held, &info).await?;
+        }
+        Ok(())
+    }
+
+    /// The archives of jobs that are this Pi's; another configured Pi's job is refused, since retention would mix the two.
+    fn own_jobs(&mut self, pi: &Pi, offered: Vec<ArchiveInfo>) -> anyhow::Result<Vec<ArchiveInfo>> {
+        let mut own = Vec::new();
+        let mut refused = std::collections::BTreeSet::new();
+        for info in offered {
+            let job = &info.name.job;
+            match self.origins.get(job) {
+                Some(known) if *known != pi.name && self.config.pis.iter().any(|other| other.name == *known) => {
+                    if refused.insert(job.clone()) {
+                        let error = MixedJobs { job: job.to_string(), known: known.clone(), pi: pi.name.clone() };
+                        self.fail(Step::Pull, format!("{job} on {}", pi.name), &error.into())?;
+                    }
+                }
+                _ => own.push(info),
+            }
+        }
+        Ok(own)
+    }
+
+    /// What to copy, newest first: what the Mac lacks and the retention rule would not drop at once, and what needs healing.
+    pub(super) fn wanted(&self, offered: &[ArchiveInfo], mine: &[ArchiveInfo]) -> Vec<ArchiveInfo> {
+        let there = |name: &ArchiveName| mine.iter().any(|info| info.name == *name);
+        let new: Vec<&ArchiveInfo> = offered.iter().filter(|info| !there(&info.name)).collect();
+        let drop_at_once = retain::dropped(self.config, None, &self.standing, &PlaceName::mac(), mine.iter().chain(new.iter().copied()));
+        let lost = |name: &ArchiveName| self.standing.lost.contains_key(&(PlaceName::mac(), name.clone()));
+        let wanted = |info: &&ArchiveInfo| if there(&info.name) { lost(&info.name) } else { !drop_at_once.contains(&info.name) };
+        let mut wanted: Vec<ArchiveInfo> = offered.iter().filter(wanted).cloned().collect();
+        wanted.sort_by(|a, b| b.name.time().cmp(&a.name.time()).then_with(|| a.name.cmp(&b.name)));
+        wanted
+    }
+
+    async fn pull_one(&mut self, pi: &Pi, from: &Repository, held: &mut Index, info: &ArchiveInfo) -> anyhow::Result<()> {
+        let bar = Bar::new(&format!("pull {}", info.name));
+        let copied = copy(from, &self.mac.repository, held, &info.name, &CopyOptions::default(), &|progress| bar.set(progress)).await;
+        match copied {
+            Ok(copied) => {
+                bar.line(&line("pulled", &info.name, &pi.name, &copied, copied.bytes_moved));
+                drop(bar);
+                self.did();
+                if copied.already && copied.healed() {
+                    let (place, archive) = (PlaceName::mac(), info.name.clone());
+                    return self.receipt(Fact::Healed { place, archive, from: pi.name.clone() });
+                }
+                // The tripwire's word comes first: a night killed between the two receipts judges again, and says the same.
+                self.judge_one(info).await?;
+                self.receipt(Fact::Pulled {
+                    pi: pi.name.clone(),
+                    archive: info.name.clone(),
+                    sequence: info.sequence,
+                    moved: copied.bytes_moved,
+                    total: copied.bytes_total,
+                    verified: true,
+                })?;
+                self.reread()
+            }
+            // The Pi keeps three and forgets when it likes; what it forgot is not a failure of ours.
+            Err(CopyError::Gone { archive }) => {
+                tracing::info!(%archive, pi = %pi.name, "forgotten by the Pi before it was pulled");
+                Ok(())
+            }
+            Err(error) => {
+                drop(bar);
+                self.fail(Step::Pull, format!("{} from {}", info.name, pi.name), &error.into())
+            }
+        }
+    }
+}
+
+/// One line about a transfer, for a person who watches.
+pub(super) fn line(verb: &str, archive: &ArchiveName, place: &PlaceName, copied: &Copied, moved: u64) -> String {
+    let share = human::percent(moved, copied.bytes_total);
+    let healed = if copied.healed() { ", healed" } else { "" };
+    format!("{verb} {archive} ({place}): {} of {} moved ({share}){healed}", human::size(moved), human::size(copied.bytes_total))
+}

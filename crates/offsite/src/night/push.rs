@@ -1,0 +1,92 @@
+//! Mac to cloud: what the cloud lacks and would keep, newest first, sealed.
+
+use offsite_archive::ArchiveName;
+use offsite_repository::{ArchiveInfo, Copied, CopyOptions, Index, Repository, copy, lacking};
+
+use super::{Night, pull::line, retain};
+use crate::{
+    config::{Cloud, PlaceName},
+    journal::{Fact, Step},
+    places,
+    progress::Bar,
+};
+
+impl Night<'_> {
+    /// Pushes to one cloud; `None` if it could not be opened. Failures are noted, not returned.
+    pub(super) async fn push(&mut self, cloud: &Cloud) -> anyhow::Result<Option<Repository>> {
+        let fresh = !self.standing.held.contains_key(&cloud.name);
+        let repository = match places::cloud(self.config, cloud, fresh).await {
+            Ok(repository) => repository,
+            Err(error) => return self.fail(Step::Reach, &cloud.name, &error.into()).map(|()| None),
+        };
+        let (theirs, mine) = match (repository.archives().await, self.mac.repository.archives().await) {
+            (Ok(theirs), Ok(mine)) => (theirs, mine.good),
+            (Err(error), _) | (_, Err(error)) => return self.fail(Step::Push, &cloud.name, &error.into()).map(|()| None),
+        };
+        for bad in theirs.unreadable {
+            self.fail(Step::Verify, format!("{} in {}", bad.object, cloud.name), &bad.error.into())?;
+        }
+        self.did();
+        // Packs that went away in the cloud are noticed here, and sent again below.
+        match lacking(&repository).await {
+            Ok(lacking) => lacking.into_iter().try_for_each(|(archive, frames)| self.lost(&cloud.name, archive, Some(frames as u64)))?,
+            Err(error) => self.fail(Step::Verify, &cloud.name, &error.into())?,
+        }
+        self.reread()?;
+        let wanted = self.missing(cloud, &theirs.good, &mine);
+        if wanted.is_empty() {
+            return Ok(Some(repository));
+        }
+        let mut held = match repository.index().await {
+            Ok(held) => held,
+            Err(error) => return self.fail(Step::Push, &cloud.name, &error.into()).map(|()| None),
+        };
+        for info in wanted {
+            self.push_one(cloud, &repository, &mut held, &info).await?;
+        }
+        Ok(Some(repository))
+    }
+
+    /// What to push, newest first. What the Mac itself does not hold whole cannot be pushed, and is told elsewhere.
+    pub(super) fn missing(&self, cloud: &Cloud, theirs: &[ArchiveInfo], mine: &[ArchiveInfo]) -> Vec<ArchiveInfo> {
+        let there = |name: &ArchiveName| theirs.iter().any(|info| info.name == *name);
+        let new: Vec<&ArchiveInfo> = mine.iter().filter(|info| !there(&info.name)).collect();
+        let all = theirs.iter().chain(new.iter().copied());
+        let drop_at_once = retain::dropped(self.config, Some(cloud.keep), &self.standing, &cloud.name, all);
+        let lost = |place: &PlaceName, name: &ArchiveName| self.standing.lost.contains_key(&(place.clone(), name.clone()));
+        let whole = |info: &&ArchiveInfo| !lost(&PlaceName::mac(), &info.name);
+        let wanted =
+            |info: &&ArchiveInfo| if there(&info.name) { lost(&cloud.name, &info.name) } else { !drop_at_once.contains(&info.name) };
+        let mut wanted: Vec<ArchiveInfo> = mine.iter().filter(whole).filter(wanted).cloned().collect();
+        wanted.sort_by(|a, b| b.name.time().cmp(&a.name.time()).then_with(|| a.name.cmp(&b.name)));
+        wanted
+    }
+
+    async fn push_one(&mut self, cloud: &Cloud, to: &Repository, held: &mut Index, info: &ArchiveInfo) -> anyhow::Result<()> {
+        let bar = Bar::new(&format!("push {}", info.name));
+        let copied = copy(&self.mac.repository, to, held, &info.name, &CopyOptions::default(), &|progress| bar.set(progress)).await;
+        match copied {
+            Ok(copied) => {
+                bar.line(&line("pushed", &info.name, &cloud.name, &copied, copied.bytes_written));
+                drop(bar);
+                self.did();
+                self.pushed(cloud, info, &copied)
+            }
+            Err(error) => {
+                drop(bar);
+                self.fail(Step::Push, format!("{} to {}", info.name, cloud.name), &error.into())
+            }
+        }
+    }
+
+    fn pushed(&mut self, cloud: &Cloud, info: &ArchiveInfo, copied: &Copied) -> anyhow::Result<()> {
+        let (cloud, archive) = (cloud.name.clone(), info.name.clone());
+        if copied.already {
+            self.receipt(Fact::Healed { place: cloud, archive, from: PlaceName::mac() })?;
+        } else {
+            let (sequence, moved, total) = (info.sequence, copied.bytes_written, copied.bytes_total);
+            self.receipt(Fact::Pushed { cloud, archive, sequence, moved, total })?;
+        }
+        self.reread()
+    }
+}

@@ -1,0 +1,156 @@
+//! The three kinds of place, opened: the Mac's folder, a Pi over SFTP, a cloud as a vault.
+//!
+//! Opening never makes anything that could hide a loss: a folder that is not there may be an unmounted disk, and a cloud that is suddenly
+//! empty is an alarm, not a new beginning. Only a cloud that was never pushed to gets a new vault.
+
+use std::{path::PathBuf, sync::Arc};
+
+use offsite_repository::{
+    Layout, LocalError, LocalStore, Repository, RepositoryError,
+    seal::{SealedOptions, Unlock, VaultError, create_vault, open_vault},
+};
+use offsite_sftp::{Auth, SftpError, SftpStore, Target};
+
+use crate::{
+    cloud::{self, CloudError},
+    config::{Cloud, Config, Pi, PiAuth, PlaceName},
+    key::{Key, KeyError},
+    state::State,
+};
+
+/// The Mac's repository.
+#[derive(Debug, Clone)]
+pub struct Mac {
+    /// The folder, for plain copies.
+    pub local: LocalStore,
+    /// What is in it.
+    pub repository: Repository,
+}
+
+/// A place that cannot be opened.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PlaceError {
+    /// The Mac's folder cannot be opened.
+    #[error("cannot open the repository {}", path.display())]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// Why not.
+        source: LocalError,
+    },
+    /// The Mac's folder holds no repository that fits.
+    #[error("cannot open the repository {}", path.display())]
+    Repository {
+        /// The folder.
+        path: PathBuf,
+        /// Why not.
+        source: RepositoryError,
+    },
+    /// The Mac's folder holds another kind of repository.
+    #[error("{} is a repository of layout {layout}, the Mac's has the layout packs", path.display())]
+    Layout {
+        /// The folder.
+        path: PathBuf,
+        /// What it is.
+        layout: Layout,
+    },
+    /// The Pi cannot be reached.
+    #[error("cannot reach {pi} ({host})")]
+    Reach {
+        /// The Pi.
+        pi: PlaceName,
+        /// Its host.
+        host: String,
+        /// Why not.
+        source: SftpError,
+    },
+    /// The Pi's folder is no repository.
+    #[error("cannot open the repository {path} on {pi}")]
+    Pi {
+        /// The Pi.
+        pi: PlaceName,
+        /// The folder there.
+        path: String,
+        /// Why not.
+        source: RepositoryError,
+    },
+    /// The cloud's store cannot be opened.
+    #[error(transparent)]
+    Cloud(#[from] CloudError),
+    /// There is no usable key.
+    #[error("cannot open the cloud {cloud}")]
+    Key {
+        /// The cloud.
+        cloud: PlaceName,
+        /// Why not.
+        source: KeyError,
+    },
+    /// The vault cannot be opened or made.
+    #[error("cannot open the cloud {cloud}")]
+    Vault {
+        /// The cloud.
+        cloud: PlaceName,
+        /// Why not.
+        source: VaultError,
+    },
+    /// There was a vault, and now there is none.
+    #[error("the cloud {cloud} held copies, and now it holds no vault: is it the right address, is the disk mounted?")]
+    VaultLost {
+        /// The cloud.
+        cloud: PlaceName,
+        /// What was found.
+        source: VaultError,
+    },
+}
+
+/// Opens the Mac's repository, which `offsite init` made.
+///
+/// # Errors
+/// [`PlaceError::Folder`], [`PlaceError::Repository`] and [`PlaceError::Layout`].
+pub async fn mac(config: &Config) -> Result<Mac, PlaceError> {
+    let path = || config.repository.clone();
+    let local = LocalStore::open(&config.repository).map_err(|source| PlaceError::Folder { path: path(), source })?;
+    let opened = Repository::open(Arc::new(local.clone())).await;
+    let repository = opened.map_err(|source| PlaceError::Repository { path: path(), source })?;
+    match repository.layout() {
+        Layout::Packs => Ok(Mac { local, repository }),
+        layout => Err(PlaceError::Layout { path: path(), layout }),
+    }
+}
+
+/// Connects to a Pi and opens its repository. The host key must be known.
+///
+/// # Errors
+/// [`PlaceError::Reach`] and [`PlaceError::Pi`].
+pub async fn pi(pi: &Pi) -> Result<Repository, PlaceError> {
+    let auth = match &pi.auth {
+        PiAuth::Key(path) => Auth::KeyFile { path: path.clone(), passphrase: std::env::var("OFFSITE_SSH_PASSPHRASE").ok() },
+        PiAuth::Agent => Auth::Agent,
+    };
+    let target = Target { port: pi.port, ..Target::new(&pi.host, &pi.user, &pi.path, pi.known_hosts.clone(), auth) };
+    let reach = |source| PlaceError::Reach { pi: pi.name.clone(), host: pi.host.clone(), source };
+    let store = SftpStore::connect(&target).await.map_err(reach)?;
+    let opened = Repository::open(Arc::new(store)).await;
+    opened.map_err(|source| PlaceError::Pi { pi: pi.name.clone(), path: pi.path.clone(), source })
+}
+
+/// Opens a cloud's vault with the key in the state folder. One that was never pushed to (`fresh`) is made.
+///
+/// # Errors
+/// All that concern clouds; [`PlaceError::VaultLost`] if there is no vault although there was one.
+pub async fn cloud(config: &Config, cloud: &Cloud, fresh: bool) -> Result<Repository, PlaceError> {
+    let name = || cloud.name.clone();
+    let key = Key::load(&State::at(&config.state).key()).map_err(|source| PlaceError::Key { cloud: name(), source })?;
+    let store = cloud::open(cloud)?;
+    let mut options = SealedOptions::default();
+    options.pack_class = cloud.class.as_ref().map(|class| class.as_str().to_owned());
+    match open_vault(store.clone(), Unlock::Master(&key.master), &options).await {
+        Err(VaultError::NoVault { .. }) if fresh => {
+            let made = create_vault(store, &key.master, &key.slots, &options).await;
+            made.map_err(|source| PlaceError::Vault { cloud: name(), source })
+        }
+        Err(source @ VaultError::NoVault { .. }) => Err(PlaceError::VaultLost { cloud: name(), source }),
+        opened => opened.map_err(|source| PlaceError::Vault { cloud: name(), source }),
+    }
+}

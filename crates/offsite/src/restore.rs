@@ -1,0 +1,221 @@
+//! `offsite restore`: files out of an archive, all or some of them.
+//!
+//! First everything is decided (the place, the archive, the members, the folder), and only then is anything written; `--dry-run` stops in
+//! between. Every frame is checked on the way and, of a whole archive, the digest of the stream: what is not said to be restored is not.
+
+mod bridge;
+pub mod from;
+pub mod select;
+pub mod target;
+
+use std::{
+    ffi::OsString,
+    ops::Range,
+    os::unix::ffi::{OsStrExt, OsStringExt},
+    path::PathBuf,
+};
+
+use offsite_archive::{ArchiveName, ExtractOptions, Extracted, Manifest, ManifestError, pick};
+use offsite_repository::ManifestObject;
+
+pub use self::bridge::BridgeError;
+use self::{
+    bridge::Load,
+    from::{From, Opened},
+    select::{Chosen, Wanted},
+};
+use crate::{
+    cli::Globals,
+    config::CloudUrl,
+    exit::Exit,
+    human::{count, plain, size},
+    progress::Bar,
+};
+
+/// Warnings shown; after these only their number.
+const SHOWN: usize = 20;
+
+/// Arguments of `offsite restore`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// A job, for its newest archive, or one archive, as `offsite archives` names it
+    #[arg(value_name = "JOB|ARCHIVE")]
+    pub what: Wanted,
+    /// Only these paths and what lies below them, as they were on the Pi
+    #[arg(value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
+    /// The folder to restore into, new or empty; /srv/x lands in DIR/srv/x
+    #[arg(long, value_name = "DIR")]
+    pub into: PathBuf,
+    /// Restore owners by number, set-user-ID bits and devices too; needs root
+    #[arg(long)]
+    pub owners: bool,
+    /// Allow a folder that is not empty, and replace files in it
+    #[arg(long)]
+    pub overwrite: bool,
+    /// Say what would be restored, and write nothing
+    #[arg(long, short = 'n')]
+    pub dry_run: bool,
+    /// Where from.
+    #[command(flatten)]
+    pub from: From,
+}
+
+/// Something that is not restored; nothing was written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RestoreError {
+    /// Owners cannot be given away by others than root.
+    #[error("cannot restore owners: only root can")]
+    NotRoot,
+    /// Paths that are not in the archive.
+    #[error("{archive} holds nothing called {}", paths_text(paths))]
+    Missing {
+        /// The archive.
+        archive: ArchiveName,
+        /// What was asked for.
+        paths: Vec<PathBuf>,
+    },
+    /// The list of members cannot be read.
+    #[error("cannot read what is in {archive}")]
+    Entries {
+        /// The archive.
+        archive: ArchiveName,
+        /// Why not.
+        source: ManifestError,
+    },
+    /// It began, and did not end well; what was written so far stays.
+    #[error("cannot restore all of {archive} from {place} into {}", into.display())]
+    Stopped {
+        /// The archive.
+        archive: ArchiveName,
+        /// Where from.
+        place: String,
+        /// Where to.
+        into: PathBuf,
+        /// Why.
+        source: BridgeError,
+    },
+}
+
+fn paths_text(paths: &[PathBuf]) -> String {
+    paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
+}
+
+/// What is to be restored, decided and not begun.
+struct Plan {
+    manifest: Manifest,
+    ranges: Vec<Range<u64>>,
+    into: PathBuf,
+}
+
+impl Plan {
+    fn whole(&self) -> bool {
+        matches!(self.ranges.as_slice(), [all] if *all == (0..self.manifest.end.raw))
+    }
+
+    fn raw(&self) -> u64 {
+        self.ranges.iter().map(|range| range.end - range.start).sum()
+    }
+}
+
+/// Runs the verb.
+pub async fn run(globals: &Globals, args: &Args) -> anyhow::Result<Exit> {
+    if args.owners && !rustix::process::geteuid().is_root() {
+        return Err(RestoreError::NotRoot.into());
+    }
+    let opened = from::open(globals, &args.from).await?;
+    let into = target::check(&args.into, &own_folders(&opened), args.overwrite)?;
+    let chosen = choose(&opened, &args.what).await?;
+    let name = chosen.info.name.clone();
+    let plan = plan(&opened, &name, &args.paths, into).await?;
+    let what = if plan.whole() { count(plan.manifest.end.entries, "entry", "entries") } else { format!("a part of {}", count(plan.manifest.end.entries, "entry", "entries")) };
+    if args.dry_run {
+        println!("would restore {what}, {}, of {name} from {} into {}", size(plan.raw()), opened.label, plan.into.display());
+        return Ok(Exit::Fine);
+    }
+    let extracted = restore(&opened, &name, &plan, args).await?;
+    told(&extracted, &chosen, &opened, &plan, args.owners);
+    Ok(if extracted.warnings.is_empty() && chosen.info.end.complete { Exit::Fine } else { Exit::Incomplete })
+}
+
+/// Finds the archive that is meant, and says which it is and what is wrong with it or with newer ones.
+pub(crate) async fn choose(opened: &Opened, wanted: &Wanted) -> anyhow::Result<Chosen> {
+    let archives = opened.repository.archives().await?;
+    let chosen = select::choose(wanted, &archives, &opened.label, opened.place.as_ref(), &opened.standing)?;
+    for (name, flaw) in &chosen.passed {
+        eprintln!("note: {name} is newer and was passed over: {flaw}");
+    }
+    for object in &chosen.unreadable {
+        eprintln!("note: {} in {} cannot be read and may be newer", plain(object), opened.label);
+    }
+    if let Wanted::Newest(job) = wanted {
+        eprintln!("the latest archive of {job} in {} is {}", opened.label, chosen.info.name);
+    }
+    if let Some(flaw) = &chosen.flaw {
+        eprintln!("note: {}: {flaw}", chosen.info.name);
+    }
+    Ok(chosen)
+}
+
+async fn plan(opened: &Opened, name: &ArchiveName, paths: &[PathBuf], into: PathBuf) -> anyhow::Result<Plan> {
+    let ManifestObject { manifest, bytes } = opened.repository.manifest(name).await?;
+    if paths.is_empty() {
+        #[expect(clippy::single_range_in_vec_init, reason = "the whole stream is one range")]
+        let ranges = vec![0..manifest.end.raw];
+        return Ok(Plan { manifest, ranges, into });
+    }
+    let failed = |source| RestoreError::Entries { archive: name.clone(), source };
+    let select: Vec<Vec<u8>> = paths.iter().map(|path| path.as_os_str().as_bytes().to_vec()).collect();
+    let picked = pick(Manifest::entries(&bytes).map_err(failed)?, &select).map_err(failed)?;
+    if !picked.missing.is_empty() {
+        let paths = picked.missing.into_iter().map(|path| PathBuf::from(OsString::from_vec(path))).collect();
+        return Err(RestoreError::Missing { archive: name.clone(), paths }.into());
+    }
+    Ok(Plan { manifest, ranges: picked.ranges, into })
+}
+
+async fn restore(opened: &Opened, name: &ArchiveName, plan: &Plan, args: &Args) -> anyhow::Result<Extracted> {
+    target::make(&plan.into)?;
+    let bar = Bar::new(&format!("restore {name}"));
+    // What was picked is what is wanted, with the folders above and the first names of links: nothing is left to select.
+    let options = ExtractOptions { owners: args.owners, select: Vec::new(), overwrite: args.overwrite };
+    let load = Load { repository: &opened.repository, manifest: &plan.manifest, ranges: &plan.ranges };
+    let carried = bridge::carry(load, &plan.into, options, &|progress| bar.set(progress)).await;
+    let stopped = |source| RestoreError::Stopped { archive: name.clone(), place: opened.label.clone(), into: plan.into.clone(), source };
+    Ok(carried.map_err(stopped)?)
+}
+
+fn told(extracted: &Extracted, chosen: &Chosen, opened: &Opened, plan: &Plan, owners: bool) {
+    for warning in extracted.warnings.iter().take(SHOWN) {
+        eprintln!("warning: {}", plain(warning));
+    }
+    if extracted.warnings.len() > SHOWN {
+        eprintln!("warning: and {} more", extracted.warnings.len() - SHOWN);
+    }
+    let checked = if plan.whole() { "the whole stream is as the agent read it" } else { "every frame checked" };
+    println!(
+        "restored {}, {}, of {} from {} into {}; {checked}",
+        count(extracted.entries, "entry", "entries"),
+        size(extracted.bytes),
+        chosen.info.name,
+        opened.label,
+        plan.into.display()
+    );
+    if !owners {
+        println!("all files belong to you; as root, --owners gives them back to their owners by number");
+    }
+}
+
+/// Folders that a restore must stay out of.
+fn own_folders(opened: &Opened) -> Vec<PathBuf> {
+    let mut folders: Vec<PathBuf> = opened.folder.iter().cloned().collect();
+    if let Some(config) = &opened.config {
+        folders.extend([config.repository.clone(), config.state.clone()]);
+        folders.extend(config.clouds.iter().filter_map(|cloud| match &cloud.url {
+            CloudUrl::File(folder) => Some(folder.clone()),
+            CloudUrl::S3 { .. } => None,
+        }));
+    }
+    folders
+}

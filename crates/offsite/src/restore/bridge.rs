@@ -1,0 +1,155 @@
+//! From the frames of a repository to files: the reading side is asynchronous, the extracting side blocks, a short queue lies between.
+//!
+//! The queue holds a few pieces of at most one frame each, so memory does not grow with the archive. Invariant: the extracting side sees the
+//! end of the stream only if the reading side said so; a reader that failed or was dropped is an error there, never a shorter archive.
+
+use std::{
+    io::{self, Read},
+    ops::Range,
+    path::{Path, PathBuf},
+    sync::mpsc::{Receiver, SyncSender, sync_channel},
+};
+
+use bytes::{Buf, Bytes};
+use offsite_archive::{ExtractError, ExtractOptions, Extracted, Manifest, TAR_END, extract};
+use offsite_repository::{Progress, Repository, StreamError, read_ranges};
+
+/// Pieces that wait; with one in each hand that is at most 24 MiB.
+const WAITING: usize = 4;
+
+/// What the reading side sends.
+enum Piece {
+    Data(Bytes),
+    End,
+}
+
+/// Why an extraction through the bridge ended.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BridgeError {
+    /// The archive could not be read.
+    #[error(transparent)]
+    Read(StreamError),
+    /// The files could not be made.
+    #[error(transparent)]
+    Extract(ExtractError),
+    /// The extracting thread died.
+    #[error("the extraction did not end as it should")]
+    Thread(#[source] tokio::task::JoinError),
+}
+
+/// What goes over the bridge.
+pub(super) struct Load<'a> {
+    /// Where the frames are.
+    pub repository: &'a Repository,
+    /// Whose.
+    pub manifest: &'a Manifest,
+    /// Which parts of the tar stream, whole members each.
+    pub ranges: &'a [Range<u64>],
+}
+
+/// Extracts what `load` names into `into`, which exists. The files are on the disk when this returns. `progress` is told the raw bytes.
+///
+/// # Errors
+/// [`BridgeError`]; what was extracted until then stays. A wrong digest of a whole stream shows only at the end.
+pub(super) async fn carry(
+    load: Load<'_>,
+    into: &Path,
+    options: ExtractOptions,
+    progress: &(dyn Fn(Progress) + Sync),
+) -> Result<Extracted, BridgeError> {
+    let total = load.ranges.iter().map(|range| range.end - range.start).sum();
+    // A whole stream brings its own end; picked members need one.
+    let whole = matches!(load.ranges, [all] if *all == (0..load.manifest.end.raw));
+    let (send, receive) = sync_channel(WAITING);
+    let into: PathBuf = into.to_owned();
+    let extracting = tokio::task::spawn_blocking(move || unload(receive, &into, &options));
+    let read = feed(&load, whole, total, &send, progress).await;
+    drop(send);
+    let extracted = extracting.await.map_err(BridgeError::Thread)?;
+    match (read, extracted) {
+        (Ok(()), extracted) => extracted.map_err(BridgeError::Extract),
+        // The extraction ended first, and for its own reason.
+        (Err(StreamError::Sink { .. }), Err(error)) => Err(BridgeError::Extract(error)),
+        (Err(error), _) => Err(BridgeError::Read(error)),
+    }
+}
+
+async fn feed(
+    load: &Load<'_>,
+    whole: bool,
+    total: u64,
+    send: &SyncSender<Piece>,
+    progress: &(dyn Fn(Progress) + Sync),
+) -> Result<(), StreamError> {
+    let mut done = 0;
+    // The thread that waits here has nothing else to do: the program runs this one restore.
+    let give = |piece| send.send(piece).map_err(|_| io::Error::from(io::ErrorKind::BrokenPipe));
+    let mut sink = |bytes: &[u8]| {
+        give(Piece::Data(Bytes::copy_from_slice(bytes)))?;
+        done += bytes.len() as u64;
+        progress(Progress { done, total });
+        Ok(())
+    };
+    read_ranges(load.repository, load.manifest, load.ranges, &mut sink).await?;
+    let end = if whole { Ok(()) } else { give(Piece::Data(Bytes::from_static(&TAR_END))) };
+    end.and_then(|()| give(Piece::End)).map_err(|source| StreamError::Sink { archive: load.manifest.head.archive.clone(), source })
+}
+
+/// The extracting side.
+fn unload(receive: Receiver<Piece>, into: &Path, options: &ExtractOptions) -> Result<Extracted, ExtractError> {
+    let mut queue = Queue { receive, piece: Bytes::new(), ended: false };
+    let extracted = extract(&mut queue, into, options, &mut |_| {})?;
+    // "Restored" is said to people, so it must survive the plug being pulled.
+    rustix::fs::sync();
+    Ok(extracted)
+}
+
+struct Queue {
+    receive: Receiver<Piece>,
+    piece: Bytes,
+    ended: bool,
+}
+
+impl Read for Queue {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        while self.piece.is_empty() && !self.ended {
+            match self.receive.recv() {
+                Ok(Piece::Data(piece)) => self.piece = piece,
+                Ok(Piece::End) => self.ended = true,
+                Err(_) => return Err(io::Error::other("the archive could not be read to its end")),
+            }
+        }
+        let length = into.len().min(self.piece.len());
+        self.piece.copy_to_slice(&mut into[..length]);
+        Ok(length)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn queue(pieces: Vec<Piece>) -> Queue {
+        let (send, receive) = sync_channel(pieces.len());
+        pieces.into_iter().for_each(|piece| send.send(piece).unwrap());
+        Queue { receive, piece: Bytes::new(), ended: false }
+    }
+
+    #[test]
+    fn pieces_come_in_order_and_the_end_stays() {
+        let mut queue = queue(vec![Piece::Data("ab".into()), Piece::Data(Bytes::new()), Piece::Data("c".into()), Piece::End]);
+        let mut all = Vec::new();
+        assert_eq!(queue.read_to_end(&mut all).unwrap(), 3);
+        assert_eq!(all, b"abc");
+        assert_eq!(queue.read(&mut [0; 4]).unwrap(), 0);
+    }
+
+    #[test]
+    fn a_reader_that_went_away_is_no_end() {
+        let mut queue = queue(vec![Piece::Data("ab".into())]);
+        let mut all = Vec::new();
+        let error = queue.read_to_end(&mut all).unwrap_err();
+        assert_eq!((all.as_slice(), error.kind()), (&b"ab"[..], io::ErrorKind::Other));
+    }
+}

@@ -1,0 +1,293 @@
+//! Which archive is meant: one by its name, or a job's newest that deserves trust. Pure.
+//!
+//! "Newest" goes by the archive's number first, because a Pi's clock may have been wrong. What the tripwire holds, what is incomplete and what
+//! is not whole here is passed over while there is anything better, and every one that was passed over is named: nobody should get older
+//! data than they think.
+
+use std::{collections::BTreeSet, fmt, str::FromStr};
+
+use offsite_archive::{ArchiveName, InvalidName, JobName};
+use offsite_repository::{ArchiveInfo, Archives};
+
+use crate::{config::PlaceName, journal::Standing};
+
+/// What a person typed: `services`, or `services/2026-11-22T040000Z`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Wanted {
+    /// The newest archive of a job.
+    Newest(JobName),
+    /// This one.
+    Archive(ArchiveName),
+}
+
+impl FromStr for Wanted {
+    type Err = InvalidName;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text.contains('/') { text.parse().map(Self::Archive) } else { text.parse().map(Self::Newest) }
+    }
+}
+
+/// Why an archive is not what it should be, worst first.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Flaw {
+    /// The tripwire holds it.
+    Suspicious(String),
+    /// Frames of it are lost here.
+    NotWhole,
+    /// The agent could not read everything.
+    Incomplete,
+}
+
+impl fmt::Display for Flaw {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Suspicious(why) => write!(f, "it is suspicious: {why}"),
+            Self::NotWhole => write!(f, "it is not whole here; another place may hold it"),
+            Self::Incomplete => write!(f, "it is incomplete: the agent could not read everything"),
+        }
+    }
+}
+
+/// What is wrong with an archive at `place`, as far as is known; the worst.
+pub fn flaw(info: &ArchiveInfo, place: Option<&PlaceName>, standing: &Standing) -> Option<Flaw> {
+    if let Some(why) = standing.suspicious.get(&info.name) {
+        return Some(Flaw::Suspicious(why.to_string()));
+    }
+    if place.is_some_and(|place| standing.lost.contains_key(&(place.clone(), info.name.clone()))) {
+        return Some(Flaw::NotWhole);
+    }
+    (!info.end.complete).then_some(Flaw::Incomplete)
+}
+
+/// The archive that is meant.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Chosen {
+    /// The archive.
+    pub info: ArchiveInfo,
+    /// What is wrong with it.
+    pub flaw: Option<Flaw>,
+    /// Newer ones that were passed over, newest first.
+    pub passed: Vec<(ArchiveName, Flaw)>,
+    /// Manifests of the job that cannot be read: one of them might be newer.
+    pub unreadable: Vec<String>,
+}
+
+/// Nothing can be meant.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SelectError {
+    /// No such archive.
+    #[error("there is no archive {archive} in {place}{}", near_text(near))]
+    NoArchive {
+        /// The name.
+        archive: ArchiveName,
+        /// Where.
+        place: String,
+        /// Those of its job that are nearest in time, or else of all jobs.
+        near: Vec<ArchiveName>,
+    },
+    /// It is there, and cannot be read.
+    #[error("the archive {archive} in {place} cannot be read: {cause}")]
+    Unreadable {
+        /// The name.
+        archive: ArchiveName,
+        /// Where.
+        place: String,
+        /// Why not.
+        cause: String,
+    },
+    /// No archive of that job.
+    #[error("there is no archive of a job {job} in {place}{}", jobs_text(jobs))]
+    NoJob {
+        /// The job.
+        job: JobName,
+        /// Where.
+        place: String,
+        /// The jobs that there are.
+        jobs: Vec<JobName>,
+    },
+}
+
+fn near_text(near: &[ArchiveName]) -> String {
+    let names: Vec<String> = near.iter().map(ToString::to_string).collect();
+    if names.is_empty() { "; there is none at all".to_owned() } else { format!("; the nearest: {}", names.join(", ")) }
+}
+
+fn jobs_text(jobs: &[JobName]) -> String {
+    let names: Vec<&str> = jobs.iter().map(JobName::as_str).collect();
+    if names.is_empty() { "; there is none at all".to_owned() } else { format!("; there is: {}", names.join(", ")) }
+}
+
+/// Finds what `wanted` means among `archives`, which lie in the place that people call `label`.
+///
+/// # Errors
+/// [`SelectError`], with what there is instead.
+pub fn choose(
+    wanted: &Wanted,
+    archives: &Archives,
+    label: &str,
+    place: Option<&PlaceName>,
+    standing: &Standing,
+) -> Result<Chosen, SelectError> {
+    let flaw = |info: &ArchiveInfo| flaw(info, place, standing);
+    match wanted {
+        Wanted::Archive(name) => match archives.good.iter().find(|info| info.name == *name) {
+            Some(info) => Ok(Chosen { info: info.clone(), flaw: flaw(info), passed: Vec::new(), unreadable: Vec::new() }),
+            None => Err(absent(name, archives, label)),
+        },
+        Wanted::Newest(job) => {
+            let mut own: Vec<&ArchiveInfo> = archives.good.iter().filter(|info| info.name.job == *job).collect();
+            own.sort_by_key(|info| (info.sequence, info.name.time()));
+            own.reverse();
+            // The least flaw wins; among equals the newest, which comes first.
+            let best = own.iter().min_by_key(|info| std::cmp::Reverse(rank(flaw(info).as_ref())));
+            let Some(best) = best else {
+                let jobs: BTreeSet<JobName> = archives.good.iter().map(|info| info.name.job.clone()).collect();
+                return Err(SelectError::NoJob { job: job.clone(), place: label.to_owned(), jobs: jobs.into_iter().collect() });
+            };
+            let newer = own.iter().take_while(|info| info.name != best.name);
+            let passed = newer.filter_map(|info| Some((info.name.clone(), flaw(info)?))).collect();
+            let unreadable = archives.unreadable.iter().map(|bad| bad.object.clone());
+            let unreadable = unreadable.filter(|object| named(object).is_none_or(|name| name.job == *job)).collect();
+            Ok(Chosen { info: (*best).clone(), flaw: flaw(best), passed, unreadable })
+        }
+    }
+}
+
+/// Higher is better.
+fn rank(flaw: Option<&Flaw>) -> u8 {
+    match flaw {
+        None => 3,
+        Some(Flaw::Incomplete) => 2,
+        Some(Flaw::NotWhole) => 1,
+        Some(Flaw::Suspicious(_)) => 0,
+    }
+}
+
+/// Why there is no archive `name` to be had.
+pub fn absent(name: &ArchiveName, archives: &Archives, label: &str) -> SelectError {
+    if let Some(bad) = archives.unreadable.iter().find(|bad| named(&bad.object).as_ref() == Some(name)) {
+        let cause = offsite_agent::chain(&bad.error);
+        return SelectError::Unreadable { archive: name.clone(), place: label.to_owned(), cause };
+    }
+    let same_job = archives.good.iter().any(|info| info.name.job == name.job);
+    let mut near: Vec<&ArchiveName> = archives.good.iter().map(|info| &info.name).filter(|other| !same_job || other.job == name.job).collect();
+    near.sort_by_key(|other| ((other.time().as_second() - name.time().as_second()).abs(), (*other).clone()));
+    near.truncate(3);
+    SelectError::NoArchive { archive: name.clone(), place: label.to_owned(), near: near.into_iter().cloned().collect() }
+}
+
+/// The archive that a manifest object is named for, where names are in the clear.
+pub fn named(object: &str) -> Option<ArchiveName> {
+    object.strip_prefix("manifests/")?.strip_suffix(".zst")?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+    use offsite_archive::{Chunker, End, FrameId, Head};
+    use offsite_repository::{RepositoryError, Unreadable};
+
+    use super::*;
+    use crate::{
+        journal::{Fact, Receipt},
+        tripwire::Why,
+    };
+
+    fn name(day: u8) -> ArchiveName {
+        format!("services/2026-11-{day:02}T040000Z").parse().unwrap()
+    }
+
+    fn info(day: u8, sequence: u64, complete: bool) -> ArchiveInfo {
+        let name = name(day);
+        let end = End {
+            entries: 1,
+            frames: 1,
+            raw: 1,
+            bytes: 1,
+            digest: FrameId::of(b""),
+            finished: name.time(),
+            quiesced: Vec::new(),
+            warnings: Vec::new(),
+            complete,
+        };
+        let (host, agent) = (String::new(), String::new());
+        let head = Head { version: 1, archive: name.clone(), sequence, host, agent, sources: Vec::new(), chunker: Chunker::files_1() };
+        ArchiveInfo { name, sequence, head, end, manifest_bytes: 1 }
+    }
+
+    fn archives(good: Vec<ArchiveInfo>) -> Archives {
+        Archives { good, unreadable: Vec::new() }
+    }
+
+    fn standing(facts: Vec<Fact>) -> Standing {
+        Standing::of(&facts.into_iter().map(|fact| Receipt { time: Timestamp::UNIX_EPOCH, fact }).collect::<Vec<_>>())
+    }
+
+    fn newest(archives: &Archives, standing: &Standing) -> Chosen {
+        choose(&"services".parse().unwrap(), archives, "this Mac", Some(&PlaceName::mac()), standing).unwrap()
+    }
+
+    #[test]
+    fn a_job_or_an_archive_is_typed() {
+        assert_eq!("services".parse(), Ok(Wanted::Newest("services".parse().unwrap())));
+        assert_eq!("services/2026-11-22T040000Z".parse(), Ok(Wanted::Archive(name(22))));
+        assert!("services/yesterday".parse::<Wanted>().is_err() && "Services".parse::<Wanted>().is_err());
+    }
+
+    #[test]
+    fn the_newest_goes_by_number_before_time() {
+        let archives = archives(vec![info(20, 1, true), info(21, 9, true), info(22, 3, true)]);
+        let chosen = newest(&archives, &Standing::default());
+        assert_eq!((chosen.info.name, chosen.flaw, chosen.passed), (name(21), None, Vec::new()));
+    }
+
+    #[test]
+    fn what_is_flawed_is_passed_over_and_named() {
+        let archives = archives(vec![info(19, 1, true), info(20, 2, true), info(21, 3, false), info(22, 4, true)]);
+        let standing = standing(vec![
+            Fact::Suspicious { archive: name(22), why: Why::Empty },
+            Fact::Lost { place: PlaceName::mac(), archive: name(20), frames: Some(2) },
+        ]);
+        let chosen = newest(&archives, &standing);
+        assert_eq!(chosen.info.name, name(19));
+        let passed = [(name(22), Flaw::Suspicious(Why::Empty.to_string())), (name(21), Flaw::Incomplete), (name(20), Flaw::NotWhole)];
+        assert_eq!(chosen.passed, passed);
+        // What is lost on the Mac is whole elsewhere.
+        let cold = "cold".parse().unwrap();
+        let chosen = choose(&"services".parse().unwrap(), &archives, "cold", Some(&cold), &standing).unwrap();
+        assert_eq!(chosen.info.name, name(20));
+    }
+
+    #[test]
+    fn where_all_are_flawed_the_least_flawed_is_taken_with_its_flaw() {
+        let archives = archives(vec![info(20, 1, false), info(21, 2, false), info(22, 3, true)]);
+        let chosen = newest(&archives, &standing(vec![Fact::Suspicious { archive: name(22), why: Why::Empty }]));
+        assert_eq!((chosen.info.name, chosen.flaw), (name(21), Some(Flaw::Incomplete)));
+    }
+
+    #[test]
+    fn an_archive_by_name_is_taken_as_it_is() {
+        let archives = archives(vec![info(21, 1, true), info(22, 2, true)]);
+        let standing = standing(vec![Fact::Suspicious { archive: name(22), why: Why::Empty }]);
+        let chosen = choose(&Wanted::Archive(name(22)), &archives, "this Mac", Some(&PlaceName::mac()), &standing).unwrap();
+        assert_eq!((chosen.info.name, chosen.flaw), (name(22), Some(Flaw::Suspicious(Why::Empty.to_string()))));
+    }
+
+    #[test]
+    fn what_is_not_there_is_told_with_what_is() {
+        let mut archives = archives(vec![info(10, 1, true), info(18, 2, true), info(20, 3, true), info(28, 4, true)]);
+        let said = |wanted: Wanted, archives: &Archives| choose(&wanted, archives, "cold", None, &Standing::default()).unwrap_err().to_string();
+        assert_eq!(
+            said(Wanted::Archive(name(21)), &archives),
+            "there is no archive services/2026-11-21T040000Z in cold; the nearest: services/2026-11-20T040000Z, \
+             services/2026-11-18T040000Z, services/2026-11-28T040000Z"
+        );
+        assert_eq!(said("photos".parse().unwrap(), &archives), "there is no archive of a job photos in cold; there is: services");
+        let object = "manifests/services/2026-11-21T040000Z.zst".to_owned();
+        archives.unreadable.push(Unreadable { object: object.clone(), error: RepositoryError::Stray { object } });
+        assert!(said(Wanted::Archive(name(21)), &archives).starts_with("the archive services/2026-11-21T040000Z in cold cannot be read: "));
+        assert_eq!(newest(&archives, &Standing::default()).unreadable.len(), 1);
+    }
+}

@@ -1,0 +1,193 @@
+//! What a person should know and do, from the facts. Pure.
+//!
+//! Every alarm names its object and the next step. One cause makes one alarm: a run that is overdue because it failed shows both lines,
+//! but a job is not called overdue on a Mac that has no repository to look into.
+
+use jiff::{SignedDuration, Timestamp};
+use offsite_archive::{ArchiveName, JobName};
+use serde::Serialize;
+
+use super::{Facts, JobReport, PlaceKind};
+use crate::{config::PlaceName, exit::Exit, human, journal::Outcome};
+
+/// Something that is not as it should be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Alarm {
+    /// What sort of trouble.
+    pub kind: Kind,
+    /// What is in trouble.
+    pub object: String,
+    /// What is wrong with it.
+    pub message: String,
+    /// What to do now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}
+
+/// Sorts of trouble, worst first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// A place holds less than it should.
+    Lost,
+    /// The tripwire caught an archive.
+    Suspicious,
+    /// A step failed.
+    Failed,
+    /// Nothing happened for too long.
+    Overdue,
+    /// Something is there in part.
+    Incomplete,
+}
+
+impl Kind {
+    /// The word on the screen.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Lost => "lost",
+            Self::Suspicious => "suspicious",
+            Self::Failed => "failed",
+            Self::Overdue => "overdue",
+            Self::Incomplete => "incomplete",
+        }
+    }
+
+    /// How the process ends with it.
+    pub fn exit(self) -> Exit {
+        match self {
+            Self::Lost | Self::Suspicious | Self::Failed => Exit::Failed,
+            Self::Overdue => Exit::Overdue,
+            Self::Incomplete => Exit::Incomplete,
+        }
+    }
+}
+
+/// Whether something of `time` is older than `limit`. A time more than a day ahead is a wrong clock, and no proof of freshness.
+pub(super) fn stale(time: Timestamp, now: Timestamp, limit: SignedDuration) -> bool {
+    let age = now.duration_since(time);
+    age > limit || age < SignedDuration::from_hours(-24)
+}
+
+/// All alarms, worst first, each kind in the order of its objects.
+pub(super) fn alarms(facts: &Facts, jobs: &[JobReport]) -> Vec<Alarm> {
+    let mut alarms = Vec::new();
+    let mut add = |kind, object: String, message: String, next: Option<String>| alarms.push(Alarm { kind, object, message, next });
+    // A place that was taken out of the configuration is nobody's worry any more.
+    let ours = |place: &PlaceName| {
+        *place == PlaceName::mac()
+            || facts.config.clouds.iter().any(|cloud| cloud.name == *place)
+            || facts.config.pis.iter().any(|pi| pi.name == *place)
+    };
+    for ((place, archive), frames) in facts.standing.lost.iter().filter(|((place, _), _)| ours(place)) {
+        let (message, next) = lost(place, archive, *frames);
+        add(Kind::Lost, format!("{archive} in {place}"), message, Some(next));
+    }
+    for (object, error) in &facts.local.unreadable {
+        add(Kind::Lost, object.clone(), error.clone(), Some("read everything back: offsite verify".to_owned()));
+    }
+    for (archive, why) in &facts.standing.suspicious {
+        let next = format!("look at the Pi; if it is as it should be: offsite accept {archive}");
+        add(Kind::Suspicious, archive.to_string(), why.to_string(), Some(next));
+    }
+    if let Some((message, next)) = &facts.local.problem {
+        add(Kind::Failed, facts.config.repository.display().to_string(), message.clone(), next.clone());
+    }
+    let partial = matches!(facts.standing.last_run, Some((_, Outcome::Incomplete)));
+    for failure in &facts.standing.failures {
+        let since = facts.standing.last_run.is_some_and(|(run, _)| failure.time > run);
+        let kind = if partial && !since { Kind::Incomplete } else { Kind::Failed };
+        add(kind, format!("{} {}", failure.step, failure.object), failure.message.clone(), failure.hint.clone());
+    }
+    if let (Some((_, outcome @ (Outcome::Failed | Outcome::Incomplete))), true) =
+        (facts.standing.last_run, facts.standing.failures.is_empty())
+    {
+        let kind = if outcome == Outcome::Failed { Kind::Failed } else { Kind::Incomplete };
+        add(kind, "last run".to_owned(), "it did not say why".to_owned(), Some("try again and watch: offsite sync".to_owned()));
+    }
+    overdue(facts, jobs, &mut add);
+    for job in jobs {
+        if let Some(held) = facts.local.archives.iter().rfind(|held| held.name.job == job.job).filter(|held| !held.complete) {
+            let next = "see what the agent could not read: offsite archives";
+            add(Kind::Incomplete, held.name.to_string(), "something that should be in it is not".to_owned(), Some(next.to_owned()));
+        }
+    }
+    if let Some(line) = facts.damaged_lines.first() {
+        let message =
+            format!("{} no receipt, the first is line {line}", human::count(facts.damaged_lines.len() as u64, "line is", "lines are"));
+        add(Kind::Incomplete, "journal".to_owned(), message, Some("check the disk; receipts in those lines do not count".to_owned()));
+    }
+    alarms.sort_by_key(|alarm| alarm.kind);
+    alarms
+}
+
+fn lost(place: &PlaceName, archive: &ArchiveName, frames: Option<u64>) -> (String, String) {
+    match frames {
+        Some(frames) => (
+            format!("{} lacking or damaged", human::count(frames, "frame of it is", "frames of it are")),
+            "repair it from another place: offsite sync".to_owned(),
+        ),
+        None => (
+            format!("{place} held it and does not any more"),
+            format!("find out who removed it; {archive} may still be elsewhere: offsite archives"),
+        ),
+    }
+}
+
+fn overdue(facts: &Facts, jobs: &[JobReport], add: &mut impl FnMut(Kind, String, String, Option<String>)) {
+    let Facts { config, standing, now, .. } = facts;
+    let now = *now;
+    let tell = |time: Timestamp| human::ago(now.duration_since(time));
+    let run = "run it now: offsite sync; then check the alarm clock: offsite install";
+    match standing.last_fine {
+        None => {
+            add(Kind::Overdue, "run".to_owned(), "no run ended well yet".to_owned(), Some("run the first one: offsite sync".to_owned()))
+        }
+        Some(time) if stale(time, now, config.overdue) => {
+            add(Kind::Overdue, "run".to_owned(), format!("the last that ended well was {}", tell(time)), Some(run.to_owned()));
+        }
+        Some(_) => {}
+    }
+    for job in jobs {
+        let limit = config.overdue_of(&job.job);
+        let newest = |kind| job.places.iter().filter(move |place| place.kind == kind).filter_map(|place| place.newest.as_ref()).max();
+        let mac = newest(PlaceKind::Mac);
+        match mac {
+            None if facts.local.problem.is_none() => {
+                add(
+                    Kind::Overdue,
+                    job.job.to_string(),
+                    "this Mac has no archive of it".to_owned(),
+                    Some("pull it: offsite sync".to_owned()),
+                );
+            }
+            Some(archive) if stale(archive.time(), now, limit) => {
+                let (message, next) = late(&job.job, archive, newest(PlaceKind::Pi), &tell);
+                add(Kind::Overdue, job.job.to_string(), message, Some(next));
+            }
+            _ => {}
+        }
+        for cloud in job.places.iter().filter(|place| place.kind.is_cloud()) {
+            let behind = cloud.newest.as_ref().is_none_or(|newest| mac.is_some_and(|mac| newest < mac) && stale(newest.time(), now, limit));
+            // An archive that came just now has until the next run to get there.
+            let known = mac.is_some() && standing.last_fine.is_some();
+            if behind && known && mac.is_some_and(|mac| cloud.newest.as_ref() != Some(mac)) {
+                let message = match &cloud.newest {
+                    None => "it has no archive of this job".to_owned(),
+                    Some(newest) => format!("its newest is from {}", tell(newest.time())),
+                };
+                add(Kind::Overdue, format!("{} in {}", job.job, cloud.place), message, Some("push it: offsite sync".to_owned()));
+            }
+        }
+    }
+}
+
+/// Who is late: the agent that made nothing, or the Mac that did not fetch it.
+fn late(job: &JobName, mac: &ArchiveName, pi: Option<&ArchiveName>, tell: &impl Fn(Timestamp) -> String) -> (String, String) {
+    match pi {
+        Some(pi) if pi > mac => ("the Pi has a newer archive that did not come".to_owned(), "pull it: offsite sync".to_owned()),
+        _ => (
+            format!("its newest archive is from {}", tell(mac.time())),
+            format!("see why the agent made none: on the Pi, systemctl status offsite-agent@{job}"),
+        ),
+    }
+}

@@ -1,0 +1,287 @@
+//! Whole screens, compared as text: what a person meets is pinned.
+
+use jiff::tz::TimeZone;
+use offsite_archive::ArchiveName;
+
+use super::*;
+use crate::{
+    config::{Config, Home, PlaceName},
+    exit::Exit,
+    journal::{Fact, Holding, Outcome, Receipt, Standing, Step},
+    tripwire::Why,
+};
+
+const CONFIG: &str = "\
+repository: /backups
+pi: {host: pi.local, user: offsite, path: /srv/backup/offsite}
+clouds:
+- {name: cold, url: 's3://bucket'}
+";
+
+fn config(text: &str) -> Config {
+    Config::parse(std::path::Path::new("offsite.yaml"), text, &Home::at(std::path::Path::new("/home/owner"))).unwrap()
+}
+
+fn name(text: &str) -> ArchiveName {
+    text.parse().unwrap()
+}
+
+fn place(text: &str) -> PlaceName {
+    text.parse().unwrap()
+}
+
+fn receipt(time: &str, fact: Fact) -> Receipt {
+    Receipt { time: time.parse().unwrap(), fact }
+}
+
+fn seen(time: &str, at: &str, job: &str, count: u64, newest: &str) -> Receipt {
+    let jobs = [(job.parse().unwrap(), Holding { count, newest: name(newest) })].into();
+    receipt(time, Fact::Seen { place: place(at), jobs })
+}
+
+fn ran(time: &str, owed: &str, outcome: Outcome) -> Receipt {
+    receipt(time, Fact::Ran { owed: Some(owed.parse().unwrap()), outcome })
+}
+
+/// The receipts of a night in which all went well.
+fn night(day: &str) -> Vec<Receipt> {
+    let archive = name(&format!("services/{day}T030000Z"));
+    let at = |clock: &str| format!("{day}T{clock}Z");
+    vec![
+        seen(&at("03:30:05"), "pi", "services", 3, &archive.to_string()),
+        receipt(
+            &at("03:32:00"),
+            Fact::Pulled {
+                pi: place("pi"),
+                archive: archive.clone(),
+                sequence: 1,
+                moved: 212_000_000,
+                total: 9_400_000_000,
+                verified: true,
+            },
+        ),
+        receipt(
+            &at("03:33:00"),
+            Fact::Pushed { cloud: place("cold"), archive: archive.clone(), sequence: 1, moved: 208_000_000, total: 9_400_000_000 },
+        ),
+        seen(&at("03:33:05"), "cold", "services", 10, &archive.to_string()),
+        ran(&at("03:33:06"), day, Outcome::Fine),
+    ]
+}
+
+fn held(names: &[&str]) -> Local {
+    Local { archives: names.iter().map(|text| Held { name: name(text), complete: true }).collect(), ..Local::default() }
+}
+
+fn facts(config: Config, receipts: &[Receipt], local: Local, now: &str) -> Facts {
+    let zone = TimeZone::posix("CET-1CEST,M3.5.0,M10.5.0/3").unwrap();
+    Facts { config, standing: Standing::of(receipts), damaged_lines: Vec::new(), local, now: now.parse().unwrap(), zone }
+}
+
+fn text(facts: &Facts) -> String {
+    screen(&Report::of(facts), &facts.zone, Paint { on: false })
+}
+
+const TWO: [&str; 2] = ["services/2026-11-21T030000Z", "services/2026-11-22T030000Z"];
+
+#[test]
+fn a_good_night() {
+    let facts = facts(config(CONFIG), &night("2026-11-22"), held(&TWO), "2026-11-22T08:12:00Z");
+    assert_eq!(Report::of(&facts).exit(), Exit::Fine);
+    let wanted = "\
+fine: every copy is where it should be
+
+services
+        newest            age      kept  verified
+  pi    2026-11-22 04:00  5 h         3  -
+  mac   2026-11-22 04:00  5 h   2 of 10  4 h ago
+  cold  2026-11-22 04:00  5 h  10 of 10  -
+  moved last: pulled 212 MB for 9.4 GB (3 %), cold got 208 MB for 9.4 GB (3 %)
+
+3-2-1     holds: 3 fresh copies, 1 off site
+last run  2026-11-22 04:33, fine
+next run  2026-11-23 04:30
+";
+    assert_eq!(text(&facts), wanted);
+}
+
+#[test]
+fn before_the_first_run() {
+    let facts = facts(config(CONFIG), &[], Local::default(), "2026-11-22T08:12:00Z");
+    assert_eq!(Report::of(&facts).exit(), Exit::Overdue);
+    let wanted = "\
+overdue: something that should have happened did not
+  overdue     run: no run ended well yet
+    next      run the first one: offsite sync
+
+no archive is known yet
+
+3-2-1     does not hold: there is nothing yet
+last run  never
+next run  2026-11-23 04:30; owed since 2026-11-22 04:30
+";
+    assert_eq!(text(&facts), wanted);
+}
+
+#[test]
+fn three_silent_days() {
+    let facts = facts(config(CONFIG), &night("2026-11-19"), held(&["services/2026-11-19T030000Z"]), "2026-11-22T08:12:00Z");
+    assert_eq!(Report::of(&facts).exit(), Exit::Overdue);
+    let wanted = "\
+overdue: something that should have happened did not
+  overdue     run: the last that ended well was 3 days ago
+    next      run it now: offsite sync; then check the alarm clock: offsite install
+  overdue     services: its newest archive is from 3 days ago
+    next      see why the agent made none: on the Pi, systemctl status offsite-agent@services
+
+services
+        newest               age      kept  verified
+  pi    2026-11-19 04:00  3 days         3  -
+  mac   2026-11-19 04:00  3 days   1 of 10  3 days ago
+  cold  2026-11-19 04:00  3 days  10 of 10  -
+  moved last: pulled 212 MB for 9.4 GB (3 %), cold got 208 MB for 9.4 GB (3 %)
+
+3-2-1     does not hold for services: 0 fresh copies, 0 off site
+last run  2026-11-19 04:33, fine
+next run  2026-11-23 04:30; owed since 2026-11-22 04:30
+";
+    assert_eq!(text(&facts), wanted);
+}
+
+#[test]
+fn a_bad_night() {
+    let mut receipts = night("2026-11-21");
+    let shrunk = name("services/2026-11-22T030000Z");
+    receipts.extend([
+        seen("2026-11-22T03:30:05Z", "pi", "services", 3, &shrunk.to_string()),
+        receipt(
+            "2026-11-22T03:31:00Z",
+            Fact::Pulled { pi: place("pi"), archive: shrunk.clone(), sequence: 2, moved: 300_000, total: 1_200_000, verified: true },
+        ),
+        receipt("2026-11-22T03:31:01Z", Fact::Suspicious { archive: shrunk, why: Why::Smaller { now: 1_200_000, usual: 9_400_000_000 } }),
+        receipt(
+            "2026-11-22T03:31:30Z",
+            Fact::Failed {
+                step: Step::Push,
+                object: "cold".into(),
+                message: "put packs/1f: the server \u{1b}[2Jsaid 503".into(),
+                hint: Some("try again later: offsite sync".into()),
+            },
+        ),
+        receipt("2026-11-22T03:32:00Z", Fact::Lost { place: place("mac"), archive: name("services/2026-11-21T030000Z"), frames: Some(2) }),
+        ran("2026-11-22T03:33:06Z", "2026-11-22", Outcome::Incomplete),
+    ]);
+    let facts = facts(config(CONFIG), &receipts, held(&TWO), "2026-11-22T08:12:00Z");
+    assert_eq!(Report::of(&facts).exit(), Exit::Failed);
+    let wanted = "\
+failed: something needs you
+  lost        services/2026-11-21T030000Z in mac: 2 frames of it are lacking or damaged
+    next      repair it from another place: offsite sync
+  suspicious  services/2026-11-22T030000Z: it holds 1.2 MB, usually 9.4 GB
+    next      look at the Pi; if it is as it should be: offsite accept services/2026-11-22T030000Z
+  incomplete  push cold: put packs/1f: the server \\u{1b}[2Jsaid 503
+    next      try again later: offsite sync
+
+services
+        newest             age      kept  verified
+  pi    2026-11-22 04:00   5 h         3  -
+  mac   2026-11-22 04:00   5 h   2 of 10  4 h ago
+  cold  2026-11-21 04:00  29 h  10 of 10  -
+  moved last: pulled 300 kB for 1.2 MB (25 %), cold got 208 MB for 9.4 GB (3 %)
+
+3-2-1     does not hold for services: 1 fresh copy, 1 off site
+last run  2026-11-22 04:33, incomplete
+next run  2026-11-23 04:30; owed since 2026-11-22 04:30
+";
+    assert_eq!(text(&facts), wanted);
+}
+
+#[test]
+fn a_disk_that_is_not_mounted_is_one_alarm_and_not_two() {
+    let problem = Some(("there is no folder /backups (is its disk mounted?)".to_owned(), Some("mount it".to_owned())));
+    let facts = facts(config(CONFIG), &night("2026-11-22"), Local { problem, ..Local::default() }, "2026-11-22T08:12:00Z");
+    let report = Report::of(&facts);
+    let said: Vec<String> =
+        report.alarms.iter().map(|alarm| format!("{} {}: {}", alarm.kind.word(), alarm.object, alarm.message)).collect();
+    assert_eq!(said, ["failed /backups: there is no folder /backups (is its disk mounted?)"]);
+    assert_eq!(report.exit(), Exit::Failed);
+}
+
+/// The kinds and objects of all alarms.
+fn alarms(facts: &Facts) -> Vec<String> {
+    Report::of(facts).alarms.iter().map(|alarm| format!("{} {}", alarm.kind.word(), alarm.object)).collect()
+}
+
+#[test]
+fn a_cloud_that_fell_behind_is_overdue_and_one_that_is_just_behind_is_not() {
+    let mut receipts = night("2026-11-19");
+    receipts.push(ran("2026-11-22T03:33:06Z", "2026-11-22", Outcome::Fine));
+    let now = "2026-11-22T08:12:00Z";
+    assert_eq!(alarms(&facts(config(CONFIG), &receipts, held(&TWO), now)), ["overdue services in cold"]);
+    let mut receipts = night("2026-11-21");
+    receipts.push(ran("2026-11-22T03:33:06Z", "2026-11-22", Outcome::Fine));
+    assert_eq!(alarms(&facts(config(CONFIG), &receipts, held(&TWO), now)), [""; 0]);
+}
+
+#[test]
+fn a_job_may_be_slower_than_the_rest() {
+    let weekly = format!("{CONFIG}jobs: {{services: {{overdue_hours: 200}}}}\n");
+    let mut receipts = night("2026-11-19");
+    receipts.push(ran("2026-11-22T03:33:06Z", "2026-11-22", Outcome::Fine));
+    let local = || held(&["services/2026-11-19T030000Z"]);
+    assert_eq!(alarms(&facts(config(CONFIG), &receipts, local(), "2026-11-22T08:12:00Z")), ["overdue services"]);
+    assert_eq!(alarms(&facts(config(&weekly), &receipts, local(), "2026-11-22T08:12:00Z")), [""; 0]);
+}
+
+#[test]
+fn a_clock_that_is_years_behind_proves_nothing_fresh() {
+    let facts = facts(config(CONFIG), &night("2026-11-22"), held(&TWO), "2024-01-01T00:00:00Z");
+    assert_eq!(alarms(&facts), ["overdue run", "overdue services"]);
+}
+
+#[test]
+fn an_incomplete_archive_and_an_unreadable_manifest_are_shown() {
+    let mut local = held(&TWO);
+    local.archives[1].complete = false;
+    local.unreadable.push(("manifests/services/2026-11-20T030000Z.zst".into(), "it is damaged".into()));
+    let mut facts = facts(config(CONFIG), &night("2026-11-22"), local, "2026-11-22T08:12:00Z");
+    facts.damaged_lines = vec![7, 9];
+    let wanted = ["lost manifests/services/2026-11-20T030000Z.zst", "incomplete services/2026-11-22T030000Z", "incomplete journal"];
+    assert_eq!(alarms(&facts), wanted);
+}
+
+#[test]
+fn without_a_cloud_nothing_is_off_site() {
+    let text = "repository: /backups\npi: {host: pi.local, user: offsite, path: /p}\nclouds:\n- {name: cold, url: 'file:///disk'}\n";
+    let facts = facts(config(text), &night("2026-11-22"), held(&TWO), "2026-11-22T08:12:00Z");
+    let rule = Report::of(&facts).rule;
+    assert_eq!((rule.holds, rule.copies, rule.off_site), (false, 3, 0));
+}
+
+#[test]
+fn json_says_the_same() {
+    let facts = facts(config(CONFIG), &night("2026-11-22"), held(&TWO), "2026-11-22T08:12:00Z");
+    let json: serde_json::Value = serde_json::to_value(Report::of(&facts)).unwrap();
+    assert_eq!(json["verdict"], "fine");
+    assert_eq!(json["jobs"][0]["places"][1]["place"], "mac");
+    assert_eq!(json["jobs"][0]["places"][1]["newest"], "services/2026-11-22T030000Z");
+    assert_eq!(json["jobs"][0]["pulled"]["moved"], 212_000_000);
+    assert_eq!(json["run"]["next"], "2026-11-23T03:30:00Z");
+    assert_eq!(json["rule"]["holds"], true);
+}
+
+#[test]
+fn colours_change_no_word() {
+    let facts = facts(config(CONFIG), &night("2026-11-19"), held(&TWO), "2026-11-22T08:12:00Z");
+    let report = Report::of(&facts);
+    let painted = screen(&report, &facts.zone, Paint { on: true });
+    let mut plain = String::new();
+    let mut rest = painted.as_str();
+    while let Some((before, after)) = rest.split_once('\x1b') {
+        plain.push_str(before);
+        rest = after.split_once('m').unwrap().1;
+    }
+    plain.push_str(rest);
+    assert_ne!(painted, plain);
+    assert_eq!(plain, text(&facts));
+}

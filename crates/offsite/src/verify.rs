@@ -1,0 +1,160 @@
+//! `offsite verify`: every frame the Mac holds, read back, decoded and hashed.
+//!
+//! A damaged pack is never edited: what is good in it goes into a new pack, then it is set aside. What was bad in it is lacking from then on,
+//! and any copy from a place that has it brings exactly that back.
+//! So a check finds out, writes down, and makes healing possible; healing itself is `--heal-from` or the next sync. It holds the lock, because
+//! a pack that a sync is about to use must not go away under it.
+
+mod heal;
+mod report;
+mod rescue;
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+use offsite_archive::ArchiveName;
+use offsite_repository::{
+    Damage, Repository, RepositoryError, Scope, Unreadable, Verified, lacking, mend_index, set_damaged_aside, verify as read_back,
+};
+
+pub use self::{
+    heal::NoCloud,
+    report::{Checked, Report},
+};
+use crate::{
+    cli::Globals,
+    config::{Config, PlaceName},
+    exit::Exit,
+    hint,
+    journal::{Fact, Journal, Receipt, Standing, Step},
+    places,
+    progress::Bar,
+    restore::select::{absent, named},
+    state::State,
+};
+
+/// Arguments of `offsite verify`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Only this archive [default: everything]
+    #[arg(value_name = "ARCHIVE")]
+    pub archive: Option<ArchiveName>,
+    /// Bring back what is damaged or lost from this cloud
+    #[arg(long, value_name = "CLOUD")]
+    pub heal_from: Option<PlaceName>,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Runs the verb.
+pub async fn run(globals: &Globals, args: &Args) -> anyhow::Result<Exit> {
+    let config = globals.load()?;
+    let state = State::open(&config.state)?;
+    let _lock = state.lock("verify", Timestamp::now())?;
+    let journal = state.journal();
+    let cloud = args.heal_from.as_ref().map(|name| heal::find(&config, name)).transpose()?;
+    let report = match check(&config, &journal, args.archive.as_ref(), cloud).await {
+        Ok(report) => report,
+        Err(error) => {
+            let (message, hint) = (hint::message(&error), hint::hint(&error));
+            let object = args.archive.as_ref().map_or_else(|| PlaceName::mac().to_string(), ToString::to_string);
+            note(&journal, Fact::Failed { step: Step::Verify, object, message, hint })?;
+            return Err(error);
+        }
+    };
+    if args.json {
+        println!("{}", serde_json::to_string(&report)?);
+    } else {
+        print!("{}", report.text(&config));
+    }
+    Ok(if report.whole() { Exit::Fine } else { Exit::Incomplete })
+}
+
+/// Reads back, writes receipts, sets damaged packs aside, and heals from `cloud` if one is given.
+async fn check(
+    config: &Config,
+    journal: &Journal,
+    only: Option<&ArchiveName>,
+    cloud: Option<&crate::config::Cloud>,
+) -> anyhow::Result<Report> {
+    let repository = places::mac(config).await?.repository;
+    let gone = gone(journal, only)?;
+    let mut found = read(&repository, only, &gone).await?;
+    rescue::rescue(&repository, &found.damaged_packs).await?;
+    set_damaged_aside(&repository, &found.damaged_packs).await?;
+    let mended = mend_index(&repository).await?;
+    found.unreadable = still_unreadable(&repository, only, found.unreadable).await?;
+    let mut report = Report::of(&found, mended, &gone);
+    if !found.damaged_packs.is_empty() {
+        // A check of one archive may have met a pack in which others have worse.
+        report.add_lacking(lacking(&repository).await?);
+    }
+    for archive in &report.archives {
+        note(journal, receipt(archive))?;
+    }
+    if let Some(cloud) = cloud {
+        heal::heal(config, cloud, &repository, journal, &mut report).await?;
+    }
+    Ok(report)
+}
+
+/// Archives of which a sync found that the Mac lost even the manifest. Only the journal still knows of them.
+fn gone(journal: &Journal, only: Option<&ArchiveName>) -> anyhow::Result<BTreeSet<ArchiveName>> {
+    let lost = Standing::of(&journal.read()?.receipts).lost;
+    let here = lost.into_iter().filter(|((place, name), frames)| *place == PlaceName::mac() && frames.is_none() && only.is_none_or(|only| only == name));
+    Ok(here.map(|((_, name), _)| name).collect())
+}
+
+async fn read(repository: &Repository, only: Option<&ArchiveName>, gone: &BTreeSet<ArchiveName>) -> anyhow::Result<Verified> {
+    let (scope, label) = match only {
+        Some(name) => (Scope::Archive(name.clone()), format!("verify {name}")),
+        None => (Scope::All, "verify".to_owned()),
+    };
+    let bar = Bar::new(&label);
+    let read = read_back(repository, &scope, &|progress| bar.set(progress)).await;
+    drop(bar);
+    match (read, only) {
+        (Ok(found), _) => Ok(found),
+        (Err(RepositoryError::NoSuchArchive { .. }), Some(name)) if gone.contains(name) => Ok(Verified::default()),
+        (Err(RepositoryError::NoSuchArchive { .. }), Some(name)) => Err(absent(name, &repository.archives().await?, "this Mac").into()),
+        // One archive was asked for and its own manifest is what is damaged: that is a finding, as it is in a check of everything.
+        (Err(error), Some(name)) if error.is_damage() => {
+            let object = offsite_repository::manifest_path(name).to_string();
+            Ok(Verified { unreadable: vec![Unreadable { object, error }], ..Verified::default() })
+        }
+        (Err(error), _) => Err(error.into()),
+    }
+}
+
+/// What cannot be read now that packs are set aside and the index is mended.
+async fn still_unreadable(repository: &Repository, only: Option<&ArchiveName>, found: Vec<Unreadable>) -> anyhow::Result<Vec<Unreadable>> {
+    if found.is_empty() || only.is_some() {
+        return Ok(found);
+    }
+    let mut left = repository.tables().await?.unreadable;
+    left.extend(repository.archives().await?.unreadable);
+    Ok(left)
+}
+
+fn receipt(archive: &Checked) -> Fact {
+    let (place, name) = (PlaceName::mac(), archive.archive.clone());
+    match archive.lost {
+        Some(frames) => Fact::Lost { place, archive: name, frames },
+        None => Fact::Verified { place, archive: name },
+    }
+}
+
+fn note(journal: &Journal, fact: Fact) -> anyhow::Result<()> {
+    Ok(journal.append(&Receipt { time: Timestamp::now(), fact })?)
+}
+
+/// How many frames of an archive are not there or not good.
+fn lost_frames(damages: &[Damage]) -> u64 {
+    damages.len() as u64
+}
+
+/// Archives whose manifest cannot be read: all of such an archive is lost.
+fn lost_whole(unreadable: &[Unreadable]) -> BTreeSet<ArchiveName> {
+    unreadable.iter().filter_map(|bad| named(&bad.object)).collect()
+}

@@ -1,0 +1,171 @@
+//! What a check found, for people and for programs. Pure.
+
+use std::collections::BTreeSet;
+
+use offsite_archive::ArchiveName;
+use offsite_repository::{Damage, Verified};
+use serde::Serialize;
+
+use super::{lost_frames, lost_whole};
+use crate::{
+    config::Config,
+    human::{count, plain, size},
+};
+
+/// One archive that was looked at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Checked {
+    /// The archive.
+    pub archive: ArchiveName,
+    /// What is lost: `Some(Some(n))` frames, `Some(None)` all of it, `None` nothing.
+    #[serde(serialize_with = "lost")]
+    pub lost: Option<Option<u64>>,
+    /// What is wrong, for a person.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub damages: Vec<String>,
+    /// Whether frames from elsewhere could help; a manifest that lies about their lengths is beyond that.
+    #[serde(skip)]
+    pub curable: bool,
+    /// Whether it was brought back since.
+    pub healed: bool,
+    /// Why it was not, where that was tried.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub not_healed: Option<String>,
+}
+
+#[expect(clippy::ref_option, clippy::option_option, reason = "serde's signature")]
+fn lost<S: serde::Serializer>(lost: &Option<Option<u64>>, serializer: S) -> Result<S::Ok, S::Error> {
+    match lost {
+        None => serializer.serialize_u64(0),
+        Some(Some(frames)) => serializer.serialize_u64(*frames),
+        Some(None) => serializer.serialize_str("all"),
+    }
+}
+
+/// What was found and done.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Report {
+    /// Frames that are good.
+    pub frames: u64,
+    /// Bytes that were read.
+    pub bytes: u64,
+    /// The archives, by name.
+    pub archives: Vec<Checked>,
+    /// Packs that were set aside, by name.
+    pub set_aside: Vec<String>,
+    /// Index objects that were written anew or removed.
+    pub mended: usize,
+    /// Objects that cannot be read or understood, with why; manifests of lost archives among them.
+    pub unreadable: Vec<(String, String)>,
+}
+
+/// Damages shown for one archive.
+const SHOWN: usize = 3;
+
+impl Report {
+    /// What `found` amounts to; its unreadable objects are those that still are. Of the archives in `gone` not even a manifest is left.
+    pub fn of(found: &Verified, mended: usize, gone: &BTreeSet<ArchiveName>) -> Self {
+        let checked = |archive: ArchiveName, lost, damages, curable| Checked { archive, lost, damages, curable, healed: false, not_healed: None };
+        let mut archives: Vec<Checked> = found
+            .archives
+            .iter()
+            .map(|(name, damages)| {
+                let lost = (!damages.is_empty()).then(|| Some(lost_frames(damages)));
+                let curable = damages.iter().all(|damage| matches!(damage, Damage::Frame { .. } | Damage::Lacking { .. }));
+                checked(name.clone(), lost, damages.iter().map(damage_text).collect(), curable)
+            })
+            .collect();
+        let mut whole = lost_whole(&found.unreadable);
+        whole.extend(gone.iter().filter(|name| !found.archives.iter().any(|(known, _)| known == *name)).cloned());
+        archives.extend(whole.into_iter().map(|name| checked(name, Some(None), Vec::new(), true)));
+        archives.sort_by(|a, b| a.archive.cmp(&b.archive));
+        Self {
+            frames: found.frames,
+            bytes: found.bytes,
+            archives,
+            set_aside: found.damaged_packs.iter().map(ToString::to_string).collect(),
+            mended,
+            unreadable: found.unreadable.iter().map(|bad| (bad.object.clone(), offsite_agent::chain(&bad.error))).collect(),
+        }
+    }
+
+    /// Adds archives that lack frames and were not looked at.
+    pub fn add_lacking(&mut self, lacking: Vec<(ArchiveName, usize)>) {
+        for (archive, frames) in lacking {
+            if !self.archives.iter().any(|known| known.archive == archive) {
+                let lost = Some(Some(frames as u64));
+                self.archives.push(Checked { archive, lost, damages: Vec::new(), curable: true, healed: false, not_healed: None });
+            }
+        }
+        self.archives.sort_by(|a, b| a.archive.cmp(&b.archive));
+    }
+
+    /// Whether nothing is wrong any more.
+    pub fn whole(&self) -> bool {
+        self.archives.iter().all(|archive| archive.lost.is_none() || archive.healed) && self.unreadable.is_empty()
+    }
+
+    /// The report as the terminal shows it.
+    pub fn text(&self, config: &Config) -> String {
+        let mut lines = Vec::new();
+        for archive in self.archives.iter().filter(|archive| archive.lost.is_some()) {
+            let lost = match archive.lost {
+                Some(Some(frames)) if archive.healed => format!("{} lost", count(frames, "frame was", "frames were")),
+                Some(Some(frames)) => format!("{} lost", count(frames, "frame is", "frames are")),
+                _ => "its manifest is gone or cannot be read".to_owned(),
+            };
+            let healed = if archive.healed { "; healed" } else { "" };
+            lines.push(format!("damaged: {}: {lost}{healed}", archive.archive));
+            if archive.healed {
+                continue;
+            }
+            lines.extend(archive.damages.iter().take(SHOWN).map(|damage| format!("  {}", plain(damage))));
+            if archive.damages.len() > SHOWN {
+                lines.push(format!("  and {} more", archive.damages.len() - SHOWN));
+            }
+            lines.extend(archive.not_healed.iter().map(|why| format!("  not healed: {}", plain(why))));
+        }
+        lines.extend(self.unreadable.iter().map(|(object, error)| format!("unreadable: {}: {}", plain(object), plain(error))));
+        if !self.set_aside.is_empty() {
+            let packs = count(self.set_aside.len() as u64, "damaged pack", "damaged packs");
+            lines.push(format!("set aside {packs}, in {}", config.repository.join("damaged").display()));
+        }
+        if self.mended > 0 {
+            lines.push(format!("mended {}", count(self.mended as u64, "index object", "index objects")));
+        }
+        let lost = self.archives.iter().filter(|archive| archive.lost.is_some() && !archive.healed).count() as u64;
+        let (read, archives) = (count(self.frames, "frame", "frames"), count(self.archives.len() as u64, "archive", "archives"));
+        let verdict = match (self.whole(), lost) {
+            (true, _) => "all whole".to_owned(),
+            (false, 0) => "not all can be read".to_owned(),
+            (false, _) => format!("{lost} not whole"),
+        };
+        lines.push(format!("verified {archives}: {read} good, {} read; {verdict}", size(self.bytes)));
+        lines.extend(self.next_step(config));
+        lines.push(String::new());
+        lines.join("\n")
+    }
+
+    fn next_step(&self, config: &Config) -> Option<String> {
+        if !self.archives.iter().any(|archive| archive.lost.is_some() && !archive.healed) {
+            return (!self.whole()).then(|| "next:  look at what cannot be read; what has no name of offsite's can be moved away".to_owned());
+        }
+        let from_the_pi = "next:  offsite sync brings the frames back from the Pi if it still has the archive";
+        let clouds: Vec<&str> = config.clouds.iter().map(|cloud| cloud.name.as_str()).collect();
+        Some(match clouds.as_slice() {
+            [] => from_the_pi.to_owned(),
+            names => format!("{from_the_pi}; otherwise: offsite verify --heal-from {}", names.join(" or ")),
+        })
+    }
+}
+
+fn damage_text(damage: &Damage) -> String {
+    match damage {
+        // The cause names the frame and the pack.
+        Damage::Frame { cause, .. } => cause.clone(),
+        Damage::Lacking { frame } => format!("frame {frame} is in no pack"),
+        Damage::Length { frame, expected, found } => format!("frame {frame} has {found} raw bytes, the manifest says {expected}"),
+        Damage::Tail { pack } => format!("{} does not end as it should", pack.path()),
+        other => format!("{other:?}"),
+    }
+}

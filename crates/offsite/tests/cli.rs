@@ -1,0 +1,265 @@
+//! The program from outside: what it prints, what it writes, how it ends. No network, own home folder.
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "tests")]
+
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use tempfile::TempDir;
+
+struct Home(TempDir);
+
+struct Ended {
+    code: i32,
+    out: String,
+    err: String,
+}
+
+impl Home {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    /// With a configuration of one Pi and one cloud on a disk.
+    fn configured() -> Self {
+        let home = Self::new();
+        let text = format!(
+            "repository: ~/Backups\nstate: ~/state\npi: {{host: pi.invalid, user: u, path: /p}}\nclouds:\n- {{name: disk, url: 'file://{}'}}\n",
+            home.path("disk").display()
+        );
+        fs::create_dir_all(home.config().parent().unwrap()).unwrap();
+        fs::write(home.config(), text).unwrap();
+        home
+    }
+
+    fn path(&self, below: &str) -> PathBuf {
+        self.0.path().join(below)
+    }
+
+    fn config(&self) -> PathBuf {
+        self.path(".config/offsite/offsite.yaml")
+    }
+
+    fn run(&self, arguments: &[&str]) -> Ended {
+        self.run_with(arguments, &[])
+    }
+
+    fn run_with(&self, arguments: &[&str], variables: &[(&str, &str)]) -> Ended {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_offsite"));
+        command.args(arguments).env_clear().env("HOME", self.0.path()).env("TZ", "UTC").current_dir(self.0.path());
+        let output = command.envs(variables.iter().copied()).stdin(Stdio::null()).output().unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap().replace(&self.0.path().display().to_string(), "HOME");
+        Ended { code: output.status.code().unwrap(), out: text(output.stdout), err: text(output.stderr) }
+    }
+}
+
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).unwrap().permissions().mode() & 0o7777
+}
+
+#[test]
+fn without_a_configuration_it_says_how_to_get_one() {
+    let ended = Home::new().run(&["status"]);
+    assert_eq!(ended.code, 2);
+    let wanted = "error: cannot read the configuration HOME/.config/offsite/offsite.yaml: No such file or directory (os error 2)\n\
+                  next:  write a first one: offsite init\n";
+    assert_eq!((ended.err.as_str(), ended.out.as_str()), (wanted, ""));
+}
+
+#[test]
+fn a_mistake_in_the_configuration_is_named_and_nothing_is_made() {
+    let home = Home::configured();
+    fs::write(home.config(), "repository: ~/Backups\nkepe: 3\n").unwrap();
+    for arguments in [&["status"][..], &["key", "new"], &["accept", "a/2026-11-22T040000Z"], &["install", "--print"]] {
+        let ended = home.run(arguments);
+        assert_eq!(ended.code, 2, "{arguments:?}");
+        let wanted = "error: HOME/.config/offsite/offsite.yaml:2: unknown key \"kepe\"; did you mean \"keep\"?\n\
+                      next:  correct the file; nothing was changed\n";
+        assert_eq!(ended.err, wanted);
+    }
+    assert!(!home.path("Backups").exists() && !home.path("state").exists());
+}
+
+#[test]
+fn init_writes_once_and_makes_the_repository() {
+    let home = Home::new();
+    let ended = home.run(&["init", "--pi", "me@10.0.0.5:2222", "--repository", "store"]);
+    assert_eq!((ended.code, ended.err.as_str()), (0, ""));
+    let text = fs::read_to_string(home.config()).unwrap();
+    assert!(text.contains("host: 10.0.0.5") && text.contains("port: 2222") && text.contains("/store\""), "{text}");
+    let marker = fs::read_to_string(home.path("store/repository.json")).unwrap();
+    assert!(marker.contains("\"packs\""), "{marker}");
+    fs::write(home.config(), text.replace("keep: 10", "keep: 4")).unwrap();
+    let again = home.run(&["init"]);
+    assert_eq!((again.code, again.err.as_str()), (0, ""));
+    assert!(again.out.starts_with("kept  HOME/.config/offsite/offsite.yaml"), "{}", again.out);
+    assert!(fs::read_to_string(home.config()).unwrap().contains("keep: 4"));
+    assert_eq!(fs::read_to_string(home.path("store/repository.json")).unwrap(), marker);
+}
+
+#[test]
+fn status_before_anything_is_overdue_and_makes_nothing() {
+    let home = Home::configured();
+    let ended = home.run(&["status"]);
+    assert_eq!(ended.code, 1, "the repository is not there: {}", ended.out);
+    assert!(ended.out.contains("HOME/Backups") && ended.out.contains("offsite init") && !ended.out.contains('\x1b'), "{}", ended.out);
+    assert!(!home.path("Backups").exists() && !home.path("state").exists());
+    assert_eq!(home.run(&["init"]).code, 0);
+    let ended = home.run(&["status", "--json"]);
+    assert_eq!(ended.code, 4);
+    let json: serde_json::Value = serde_json::from_str(&ended.out).unwrap();
+    assert_eq!((&json["verdict"], &json["alarms"][0]["kind"]), (&"overdue".into(), &"overdue".into()));
+}
+
+#[test]
+fn watch_shows_a_change_and_ends_by_an_interrupt_with_the_status() {
+    use std::io::{BufRead, BufReader};
+
+    let home = Home::configured();
+    assert_eq!(home.run(&["init"]).code, 0);
+    fs::create_dir(home.path("state")).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_offsite"));
+    command.args(["status", "--watch", "--json"]).env_clear().env("HOME", home.0.path()).env("TZ", "UTC");
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut alarms = || {
+        let json: serde_json::Value = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
+        json["alarms"].as_array().unwrap().iter().map(|alarm| alarm["kind"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(alarms(), ["overdue"]);
+    let line = r#"{"time":"2026-11-22T03:31:00Z","kind":"suspicious","archive":"services/2026-11-22T030000Z","why":{"what":"empty"}}"#;
+    fs::write(home.path("state/journal.jsonl"), format!("{line}\n")).unwrap();
+    // One change may be shown in more than one look; the last says it all.
+    while alarms() != ["suspicious", "overdue"] {}
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(1));
+}
+
+#[test]
+fn accept_takes_only_what_is_suspicious_and_mends_a_torn_journal() {
+    let home = Home::configured();
+    fs::create_dir(home.path("state")).unwrap();
+    let journal = home.path("state/journal.jsonl");
+    let line = r#"{"time":"2026-11-22T03:31:00Z","kind":"suspicious","archive":"services/2026-11-22T030000Z","why":{"what":"empty"}}"#;
+    fs::write(&journal, format!("{line}\n{{\"time\":\"2026-11-2")).unwrap();
+    let wrong = home.run(&["accept", "services/2026-11-21T030000Z"]);
+    assert_eq!(wrong.code, 1);
+    assert!(wrong.err.contains("is not suspicious; these are: services/2026-11-22T030000Z"), "{}", wrong.err);
+    assert_eq!(home.run(&["accept", "../etc"]).code, 2);
+    for _ in 0..2 {
+        let ended = home.run(&["accept", "services/2026-11-22T030000Z"]);
+        assert_eq!((ended.code, ended.err.as_str()), (0, ""));
+    }
+    let text = fs::read_to_string(&journal).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!((lines.len(), lines[0]), (2, line));
+    assert!(lines[1].ends_with(r#""kind":"accepted","archive":"services/2026-11-22T030000Z"}"#), "{text}");
+}
+
+#[test]
+fn a_key_is_made_once_and_shows_no_secret_later() {
+    let home = Home::configured();
+    let made = home.run(&["key", "new"]);
+    assert_eq!((made.code, made.err.as_str()), (0, ""));
+    let groups: Vec<&str> = made.out.lines().filter(|line| line.starts_with("    ")).flat_map(|line| line.trim().split('-')).collect();
+    assert_eq!(groups.len(), 13, "{}", made.out);
+    let file = home.path("state/key.json");
+    assert_eq!((mode(&file), mode(&home.path("state"))), (0o600, 0o700));
+    let before = fs::read(&file).unwrap();
+    let again = home.run(&["key", "new"]);
+    assert_eq!(again.code, 1);
+    assert!(again.err.contains("there is a key already at HOME/state/key.json"), "{}", again.err);
+    assert_eq!(fs::read(&file).unwrap(), before);
+    let shown = home.run(&["key", "show"]);
+    assert_eq!(shown.code, 0);
+    assert!(shown.out.contains("opens with a recovery key"), "{}", shown.out);
+    let json: serde_json::Value = serde_json::from_slice(&before).unwrap();
+    let master = json["master"].as_str().unwrap();
+    assert_eq!(master.len(), 128);
+    assert!(!shown.out.contains(&master[..16]) && !made.out.contains(&master[..16]));
+    assert!(shown.out.contains(json["vault"].as_str().unwrap()));
+}
+
+#[test]
+fn a_key_that_others_can_read_is_refused() {
+    let home = Home::configured();
+    assert_eq!(home.run(&["key", "new"]).code, 0);
+    fs::set_permissions(home.path("state/key.json"), fs::Permissions::from_mode(0o644)).unwrap();
+    let shown = home.run(&["key", "show"]);
+    assert_eq!(shown.code, 1);
+    assert!(shown.err.contains("can be read by others") && shown.err.contains("chmod 600"), "{}", shown.err);
+}
+
+#[test]
+fn a_new_mac_gets_the_key_from_a_cloud_with_the_recovery_key_or_the_passphrase() {
+    use std::sync::Arc;
+
+    use offsite::key::Key;
+    use offsite_repository::{
+        LocalStore,
+        seal::{SealedOptions, create_vault},
+    };
+
+    let old = Home::configured();
+    let made = old.run_with(&["key", "new", "--passphrase"], &[("OFFSITE_PASSPHRASE", "correct horse")]);
+    assert_eq!((made.code, made.err.as_str()), (0, ""));
+    let recovery: String = made.out.lines().filter(|line| line.starts_with("    ")).collect();
+    let key = Key::load(&old.path("state/key.json")).unwrap();
+    let store = Arc::new(LocalStore::create(&old.path("disk")).unwrap());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(create_vault(store, &key.master, &key.slots, &SealedOptions::default())).unwrap();
+
+    let url = format!("file://{}", old.path("disk").display());
+    for (arguments, variable) in [
+        (&["key", "recover", url.as_str()][..], ("OFFSITE_RECOVERY_KEY", recovery.as_str())),
+        (&["key", "recover", &url, "--passphrase"], ("OFFSITE_PASSPHRASE", "correct horse")),
+    ] {
+        let new = Home::configured();
+        let wrong = new.run_with(arguments, &[(variable.0, "wrong")]);
+        assert_eq!(wrong.code, 1);
+        assert!(wrong.err.contains("next:  "), "{}", wrong.err);
+        assert!(!new.path("state/key.json").exists());
+        let back = new.run_with(arguments, &[variable]);
+        assert_eq!((back.code, back.err.as_str()), (0, ""));
+        let found = Key::load(&new.path("state/key.json")).unwrap();
+        assert_eq!((found.vault, found.master.expose(), found.slots.len()), (key.vault, key.master.expose(), 2));
+        assert_eq!(new.run_with(arguments, &[variable]).code, 1, "never overwritten");
+    }
+    let unmounted = Home::configured().run_with(&["key", "recover", "disk"], &[("OFFSITE_RECOVERY_KEY", recovery.as_str())]);
+    assert_eq!(unmounted.code, 1);
+    assert!(unmounted.err.contains("is its disk mounted?"), "{}", unmounted.err);
+    let unknown = Home::configured().run(&["key", "recover", "warm"]);
+    assert!(unknown.err.contains("no cloud of the configuration is called \"warm\" (disk)"), "{}", unknown.err);
+}
+
+#[test]
+fn install_prints_the_list_and_changes_nothing() {
+    let home = Home::configured();
+    let ended = home.run(&["install", "--print"]);
+    assert_eq!((ended.code, ended.err.as_str()), (0, ""));
+    assert!(ended.out.contains("<key>StartCalendarInterval</key>") && ended.out.contains("<string>daemon</string>"), "{}", ended.out);
+    assert!(!ended.out.contains("--config"), "the default configuration is found without it");
+    let file = home.config().display().to_string();
+    let system = home.run_with(&["--config", &file, "install", "--print", "--system"], &[("SUDO_USER", "owner")]);
+    assert_eq!(system.code, 0, "{}", system.err);
+    assert!(system.out.contains("<string>owner</string>") && system.out.contains("HOME/.config/offsite/offsite.yaml"), "{}", system.out);
+    let root = home.run_with(&["install", "--print", "--system"], &[("USER", "root")]);
+    assert_eq!(root.code, 1, "never root by accident");
+    let entries: Vec<_> = fs::read_dir(home.0.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(entries, [".config"]);
+}
+
+#[test]
+fn every_verb_has_help() {
+    let help = Home::new().run(&["--help"]);
+    assert_eq!(help.code, 0);
+    for verb in ["daemon", "sync", "status", "archives", "verify", "export", "restore", "accept", "key", "init", "install", "demo"] {
+        assert!(help.out.lines().any(|line| line.trim_start().starts_with(verb)), "{verb} in\n{}", help.out);
+        assert_eq!(Home::new().run(&[verb, "--help"]).code, 0, "{verb}");
+    }
+    assert_eq!(Home::new().run(&["frobnicate"]).code, 2);
+}

@@ -1,0 +1,7 @@
+//! Getting data back, by the commands that `docs/restore.md` names.
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "tests")]
+
+mod damage;
+mod files;
+mod from;
+mod place;
