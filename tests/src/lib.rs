@@ -1,1 +1,31 @@
-//! lab
+//! The Lab: real parts for end-to-end stories.
+//!
+//! A story takes a [`Lab`] (a folder of its own and the two programs), adds the parts that it needs ([`Pi`], a real sshd; [`S3`], a
+//! server that behaves as cold storage; [`Stack`], real containers; [`Link`], a line that can be cut) and judges the outcome by
+//! [`tree::Tree`]s. The invariant: what a part started is gone when the part is dropped, after a panic too, and even when the whole
+//! test process is killed, because every helper process ends with its standard input ([`tied`]).
+//!
+//! A part that this machine lacks is `None`, and the story is skipped with a line that says why; `OFFSITE_LAB=require` makes that a
+//! failure, so that a run which skipped something cannot be taken for one that proved it.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test bench: whatever goes wrong here is the failure of a test")]
+
+mod cmd;
+mod home;
+mod http;
+mod lab;
+mod link;
+mod part;
+mod pi;
+mod s3;
+mod stack;
+mod tied;
+pub mod tree;
+
+pub use cmd::{Cmd, Outcome};
+pub use home::{Home, Mac};
+pub use lab::Lab;
+pub use link::Link;
+pub use part::{is_root, lacking};
+pub use pi::Pi;
+pub use s3::{S3, Stored};
+pub use stack::Stack;

@@ -1,0 +1,33 @@
+# Thin: each target is a line or two, and the work is in the scripts and programs that it names.
+PROFILE ?= release
+TARGET := target/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))
+PREFIX ?= /usr/local
+.PHONY: help demo test check check-macos install
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 22
+
+demo: ## the whole way, Pi to Mac to cloud and back, on this machine in a temporary folder (PROFILE=dev builds faster)
+	cargo build --profile $(PROFILE) --workspace --bins
+	$(TARGET)/offsite demo
+
+test: ## all tests with real parts: installs what they need (Debian, as root), makes images, nothing may be skipped
+	tests/lab/setup.sh
+	cargo build --workspace --all-targets
+	tests/lab/dockerd-up.sh run tests/lab/test.sh
+
+check: ## formatting, lints, documentation, dependency directions, links and words
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" cargo doc --workspace --no-deps --document-private-items
+	packaging/check/dependencies.sh
+	python3 packaging/check/links.py
+	packaging/check/words.sh
+
+check-macos: ## type-check of the workspace for an Apple silicon Mac
+	packaging/cross-check.sh mac-check
+
+install: ## both programs to $(PREFIX)/bin; `offsite install` and `offsite-agent install` then set up the schedules
+	cargo build --profile release --workspace --bins
+	install -d $(DESTDIR)$(PREFIX)/bin
+	install -m 755 target/release/offsite target/release/offsite-agent $(DESTDIR)$(PREFIX)/bin/
