@@ -28,7 +28,10 @@ pub use extract::{ExtractError, ExtractOptions, Extracted, extract};
 pub use frame::{Compressor, Decoder, FrameError, Stated, compress, decode, max_frame_len};
 pub use header::TAR_END;
 pub use id::{FrameId, InvalidFrameId};
-pub use manifest::{Chunker, Class, End, Entry, FrameRef, Head, Kind, Line, Manifest, ManifestError, ManifestReader, ManifestWriter, Mtime, PathText, Quiesced};
+pub use manifest::{
+    Chunker, Class, End, Entry, FrameRef, Head, Kind, Line, Manifest, ManifestError, ManifestReader, ManifestWriter, Mtime, PathText,
+    Quiesced,
+};
 pub use meta::sparse::Segment;
 pub use name::{ArchiveName, InvalidName, JobName};
 pub use pick::{Picked, pick};

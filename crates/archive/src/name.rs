@@ -133,7 +133,15 @@ mod tests {
         for text in ["", "..", "a/b", "A", "-a", "a b", "ä", "a.b", &"a".repeat(65)] {
             assert!(text.parse::<JobName>().is_err(), "{text}");
         }
-        for text in ["services", "services/now", "../2026-11-22T040000Z", "s/2026-11-22T040000", "s/2026-11-22T04:00:00Z", "s/2026-1-22T040000Z", "s/2026-13-22T040000Z"] {
+        for text in [
+            "services",
+            "services/now",
+            "../2026-11-22T040000Z",
+            "s/2026-11-22T040000",
+            "s/2026-11-22T04:00:00Z",
+            "s/2026-1-22T040000Z",
+            "s/2026-13-22T040000Z",
+        ] {
             assert!(text.parse::<ArchiveName>().is_err(), "{text}");
         }
     }
@@ -143,6 +151,9 @@ mod tests {
         let mut names: Vec<ArchiveName> =
             ["b/2026-01-01T000000Z", "a/2026-01-02T000000Z", "a/2026-01-01T000000Z"].iter().map(|text| text.parse().unwrap()).collect();
         names.sort();
-        assert_eq!(names.iter().map(ToString::to_string).collect::<Vec<_>>(), ["a/2026-01-01T000000Z", "a/2026-01-02T000000Z", "b/2026-01-01T000000Z"]);
+        assert_eq!(
+            names.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            ["a/2026-01-01T000000Z", "a/2026-01-02T000000Z", "b/2026-01-01T000000Z"]
+        );
     }
 }

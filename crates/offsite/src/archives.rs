@@ -104,7 +104,15 @@ fn text(rows: &[Row], label: &str, now: Timestamp) -> String {
                 let verified = verified.map_or_else(|| "-".to_owned(), |then| human::ago(now.duration_since(then)));
                 let notes = [flaw.clone(), (*warnings > 0).then(|| count(*warnings, "warning", "warnings"))];
                 let notes = notes.into_iter().flatten().collect::<Vec<_>>().join("; ");
-                cells.push(vec![archive.to_string(), sequence.to_string(), number(*entries), size(*raw), size(*bytes), verified, plain(&notes)]);
+                cells.push(vec![
+                    archive.to_string(),
+                    sequence.to_string(),
+                    number(*entries),
+                    size(*raw),
+                    size(*bytes),
+                    verified,
+                    plain(&notes),
+                ]);
             }
             Row::Unreadable { object, error } => bad.push_str(&format!("unreadable: {}: {}\n", plain(object), plain(error))),
         }
@@ -143,9 +151,9 @@ mod tests {
         let bad = Row::Unreadable { object: "manifests/x\n".to_owned(), error: "it is damaged".to_owned() };
         let rows = [archive(21, None, Some("2026-11-22T04:31:00Z".parse().unwrap())), archive(22, Some("it is incomplete"), None), bad];
         let wanted = "\
-ARCHIVE                     NUMBER  ENTRIES    SIZE  FRAMES  VERIFIED
-services/2026-11-21T040000Z     21   12,345  9.4 GB  1.2 GB  4 h ago
-services/2026-11-22T040000Z     22   12,345  9.4 GB  1.2 GB  -         it is incomplete; 1 warning
+ARCHIVE                      NUMBER  ENTRIES    SIZE  FRAMES  VERIFIED
+services/2026-11-21T040000Z      21   12,345  9.4 GB  1.2 GB  4 h ago
+services/2026-11-22T040000Z      22   12,345  9.4 GB  1.2 GB  -         it is incomplete; 1 warning
 unreadable: manifests/x\\n: it is damaged
 ";
         assert_eq!(text(&rows, "this Mac", now), wanted);

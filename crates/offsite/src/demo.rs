@@ -91,7 +91,8 @@ async fn play(root: &Path) -> anyhow::Result<()> {
 
     step(4, "A tired disk flips one bit on the Mac: offsite verify finds it and heals from the cloud");
     stage.damage()?;
-    let check = |heal: bool| verify::Args { archive: None, heal_from: heal.then(|| "cold".parse()).transpose().ok().flatten(), json: false };
+    let check =
+        |heal: bool| verify::Args { archive: None, heal_from: heal.then(|| "cold".parse()).transpose().ok().flatten(), json: false };
     if verify::run(&stage.globals(), &check(false)).await? != Exit::Incomplete {
         bail!("offsite verify did not find a damaged pack");
     }
@@ -104,6 +105,7 @@ async fn play(root: &Path) -> anyhow::Result<()> {
 
     step(6, "The Mac is stolen too: everything comes back from the cloud, with the recovery key on paper and nothing else");
     stage.lose_the_mac().context("cannot lose the Mac")?;
+    println!("on the paper: {}\n", stage.recovery.as_str());
     let from = from::From { from: Some(stage.cloud_url()), recovery_key: stage.recovery.parse().ok(), ..from::From::default() };
     // This names a configuration that is gone, so that the demo never looks at that of whoever runs it.
     back(&stage, &stage.globals(), "cloud", from).await?;

@@ -38,6 +38,8 @@ pub(crate) struct Night<'a> {
     standing: Standing,
     /// Archives of which the journal tells how they came to the Mac.
     receipted: BTreeSet<ArchiveName>,
+    /// Archives of which the journal tells how they came to a cloud.
+    pushed: BTreeSet<(PlaceName, ArchiveName)>,
     /// From which Pi each job came, last.
     origins: BTreeMap<JobName, PlaceName>,
     failures: usize,
@@ -73,8 +75,8 @@ async fn begin_and_run(config: &Config, journal: &Journal) -> anyhow::Result<Out
 impl<'a> Night<'a> {
     fn new(config: &'a Config, journal: &Journal, mac: Mac) -> Self {
         let standing = Standing::default();
-        let (receipted, origins) = (BTreeSet::new(), BTreeMap::new());
-        Self { config, journal: journal.clone(), mac, standing, receipted, origins, failures: 0, successes: 0 }
+        let (receipted, pushed, origins) = (BTreeSet::new(), BTreeSet::new(), BTreeMap::new());
+        Self { config, journal: journal.clone(), mac, standing, receipted, pushed, origins, failures: 0, successes: 0 }
     }
 }
 
@@ -119,9 +121,11 @@ impl Night<'_> {
                     self.receipted.insert(archive.clone());
                     self.origins.insert(archive.job.clone(), pi.clone());
                 }
+                Fact::Pushed { cloud, archive, .. } => drop(self.pushed.insert((cloud.clone(), archive.clone()))),
                 Fact::Forgot { place, archives } if *place == PlaceName::mac() => {
                     self.receipted.retain(|name| !archives.contains(name));
                 }
+                Fact::Forgot { place, archives } => self.pushed.retain(|(cloud, name)| cloud != place || !archives.contains(name)),
                 _ => {}
             }
         }
@@ -160,6 +164,10 @@ impl Night<'_> {
     /// Archives that the Mac should hold and does not, whole: from the manifests and listings alone.
     async fn note_losses(&mut self) -> anyhow::Result<()> {
         let (mac, repository) = (PlaceName::mac(), self.mac.repository.clone());
+        // A night that was killed between a pack and its index object left the pack without: it costs nothing to write it now.
+        if let Err(error) = offsite_repository::mend_index(&repository).await {
+            self.fail(Step::Verify, &mac, &error.into())?;
+        }
         let archives = match repository.archives().await {
             Ok(archives) => archives,
             Err(error) => return self.fail(Step::Reach, &mac, &error.into()),

@@ -5,6 +5,7 @@
 
 mod bridge;
 pub mod from;
+mod packs;
 pub mod select;
 pub mod target;
 
@@ -16,7 +17,7 @@ use std::{
 };
 
 use offsite_archive::{ArchiveName, ExtractOptions, Extracted, Manifest, ManifestError, pick};
-use offsite_repository::ManifestObject;
+use offsite_repository::{Layout, ManifestObject};
 
 pub use self::bridge::BridgeError;
 use self::{
@@ -129,10 +130,14 @@ pub async fn run(globals: &Globals, args: &Args) -> anyhow::Result<Exit> {
     let chosen = choose(&opened, &args.what).await?;
     let name = chosen.info.name.clone();
     let plan = plan(&opened, &name, &args.paths, into).await?;
-    let what = if plan.whole() { count(plan.manifest.end.entries, "entry", "entries") } else { format!("a part of {}", count(plan.manifest.end.entries, "entry", "entries")) };
+    let what = if plan.whole() {
+        count(plan.manifest.end.entries, "entry", "entries")
+    } else {
+        format!("a part of {}", count(plan.manifest.end.entries, "entry", "entries"))
+    };
     if args.dry_run {
         println!("would restore {what}, {}, of {name} from {} into {}", size(plan.raw()), opened.label, plan.into.display());
-        return Ok(Exit::Fine);
+        return would_read(&opened, &plan).await.map(|()| Exit::Fine);
     }
     let extracted = restore(&opened, &name, &plan, args).await?;
     told(&extracted, &chosen, &opened, &plan, args.owners);
@@ -173,6 +178,18 @@ async fn plan(opened: &Opened, name: &ArchiveName, paths: &[PathBuf], into: Path
         return Err(RestoreError::Missing { archive: name.clone(), paths }.into());
     }
     Ok(Plan { manifest, ranges: picked.ranges, into })
+}
+
+/// Names the packs of a cloud that would be read: those of a cold class must be thawed first.
+async fn would_read(opened: &Opened, plan: &Plan) -> anyhow::Result<()> {
+    if opened.repository.layout() == Layout::Sealed {
+        let index = opened.repository.index().await?;
+        let packs = packs::needed(&plan.manifest, &plan.ranges, |frame| index.pack_of(&index.locate(frame)?).cloned());
+        let bytes = packs.iter().map(|facts| facts.bytes).sum();
+        println!("would read from {}, {} in all:", count(packs.len() as u64, "pack", "packs"), size(bytes));
+        packs.iter().for_each(|facts| println!("  {}", facts.name.path()));
+    }
+    Ok(())
 }
 
 async fn restore(opened: &Opened, name: &ArchiveName, plan: &Plan, args: &Args) -> anyhow::Result<Extracted> {

@@ -102,7 +102,9 @@ async fn check(
 /// Archives of which a sync found that the Mac lost even the manifest. Only the journal still knows of them.
 fn gone(journal: &Journal, only: Option<&ArchiveName>) -> anyhow::Result<BTreeSet<ArchiveName>> {
     let lost = Standing::of(&journal.read()?.receipts).lost;
-    let here = lost.into_iter().filter(|((place, name), frames)| *place == PlaceName::mac() && frames.is_none() && only.is_none_or(|only| only == name));
+    let here = lost
+        .into_iter()
+        .filter(|((place, name), frames)| *place == PlaceName::mac() && frames.is_none() && only.is_none_or(|only| only == name));
     Ok(here.map(|((_, name), _)| name).collect())
 }
 

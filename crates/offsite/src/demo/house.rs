@@ -11,6 +11,8 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, utimensat};
+
 const PAGE: u64 = 4096;
 const PAGES: u64 = 3072;
 const PHOTO: usize = 150_000;
@@ -39,8 +41,8 @@ pub(super) fn build(root: &Path, now: SystemTime) -> io::Result<()> {
     house.file("web/data/Grüße, ☕ and 'quotes'.txt", "Straße\n".as_bytes(), 0o644)?;
     house.file(&format!("web/data/{}.txt", "long-name-".repeat(20)), b"long\n", 0o664)?;
     house.file("web/data/empty", b"", 0o644)?;
-    symlink("pages/0", root.join("web/data/front"))?;
-    symlink("/nowhere/at all", root.join("web/data/dangling"))?;
+    house.link("web/data/front", "pages/0")?;
+    house.link("web/data/dangling", "/nowhere/at all")?;
     fs::hard_link(root.join("photos/library/photo-000.jpg"), root.join("photos/favourite.jpg"))?;
     fs::create_dir_all(root.join("web/data/uploads"))?;
     let sparse = File::create(root.join("loki/data/preallocated"))?;
@@ -93,6 +95,14 @@ impl House<'_> {
         fs::write(&path, bytes)?;
         self.stamp(&path)?;
         fs::set_permissions(&path, Permissions::from_mode(mode))
+    }
+
+    fn link(&self, name: &str, to: &str) -> io::Result<()> {
+        symlink(to, self.root.join(name))?;
+        let since = self.now.duration_since(SystemTime::UNIX_EPOCH).map_err(io::Error::other)?;
+        let time = Timespec { tv_sec: i64::try_from(since.as_secs()).map_err(io::Error::other)?, tv_nsec: 1 };
+        let times = Timestamps { last_access: time, last_modification: time };
+        Ok(utimensat(CWD, self.root.join(name), &times, AtFlags::SYMLINK_NOFOLLOW)?)
     }
 
     fn photo(&mut self, random: &mut Random, number: u64) -> io::Result<()> {

@@ -45,7 +45,8 @@ impl Stage {
         let server = EmbeddedServer::start(&root.join("pi/backup"), &public).await?;
         let known = root.join("mac/known_hosts");
         fs::write(&known, format!("{}\n", server.known_hosts_line())).with_context(|| format!("cannot write {}", known.display()))?;
-        let mut stage = Self { root: root.to_owned(), agent, job: "services".parse()?, server: Some(server), recovery: Zeroizing::default() };
+        let mut stage =
+            Self { root: root.to_owned(), agent, job: "services".parse()?, server: Some(server), recovery: Zeroizing::default() };
         stage.mac().await?;
         Ok(stage)
     }
@@ -54,7 +55,11 @@ impl Stage {
     async fn mac(&mut self) -> anyhow::Result<()> {
         let port = self.server.as_ref().map_or(22, EmbeddedServer::port);
         let mac = |name: &str| quoted(&self.root.join("mac").join(name));
-        let pi = format!("{{name: pi, host: 127.0.0.1, port: {port}, user: demo, path: /, key: {}, known_hosts: {}}}", mac("id_ed25519"), mac("known_hosts"));
+        let pi = format!(
+            "{{name: pi, host: 127.0.0.1, port: {port}, user: demo, path: /, key: {}, known_hosts: {}}}",
+            mac("id_ed25519"),
+            mac("known_hosts")
+        );
         let cloud = format!("{{name: cold, url: {}}}", Value::from(self.cloud_url()));
         let text = format!("repository: {}\nstate: {}\npis:\n- {pi}\nclouds:\n- {cloud}\n", mac("repository"), mac("state"));
         let path = self.globals().config_path()?;
@@ -110,12 +115,8 @@ impl Stage {
         let (config, job) = (self.agent.clone(), self.job.clone());
         let run = move || {
             let clock = move || now;
-            let options = offsite_agent::RunOptions {
-                wait: false,
-                cancel: offsite_agent::Cancel::default(),
-                clock: &clock,
-                progress: &mut |_| {},
-            };
+            let options =
+                offsite_agent::RunOptions { wait: false, cancel: offsite_agent::Cancel::default(), clock: &clock, progress: &mut |_| {} };
             offsite_agent::run(&config, &job, options)
         };
         Ok(tokio::task::spawn_blocking(run).await.context("the agent's thread")??)

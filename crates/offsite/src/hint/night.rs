@@ -29,7 +29,9 @@ fn mixed(error: &anyhow::Error) -> Option<&'static str> {
 fn prune(error: &anyhow::Error) -> Option<&'static str> {
     match find::<PruneError>(error)? {
         PruneError::Unreadable { .. } => Some("nothing is lost by waiting; offsite sync replaces a manifest that the Pi still has"),
-        PruneError::Unknown { .. } | PruneError::Move { .. } => Some("read everything back, then repair from another place: offsite verify"),
+        PruneError::Unknown { .. } | PruneError::Move { .. } => {
+            Some("read everything back, then repair from another place: offsite verify")
+        }
         _ => None,
     }
 }

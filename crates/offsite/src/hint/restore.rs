@@ -18,19 +18,27 @@ pub(super) fn hint(error: &anyhow::Error) -> Option<&'static str> {
 /// S3's word for an object in a cold class, wherever in the chain it stands.
 fn cold(error: &anyhow::Error) -> Option<&'static str> {
     let is_cold = error.chain().any(|cause| cause.to_string().contains("InvalidObjectState"));
-    is_cold.then_some("the packs lie in a cold class: thaw them in the provider's console, wait, then try again")
+    is_cold.then_some(
+        "the packs lie in a cold class: thaw those that offsite restore … --dry-run lists in the provider's console, wait, then try again",
+    )
 }
 
 /// What was asked for does not fit.
 fn asked(error: &anyhow::Error) -> Option<&'static str> {
     match find::<SelectError>(error) {
-        Some(SelectError::Unreadable { .. }) => return Some("repair it: offsite verify --heal-from CLOUD; or restore from there: --from CLOUD"),
+        Some(SelectError::Unreadable { .. }) => {
+            return Some("repair it: offsite verify --heal-from CLOUD; or restore from there: --from CLOUD");
+        }
         Some(_) => return Some("see which there are: offsite archives, offsite archives --from CLOUD"),
         None => {}
     }
     match find::<RestoreError>(error) {
-        Some(RestoreError::NotRoot) => return Some("run it with sudo, or carry the archive to the Pi, where root's tar sets owners: offsite export"),
-        Some(RestoreError::Missing { .. }) => return Some("paths are as on the Pi; to see them all: offsite export ARCHIVE - | tar --zstd -t"),
+        Some(RestoreError::NotRoot) => {
+            return Some("run it with sudo, or carry the archive to the Pi, where root's tar sets owners: offsite export");
+        }
+        Some(RestoreError::Missing { .. }) => {
+            return Some("paths are as on the Pi; to see them all: offsite export ARCHIVE - | tar --zstd -t");
+        }
         _ => {}
     }
     match find::<FromError>(error)? {
@@ -60,7 +68,9 @@ fn written(error: &anyhow::Error) -> Option<&'static str> {
             ErrorKind::PermissionDenied => Some("restore into a folder of your own, or as root"),
             _ => None,
         },
-        ExtractError::Unsafe { .. } | ExtractError::NoFolder { .. } => Some("the archive, or something in the folder, leads outside it: restore into a new folder and look"),
+        ExtractError::Unsafe { .. } | ExtractError::NoFolder { .. } => {
+            Some("the archive, or something in the folder, leads outside it: restore into a new folder and look")
+        }
         _ => None,
     }
 }
@@ -76,7 +86,9 @@ fn read(error: &anyhow::Error) -> Option<&'static str> {
         StreamError::Fetch { source, .. } if source.is_damage() => {
             Some("another place may hold it whole: --from CLOUD; to repair this Mac: offsite verify --heal-from CLOUD")
         }
-        StreamError::Length { .. } | StreamError::Digest { .. } => Some("do not trust this archive: take an earlier one (offsite archives), or another place: --from CLOUD"),
+        StreamError::Length { .. } | StreamError::Digest { .. } => {
+            Some("do not trust this archive: take an earlier one (offsite archives), or another place: --from CLOUD")
+        }
         _ => None,
     }
 }

@@ -33,6 +33,7 @@ impl Night<'_> {
             Err(error) => self.fail(Step::Verify, &cloud.name, &error.into())?,
         }
         self.reread()?;
+        self.adopt(cloud, &theirs.good, &mine)?;
         let wanted = self.missing(cloud, &theirs.good, &mine);
         if wanted.is_empty() {
             return Ok(Some(repository));
@@ -45,6 +46,22 @@ impl Night<'_> {
             self.push_one(cloud, &repository, &mut held, &info).await?;
         }
         Ok(Some(repository))
+    }
+
+    /// Gives a receipt to what is whole in the cloud and has none: a night was killed after it arrived.
+    fn adopt(&mut self, cloud: &Cloud, theirs: &[ArchiveInfo], mine: &[ArchiveInfo]) -> anyhow::Result<()> {
+        let mut adopted = false;
+        for info in theirs {
+            let key = (cloud.name.clone(), info.name.clone());
+            let known = self.pushed.contains(&key) || self.standing.lost.contains_key(&key);
+            if known || !mine.iter().any(|own| own.name == info.name) {
+                continue;
+            }
+            let (sequence, total) = (info.sequence, info.end.bytes);
+            self.receipt(Fact::Pushed { cloud: key.0, archive: key.1, sequence, moved: 0, total })?;
+            adopted = true;
+        }
+        if adopted { self.reread() } else { Ok(()) }
     }
 
     /// What to push, newest first. What the Mac itself does not hold whole cannot be pushed, and is told elsewhere.

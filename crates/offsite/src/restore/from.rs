@@ -164,7 +164,14 @@ pub async fn open(globals: &Globals, from: &From) -> anyhow::Result<Opened> {
         let mac = places::mac(&config).await?;
         let standing = standing(&config)?;
         let folder = Some(config.repository.clone());
-        return Ok(Opened { repository: mac.repository, label: "this Mac".to_owned(), place: Some(PlaceName::mac()), folder, config: Some(config), standing });
+        return Ok(Opened {
+            repository: mac.repository,
+            label: "this Mac".to_owned(),
+            place: Some(PlaceName::mac()),
+            folder,
+            config: Some(config),
+            standing,
+        });
     };
     let config = match globals.load() {
         Ok(config) => Some(config),
@@ -233,7 +240,7 @@ mod tests {
     fn a_recovery_key_is_given_in_three_ways_and_shown_in_none() {
         let given = |text: &str| text.parse::<Given>().unwrap();
         assert!(matches!(given("-"), Given::Ask));
-        assert!(matches!(given("@/paper"), Given::File(path) if path == PathBuf::from("/paper")));
+        assert!(matches!(given("@/paper"), Given::File(path) if path.as_os_str() == "/paper"));
         assert!(matches!(given("ABC-DEF"), Given::Key(_)));
         assert!(!format!("{:?}", given("ABC-DEF")).contains("ABC"));
     }

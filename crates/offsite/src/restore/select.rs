@@ -172,7 +172,8 @@ pub fn absent(name: &ArchiveName, archives: &Archives, label: &str) -> SelectErr
         return SelectError::Unreadable { archive: name.clone(), place: label.to_owned(), cause };
     }
     let same_job = archives.good.iter().any(|info| info.name.job == name.job);
-    let mut near: Vec<&ArchiveName> = archives.good.iter().map(|info| &info.name).filter(|other| !same_job || other.job == name.job).collect();
+    let mut near: Vec<&ArchiveName> =
+        archives.good.iter().map(|info| &info.name).filter(|other| !same_job || other.job == name.job).collect();
     near.sort_by_key(|other| ((other.time().as_second() - name.time().as_second()).abs(), (*other).clone()));
     near.truncate(3);
     SelectError::NoArchive { archive: name.clone(), place: label.to_owned(), near: near.into_iter().cloned().collect() }
@@ -278,7 +279,8 @@ mod tests {
     #[test]
     fn what_is_not_there_is_told_with_what_is() {
         let mut archives = archives(vec![info(10, 1, true), info(18, 2, true), info(20, 3, true), info(28, 4, true)]);
-        let said = |wanted: Wanted, archives: &Archives| choose(&wanted, archives, "cold", None, &Standing::default()).unwrap_err().to_string();
+        let said =
+            |wanted: Wanted, archives: &Archives| choose(&wanted, archives, "cold", None, &Standing::default()).unwrap_err().to_string();
         assert_eq!(
             said(Wanted::Archive(name(21)), &archives),
             "there is no archive services/2026-11-21T040000Z in cold; the nearest: services/2026-11-20T040000Z, \

@@ -65,7 +65,8 @@ const SHOWN: usize = 3;
 impl Report {
     /// What `found` amounts to; its unreadable objects are those that still are. Of the archives in `gone` not even a manifest is left.
     pub fn of(found: &Verified, mended: usize, gone: &BTreeSet<ArchiveName>) -> Self {
-        let checked = |archive: ArchiveName, lost, damages, curable| Checked { archive, lost, damages, curable, healed: false, not_healed: None };
+        let checked =
+            |archive: ArchiveName, lost, damages, curable| Checked { archive, lost, damages, curable, healed: false, not_healed: None };
         let mut archives: Vec<Checked> = found
             .archives
             .iter()
@@ -148,7 +149,8 @@ impl Report {
 
     fn next_step(&self, config: &Config) -> Option<String> {
         if !self.archives.iter().any(|archive| archive.lost.is_some() && !archive.healed) {
-            return (!self.whole()).then(|| "next:  look at what cannot be read; what has no name of offsite's can be moved away".to_owned());
+            return (!self.whole())
+                .then(|| "next:  look at what cannot be read; what has no name of offsite's can be moved away".to_owned());
         }
         let from_the_pi = "next:  offsite sync brings the frames back from the Pi if it still has the archive";
         let clouds: Vec<&str> = config.clouds.iter().map(|cloud| cloud.name.as_str()).collect();

@@ -32,7 +32,11 @@ fn a_flipped_bit_stops_a_restore_and_leads_to_another_place() {
 fn one_bad_frame_costs_one_frame_and_comes_back_from_the_cloud() {
     let place = Place::new();
     let pack = place.spoil_pack();
-    place.offsite(&["verify"]).ended(3).says(&format!("damaged: {NEW}: 1 frame is lost")).says("otherwise: offsite verify --heal-from cold");
+    place
+        .offsite(&["verify"])
+        .ended(3)
+        .says(&format!("damaged: {NEW}: 1 frame is lost"))
+        .says("otherwise: offsite verify --heal-from cold");
     assert!(!pack.exists() && place.path("mac/damaged").join(pack.file_name().unwrap()).exists());
     assert_eq!(place.receipts(NEW), ["lost"]);
     // All else in that pack was rescued, so a part that does not need the bad frame is still there.
@@ -60,7 +64,11 @@ fn what_is_lost_here_is_passed_over_for_the_latest() {
     place.spoil_pack();
     place.offsite(&["verify"]).ended(3);
     // Both archives need the bad frame: the newest is taken all the same, with a word of warning, and fails clearly.
-    place.offsite(&["restore", "services", "--into", "out"]).ended(1).says(&format!("note: {NEW}: it is not whole here")).says("--from CLOUD");
+    place
+        .offsite(&["restore", "services", "--into", "out"])
+        .ended(1)
+        .says(&format!("note: {NEW}: it is not whole here"))
+        .says("--from CLOUD");
 }
 
 #[test]

@@ -1,10 +1,10 @@
 //! Whole and in part, into folders that may be written to and into those that may not.
 
-use std::fs;
+use std::{fs, os::unix::fs::MetadataExt};
 
 use offsite::{journal::Fact, tripwire::Why};
 
-use crate::place::{NEW, OLD, Place, said, tree};
+use crate::place::{NEW, OLD, Place, is_root, tree};
 
 #[test]
 fn the_newest_archive_of_a_job_comes_back_whole_and_an_older_one_by_name() {
@@ -44,6 +44,14 @@ fn paths_that_are_not_there_are_named_before_anything_is_written() {
 fn a_dry_run_writes_nothing() {
     let place = Place::new();
     place.offsite(&["restore", "services", "--into", "out", "--dry-run"]).ended(0).says("would restore 9 entries");
+    // From a cloud it lists what must be thawed: for all of it every pack of that archive, for a part fewer or as many.
+    let said = place.offsite(&["restore", OLD, "--into", "out", "--dry-run", "--from", "cold"]).ended(0);
+    let listed: Vec<&str> = said.out.lines().filter_map(|line| line.strip_prefix("  packs/")).collect();
+    assert!(!listed.is_empty() && listed.iter().all(|pack| place.path("cloud/packs").join(pack).exists()), "{said:#?}");
+    let web = place.path("house/web");
+    let said = place.offsite(&["restore", NEW, "--into", "out", "-n", "--from", "cold", web.to_str().unwrap()]).ended(0);
+    let part: Vec<&str> = said.out.lines().filter_map(|line| line.strip_prefix("  packs/")).collect();
+    assert!(!part.is_empty(), "{said:#?}");
     assert!(!place.path("out").exists());
 }
 
@@ -115,13 +123,18 @@ fn the_list_has_every_archive_with_its_number() {
 
 #[test]
 fn owners_are_for_root_only() {
-    if rustix::process::geteuid().is_root() {
-        println!("skipped: this is root, who may");
+    let place = Place::new();
+    let said = place.offsite(&["restore", "services", "--into", "out", "--owners"]);
+    if !is_root() {
+        said.ended(1).says("only root can");
+        assert!(!place.path("out").exists());
         return;
     }
-    let place = Place::new();
-    said(place.command(Some("offsite.yaml")).args(["restore", "services", "--into", "out", "--owners"]).output().unwrap())
-        .ended(1)
-        .says("only root can");
-    assert!(!place.path("out").exists());
+    said.ended(0);
+    place.offsite(&["restore", "services", "--into", "mine"]).ended(0).says("all files belong to you");
+    let owner = |into: &str| {
+        let meta = fs::metadata(place.house_in(into).join("web/key.pem")).unwrap();
+        (meta.uid(), meta.gid())
+    };
+    assert_eq!((owner("out"), owner("mine").0), ((472, 10001), 0));
 }

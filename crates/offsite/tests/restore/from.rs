@@ -41,7 +41,8 @@ fn a_key_that_is_mistyped_is_told_from_one_that_is_wrong() {
     let said = tried(&other).says("wrong recovery key").says("group by group");
     assert!(!said.err.contains(&other[..11]) && !said.err.contains(&paper()[..11]), "{said:#?}");
     // This vault has no slot for a passphrase.
-    let output = place.command(Some("offsite.yaml")).env("OFFSITE_PASSPHRASE", "x").args(["archives", "--from", "cold", "--passphrase"]).output();
+    let output =
+        place.command(Some("offsite.yaml")).env("OFFSITE_PASSPHRASE", "x").args(["archives", "--from", "cold", "--passphrase"]).output();
     said_one(output.unwrap(), "no key slot for a passphrase");
 }
 

@@ -21,41 +21,41 @@ use offsite_repository::{
     seal::{MasterKey, RecoveryKey, SealedOptions, Slot, VaultId, create_vault},
 };
 
-pub const OLD: &str = "services/2026-11-21T040000Z";
-pub const NEW: &str = "services/2026-11-22T040000Z";
+pub(crate) const OLD: &str = "services/2026-11-21T040000Z";
+pub(crate) const NEW: &str = "services/2026-11-22T040000Z";
 
 /// See the module.
-pub struct Place {
+pub(crate) struct Place {
     dir: tempfile::TempDir,
-    pub root: PathBuf,
+    pub(crate) root: PathBuf,
 }
 
 /// What a command said and how it ended.
 #[derive(Debug)]
-pub struct Said {
-    pub code: Option<i32>,
-    pub out: String,
-    pub err: String,
+pub(crate) struct Said {
+    pub(crate) code: Option<i32>,
+    pub(crate) out: String,
+    pub(crate) err: String,
 }
 
 impl Said {
     /// Fails the test unless the command ended with `code`.
     #[track_caller]
-    pub fn ended(self, code: i32) -> Self {
+    pub(crate) fn ended(self, code: i32) -> Self {
         assert_eq!(self.code, Some(code), "{self:#?}");
         self
     }
 
     /// Fails the test unless one of the outputs has `text`.
     #[track_caller]
-    pub fn says(self, text: &str) -> Self {
+    pub(crate) fn says(self, text: &str) -> Self {
         assert!(self.out.contains(text) || self.err.contains(text), "{text}\n{self:#?}");
         self
     }
 }
 
 impl Place {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let place = Self { root: fs::canonicalize(dir.path()).unwrap(), dir };
         for folder in ["house", "backup", "cloud", "home"] {
@@ -72,7 +72,7 @@ impl Place {
         place
     }
 
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         assert!(self.dir.path().exists());
         self.root.join(name)
     }
@@ -87,13 +87,19 @@ impl Place {
     fn house(&self) {
         self.write("house/web/index.html", b"<p>the first night</p>", 0o644);
         self.write("house/web/key.pem", b"secret", 0o600);
+        if is_root() {
+            std::os::unix::fs::chown(self.path("house/web/key.pem"), Some(472), Some(10001)).unwrap();
+        }
         // Larger than a frame, and not the same twice, so that the archive has several frames in its pack.
         let mut state = 1_u64;
-        let noise = std::iter::repeat_with(|| {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            (state >> 56) as u8
-        });
-        self.write("house/photos/a.jpg", &noise.take(9_000_000).collect::<Vec<u8>>(), 0o644);
+        let mut noise = Vec::new();
+        while noise.len() < 4_000_000 {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            noise.extend(state.to_le_bytes());
+        }
+        self.write("house/photos/a.jpg", &noise, 0o644);
         fs::hard_link(self.path("house/photos/a.jpg"), self.path("house/photos/z.jpg")).unwrap();
         symlink("index.html", self.path("house/web/front")).unwrap();
         fs::create_dir(self.path("house/empty")).unwrap();
@@ -151,12 +157,12 @@ impl Place {
     }
 
     /// Runs `offsite` with this place's configuration.
-    pub fn offsite(&self, arguments: &[&str]) -> Said {
+    pub(crate) fn offsite(&self, arguments: &[&str]) -> Said {
         said(self.command(Some("offsite.yaml")).args(arguments).output().unwrap())
     }
 
     /// The command with the configuration `config`, or where there is none.
-    pub fn command(&self, config: Option<&str>) -> Command {
+    pub(crate) fn command(&self, config: Option<&str>) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_offsite"));
         command.current_dir(&self.root).env_clear().env("HOME", self.path("home")).stdin(std::process::Stdio::null());
         if let Some(config) = config {
@@ -165,24 +171,24 @@ impl Place {
         command
     }
 
-    pub fn note(&self, fact: Fact) {
+    pub(crate) fn note(&self, fact: Fact) {
         State::open(&self.path("state")).unwrap().journal().append(&Receipt { time: Timestamp::UNIX_EPOCH, fact }).unwrap();
     }
 
     /// The kinds of the journal's receipts for an archive, in order.
-    pub fn receipts(&self, archive: &str) -> Vec<String> {
+    pub(crate) fn receipts(&self, archive: &str) -> Vec<String> {
         let text = fs::read_to_string(self.path("state/journal.jsonl")).unwrap();
         let lines = text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
         lines.filter(|line| line["archive"] == archive).map(|line| line["kind"].as_str().unwrap().to_owned()).collect()
     }
 
     /// The house below a folder it was restored into.
-    pub fn house_in(&self, into: &str) -> PathBuf {
+    pub(crate) fn house_in(&self, into: &str) -> PathBuf {
         self.path(into).join(self.path("house").strip_prefix("/").unwrap())
     }
 
     /// Changes the byte in the middle of the largest pack. Returns its path.
-    pub fn spoil_pack(&self) -> PathBuf {
+    pub(crate) fn spoil_pack(&self) -> PathBuf {
         let packs = fs::read_dir(self.path("mac/packs")).unwrap().map(|entry| entry.unwrap());
         let path = packs.max_by_key(|entry| entry.metadata().unwrap().len()).unwrap().path();
         let mut bytes = fs::read(&path).unwrap();
@@ -193,22 +199,26 @@ impl Place {
     }
 }
 
-pub fn recovery() -> RecoveryKey {
+pub(crate) fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+pub(crate) fn recovery() -> RecoveryKey {
     RecoveryKey::from_bytes([3; 32])
 }
 
 /// The recovery key as it stands on paper.
-pub fn paper() -> String {
+pub(crate) fn paper() -> String {
     recovery().groups().iter().map(|group| group.as_str()).collect::<Vec<_>>().join("-")
 }
 
-pub fn said(output: Output) -> Said {
+pub(crate) fn said(output: Output) -> Said {
     let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
     Said { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
 }
 
 /// A tree by relative path: mode, time, number of names, and content or where a link points.
-pub fn tree(root: &Path) -> BTreeMap<PathBuf, (u32, i64, i64, u64, Vec<u8>)> {
+pub(crate) fn tree(root: &Path) -> BTreeMap<PathBuf, (u32, i64, i64, u64, Vec<u8>)> {
     let mut tree = BTreeMap::new();
     let mut folders = vec![root.to_owned()];
     while let Some(path) = folders.pop() {
