@@ -4,7 +4,7 @@
 
 use std::process::{Child, Stdio};
 
-use crate::{journal::Outcome, platform};
+use crate::{exit::Exit, platform};
 
 /// Keeps the system awake until dropped, where the system can be asked to.
 #[derive(Debug)]
@@ -30,11 +30,11 @@ impl Drop for Awake {
 }
 
 /// Tells of a night that did not go well.
-pub fn tell(outcome: Outcome) {
-    let message = match outcome {
-        Outcome::Fine => return,
-        Outcome::Incomplete => "Last night's backup is incomplete. See: offsite status",
-        Outcome::Failed => "Last night's backup failed. See: offsite status",
+pub fn tell(exit: Exit) {
+    let message = match exit {
+        Exit::Fine => return,
+        Exit::Failed => "Last night's backup failed. See: offsite status",
+        _ => "Not all is well with the backups. See: offsite status",
     };
     if let Some(mut command) = platform::current().notice("offsite", message)
         && let Err(error) = command.status()

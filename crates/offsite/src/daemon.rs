@@ -9,10 +9,11 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::{
     awake::{self, Awake},
     cli::Globals,
+    config::Config,
     exit::Exit,
-    journal::{Outcome, Standing},
+    journal::Standing,
     night,
-    owed::{Schedule, owed},
+    owed::{OwedId, Schedule, owed},
     state::State,
 };
 
@@ -37,13 +38,18 @@ pub async fn run(globals: &Globals, _args: &Args) -> anyhow::Result<Exit> {
     let _awake = Awake::keep();
     let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     tokio::select! {
-        outcome = night::night(&config, Some(owed.id)) => {
-            awake::tell(*outcome.as_ref().unwrap_or(&Outcome::Failed));
-            Ok(night::exit(outcome?))
+        exit = settle(&config, owed.id) => {
+            awake::tell(*exit.as_ref().unwrap_or(&Exit::Failed));
+            exit
         }
         _ = term.recv() => Ok(stopped()),
         _ = int.recv() => Ok(stopped()),
     }
+}
+
+async fn settle(config: &Config, owed: OwedId) -> anyhow::Result<Exit> {
+    let outcome = night::night(config, Some(owed)).await?;
+    night::conclude(config, outcome).await
 }
 
 fn stopped() -> Exit {

@@ -55,7 +55,8 @@ fn start_log() {
     use tracing_subscriber::EnvFilter;
     let filter = EnvFilter::try_from_env("OFFSITE_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
     // A second initialisation can only come from a test harness that has its own; ours then has nothing to add.
-    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).try_init();
+    let ansi = std::io::IsTerminal::is_terminal(&std::io::stderr());
+    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(ansi).with_target(false).try_init();
 }
 
 fn fail(error: &anyhow::Error) -> ExitCode {

@@ -5,15 +5,16 @@
 //! Everything is derived from the repositories and the journal, so a night that was killed anywhere is finished by the next.
 
 mod judge;
+mod loss;
 mod plain;
 mod preview;
 mod pull;
 mod push;
-mod retain;
+pub(crate) mod retain;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use offsite_archive::{ArchiveName, JobName};
 use offsite_repository::{ArchiveInfo, Repository};
 
@@ -28,6 +29,7 @@ use crate::{
     owed::OwedId,
     places::{self, Mac},
     state::State,
+    status::{Report, gather},
 };
 
 /// What one night works with.
@@ -44,6 +46,20 @@ pub(crate) struct Night<'a> {
     origins: BTreeMap<JobName, PlaceName>,
     failures: usize,
     successes: usize,
+    trouble: Trouble,
+}
+
+/// What went wrong at the place that is being worked on, as far as forgetting and pruning there must know.
+#[derive(Debug, Default)]
+struct Trouble {
+    /// Jobs of which something did not arrive, or could not be judged: nothing of them is forgotten tonight.
+    jobs: BTreeSet<JobName>,
+    /// What is lost there could not be found out: nothing is forgotten at all.
+    blind: bool,
+    /// Packs of a broken transfer wait for the next try: nothing is pruned,
+    partial: bool,
+    /// unless the disk is full: room for the next try comes first.
+    full: bool,
 }
 
 /// Plays a night. `owed` is the slot that it settles. The caller holds the lock.
@@ -76,7 +92,18 @@ impl<'a> Night<'a> {
     fn new(config: &'a Config, journal: &Journal, mac: Mac) -> Self {
         let standing = Standing::default();
         let (receipted, pushed, origins) = (BTreeSet::new(), BTreeSet::new(), BTreeMap::new());
-        Self { config, journal: journal.clone(), mac, standing, receipted, pushed, origins, failures: 0, successes: 0 }
+        Self {
+            config,
+            journal: journal.clone(),
+            mac,
+            standing,
+            receipted,
+            pushed,
+            origins,
+            failures: 0,
+            successes: 0,
+            trouble: Trouble::default(),
+        }
     }
 }
 
@@ -85,24 +112,18 @@ impl Night<'_> {
         self.note_losses().await?;
         // What a killed night left without receipt is judged before anything new comes.
         self.judge().await?;
-        let before = self.failures;
         for pi in &self.config.pis {
             self.pull(pi).await?;
         }
         self.judge().await?;
-        let pulled = self.failures == before;
         self.plain_copies().await?;
         let repository = self.mac.repository.clone();
-        if pulled {
-            self.retain(&PlaceName::mac(), &repository, None).await?;
-        }
+        self.retain(&PlaceName::mac(), &repository, None).await?;
         self.seen(&PlaceName::mac(), &repository).await?;
         for cloud in &self.config.clouds {
-            let before = self.failures;
+            self.trouble = Trouble::default();
             let Some(repository) = self.push(cloud).await? else { continue };
-            if pulled && self.failures == before {
-                self.retain(&cloud.name, &repository, Some(cloud.keep)).await?;
-            }
+            self.retain(&cloud.name, &repository, Some(cloud.keep)).await?;
             self.seen(&cloud.name, &repository).await?;
         }
         Ok(match (self.failures, self.successes) {
@@ -141,11 +162,20 @@ impl Night<'_> {
     fn fail(&mut self, step: Step, object: impl ToString, error: &anyhow::Error) -> anyhow::Result<()> {
         self.failures += 1;
         eprintln!("{}: {}\n{}", step, object.to_string(), hint::render(error));
-        tracing::error!(%step, object = object.to_string(), error = hint::message(error), "step failed");
+        // For those who collect events; a person has just read it.
+        tracing::info!(%step, object = object.to_string(), error = hint::message(error), "step failed");
         self.receipt(failed(step, object.to_string(), error))
     }
 
-    /// A step that moved or confirmed something.
+    /// Notes that an archive did not get to where it should be; its job is left alone there tonight.
+    fn fail_archive(&mut self, step: Step, archive: &ArchiveName, place: &PlaceName, error: &anyhow::Error) -> anyhow::Result<()> {
+        self.trouble.jobs.insert(archive.job.clone());
+        self.trouble.partial = true;
+        self.trouble.full |= error.chain().any(offsite_repository::is_disk_full);
+        self.fail(step, format!("{archive} ({place})"), error)
+    }
+
+    /// A step that moved something, or found that nothing had to be moved.
     fn did(&mut self) {
         self.successes += 1;
     }
@@ -153,47 +183,9 @@ impl Night<'_> {
     /// What a place holds now, for `status`.
     async fn seen(&mut self, place: &PlaceName, repository: &Repository) -> anyhow::Result<()> {
         match repository.archives().await {
-            Ok(archives) => {
-                self.did();
-                self.receipt(Fact::Seen { place: place.clone(), jobs: holdings(&archives.good) })
-            }
+            Ok(archives) => self.receipt(Fact::Seen { place: place.clone(), jobs: holdings(&archives.good) }),
             Err(error) => self.fail(Step::Reach, place, &error.into()),
         }
-    }
-
-    /// Archives that the Mac should hold and does not, whole: from the manifests and listings alone.
-    async fn note_losses(&mut self) -> anyhow::Result<()> {
-        let (mac, repository) = (PlaceName::mac(), self.mac.repository.clone());
-        // A night that was killed between a pack and its index object left the pack without: it costs nothing to write it now.
-        if let Err(error) = offsite_repository::mend_index(&repository).await {
-            self.fail(Step::Verify, &mac, &error.into())?;
-        }
-        let archives = match repository.archives().await {
-            Ok(archives) => archives,
-            Err(error) => return self.fail(Step::Reach, &mac, &error.into()),
-        };
-        for bad in archives.unreadable {
-            self.fail(Step::Verify, bad.object, &bad.error.into())?;
-        }
-        let there: BTreeSet<&ArchiveName> = archives.good.iter().map(|info| &info.name).collect();
-        let gone: Vec<ArchiveName> = self.receipted.iter().filter(|name| !there.contains(name)).cloned().collect();
-        for archive in gone {
-            self.lost(&mac, archive, None)?;
-        }
-        match offsite_repository::lacking(&repository).await {
-            Ok(lacking) => lacking.into_iter().try_for_each(|(archive, frames)| self.lost(&mac, archive, Some(frames as u64)))?,
-            Err(error) => self.fail(Step::Verify, &mac, &error.into())?,
-        }
-        self.reread()
-    }
-
-    fn lost(&self, place: &PlaceName, archive: ArchiveName, frames: Option<u64>) -> anyhow::Result<()> {
-        let key = (place.clone(), archive);
-        if self.standing.lost.get(&key) == Some(&frames) {
-            return Ok(());
-        }
-        tracing::warn!(%place, archive = %key.1, ?frames, "not whole any more");
-        self.receipt(Fact::Lost { place: key.0, archive: key.1, frames })
     }
 }
 
@@ -203,20 +195,38 @@ fn failed(step: Step, object: String, error: &anyhow::Error) -> Fact {
 
 /// How many archives of each job there are, and the newest.
 fn holdings(archives: &[ArchiveInfo]) -> BTreeMap<JobName, Holding> {
-    let mut jobs: BTreeMap<JobName, Holding> = BTreeMap::new();
+    let mut jobs: BTreeMap<JobName, Vec<&ArchiveName>> = BTreeMap::new();
     for info in archives {
-        let holding = jobs.entry(info.name.job.clone()).or_insert_with(|| Holding { count: 0, newest: info.name.clone() });
-        holding.count += 1;
-        holding.newest = holding.newest.clone().max(info.name.clone());
+        jobs.entry(info.name.job.clone()).or_default().push(&info.name);
     }
-    jobs
+    let now = Timestamp::now();
+    let holding = |names: Vec<&ArchiveName>| Some(Holding { count: names.len() as u64, newest: newest(names, now)?.clone() });
+    jobs.into_iter().filter_map(|(job, names)| Some((job, holding(names)?))).collect()
 }
 
-/// How the program ends after a night.
-pub fn exit(outcome: Outcome) -> Exit {
+/// The newest name that no clock can be blamed for; if all lie ahead, the newest of those.
+pub(crate) fn newest<'n>(names: impl IntoIterator<Item = &'n ArchiveName>, now: Timestamp) -> Option<&'n ArchiveName> {
+    names.into_iter().max_by_key(|name| (!is_ahead(name, now), name.time()))
+}
+
+/// Whether an archive is named for a time more than a day ahead.
+pub(crate) fn is_ahead(name: &ArchiveName, now: Timestamp) -> bool {
+    name.time().duration_since(now) > SignedDuration::from_hours(24)
+}
+
+/// How the program ends after a night: one that went well does not end well if something else is wrong, as a suspicious archive.
+///
+/// # Errors
+/// If the status cannot be had.
+pub async fn conclude(config: &Config, outcome: Outcome) -> anyhow::Result<Exit> {
     match outcome {
-        Outcome::Fine => Exit::Fine,
-        Outcome::Incomplete => Exit::Incomplete,
-        Outcome::Failed => Exit::Failed,
+        Outcome::Failed => Ok(Exit::Failed),
+        Outcome::Incomplete => Ok(Exit::Incomplete),
+        // What is overdue is so by no fault of this night's.
+        Outcome::Fine if matches!(Report::of(&gather(config).await?).exit(), Exit::Fine | Exit::Overdue) => Ok(Exit::Fine),
+        Outcome::Fine => {
+            eprintln!("all that could be done was done, and yet not all is well: offsite status");
+            Ok(Exit::Incomplete)
+        }
     }
 }

@@ -32,7 +32,8 @@ pub async fn run(globals: &Globals, args: &Args) -> anyhow::Result<Exit> {
     let _lock = state.lock("sync", Timestamp::now())?;
     let _awake = Awake::keep();
     let settled = Standing::of(&state.journal().read()?.receipts).settled;
-    Ok(night::exit(night::night(&config, slot(&config, settled)).await?))
+    let outcome = night::night(&config, slot(&config, settled)).await?;
+    night::conclude(&config, outcome).await
 }
 
 /// The slot that a run now settles.

@@ -37,6 +37,10 @@ pub struct Good {
 pub enum Why {
     /// Nothing in it but the sources' own folders: an empty mount point looks like this.
     Empty,
+    /// Its frames are whole and are not the stream that its manifest tells of.
+    Broken,
+    /// It is named for a time more than a day ahead: the Pi's clock is wrong.
+    Ahead,
     /// Fewer than half of the usual bytes.
     Smaller {
         /// Raw bytes now.
@@ -57,6 +61,8 @@ impl fmt::Display for Why {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Empty => write!(f, "it is empty"),
+            Self::Broken => write!(f, "its content is not what its manifest says"),
+            Self::Ahead => write!(f, "it is named for a time that has not come: the Pi's clock is wrong"),
             Self::Smaller { now, usual } => write!(f, "it holds {}, usually {}", crate::human::size(*now), crate::human::size(*usual)),
             Self::Fewer { now, usual } => {
                 write!(f, "it has {}, usually {}", crate::human::count(*now, "entry", "entries"), crate::human::number(*usual))

@@ -8,7 +8,7 @@ use std::collections::HashSet;
 
 use bytes::Bytes;
 use futures::StreamExt;
-use offsite_archive::{ArchiveName, FrameRef, Manifest};
+use offsite_archive::{ArchiveName, FrameId, FrameRef, Manifest};
 
 use crate::{
     FetchError, Index, Layout, PackFacts, PackName, PackWriter, Progress, Repository, RepositoryError, WrittenPack, fetch, lack::delete,
@@ -82,6 +82,18 @@ pub enum CopyError {
         #[source]
         source: RepositoryError,
     },
+    /// The source says of a frame that the target holds what it is not.
+    #[error("the source's manifest of {archive} gives frame {frame} a length of {says} bytes; it has {has}")]
+    Lies {
+        /// The archive.
+        archive: ArchiveName,
+        /// The frame.
+        frame: FrameId,
+        /// Its raw length as the manifest says, in bytes.
+        says: u32,
+        /// Its raw length, in bytes.
+        has: u32,
+    },
     /// A frame cannot be had.
     #[error("cannot fetch the frames of {archive}")]
     Fetch {
@@ -134,6 +146,11 @@ pub async fn copy(
     let there = state(to, name, &object.bytes).await.map_err(target_error)?;
     if matches!(there, There::Other) {
         return Err(CopyError::Differs { archive: name.clone() });
+    }
+    // Frames that move are compared with their length when they are decoded; those that are held, here.
+    let has = |frame: &FrameRef| held.locate(&frame.id).map(|location| location.raw).filter(|raw| *raw != frame.raw);
+    if let Some((frame, has)) = object.manifest.frames.iter().find_map(|frame| Some((frame, has(frame)?))) {
+        return Err(CopyError::Lies { archive: name.clone(), frame: frame.id, says: frame.raw, has });
     }
     let lacking = lacking(&object.manifest, held);
     let mut copied = Copied {

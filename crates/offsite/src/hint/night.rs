@@ -3,7 +3,11 @@
 use offsite_repository::{CopyError, PruneError};
 
 use super::find;
-use crate::{cloud::CloudError, night::MixedJobs, places::PlaceError};
+use crate::{
+    cloud::CloudError,
+    night::{MixedJobs, retain::Flood},
+    places::PlaceError,
+};
 
 pub(super) fn hint(error: &anyhow::Error) -> Option<&'static str> {
     place(error).or_else(|| mixed(error)).or_else(|| prune(error)).or_else(|| copy(error)).or_else(|| answered(error))
@@ -23,6 +27,12 @@ fn place(error: &anyhow::Error) -> Option<&'static str> {
 }
 
 fn mixed(error: &anyhow::Error) -> Option<&'static str> {
+    if find::<Flood>(error).is_some() {
+        return Some("if you did not lower `keep`, look at what came and at the Pi: offsite archives");
+    }
+    if let Some(CopyError::Lies { .. }) = find(error) {
+        return Some("do not trust that Pi before you looked at it; earlier archives are untouched");
+    }
     find::<MixedJobs>(error).map(|_| "rename the job in one Pi's /etc/offsite/agent.yaml; nothing of it was mixed")
 }
 

@@ -33,14 +33,15 @@ impl Night<'_> {
             (Err(error), _) => return self.fail(Step::Reach, &pi.name, &error.into()),
             (_, Err(error)) => return self.fail(Step::Pull, PlaceName::mac(), &error.into()),
         };
-        for bad in theirs.unreadable {
-            self.fail(Step::Pull, format!("{} on {}", bad.object, pi.name), &bad.error.into())?;
-        }
+        self.unreadable(&pi.name, theirs.unreadable)?;
         self.receipt(Fact::Seen { place: pi.name.clone(), jobs: holdings(&theirs.good) })?;
-        self.did();
         let offered = self.own_jobs(pi, theirs.good)?;
+        for info in offered.iter().filter(|info| mine.iter().any(|own| own.name == info.name)) {
+            self.adopt_pulled(&pi.name, info).await?;
+        }
         let wanted = self.wanted(&offered, &mine);
         if wanted.is_empty() {
+            self.did();
             return Ok(());
         }
         let mut held = match self.mac.repository.index().await {
@@ -94,19 +95,10 @@ impl Night<'_> {
                 self.did();
                 if copied.already && copied.healed() {
                     let (place, archive) = (PlaceName::mac(), info.name.clone());
-                    return self.receipt(Fact::Healed { place, archive, from: pi.name.clone() });
+                    self.receipt(Fact::Healed { place, archive, from: pi.name.clone() })?;
+                    return self.reread();
                 }
-                // The tripwire's word comes first: a night killed between the two receipts judges again, and says the same.
-                self.judge_one(info).await?;
-                self.receipt(Fact::Pulled {
-                    pi: pi.name.clone(),
-                    archive: info.name.clone(),
-                    sequence: info.sequence,
-                    moved: copied.bytes_moved,
-                    total: copied.bytes_total,
-                    verified: true,
-                })?;
-                self.reread()
+                self.judge_and_receipt(&pi.name, info, copied.bytes_moved).await
             }
             // The Pi keeps three and forgets when it likes; what it forgot is not a failure of ours.
             Err(CopyError::Gone { archive }) => {
@@ -115,7 +107,7 @@ impl Night<'_> {
             }
             Err(error) => {
                 drop(bar);
-                self.fail(Step::Pull, format!("{} from {}", info.name, pi.name), &error.into())
+                self.fail_archive(Step::Pull, &info.name, &pi.name, &error.into())
             }
         }
     }

@@ -1,7 +1,7 @@
 //! Mac to cloud: what the cloud lacks and would keep, newest first, sealed.
 
 use offsite_archive::ArchiveName;
-use offsite_repository::{ArchiveInfo, Copied, CopyOptions, Index, Repository, copy, lacking};
+use offsite_repository::{ArchiveInfo, Copied, CopyOptions, Index, Repository, copy};
 
 use super::{Night, pull::line, retain};
 use crate::{
@@ -23,19 +23,17 @@ impl Night<'_> {
             (Ok(theirs), Ok(mine)) => (theirs, mine.good),
             (Err(error), _) | (_, Err(error)) => return self.fail(Step::Push, &cloud.name, &error.into()).map(|()| None),
         };
-        for bad in theirs.unreadable {
-            self.fail(Step::Verify, format!("{} in {}", bad.object, cloud.name), &bad.error.into())?;
-        }
-        self.did();
-        // Packs that went away in the cloud are noticed here, and sent again below.
-        match lacking(&repository).await {
-            Ok(lacking) => lacking.into_iter().try_for_each(|(archive, frames)| self.lost(&cloud.name, archive, Some(frames as u64)))?,
-            Err(error) => self.fail(Step::Verify, &cloud.name, &error.into())?,
-        }
-        self.reread()?;
+        // Archives and packs that went away in the cloud are noticed here, and sent again below. What one of the unreadable manifests
+        // is is not known, so with such nothing is said to be gone.
+        let of_cloud = |(place, archive): &(PlaceName, ArchiveName)| (*place == cloud.name).then(|| archive.clone());
+        let expected: Vec<ArchiveName> =
+            if theirs.unreadable.is_empty() { self.pushed.iter().filter_map(of_cloud).collect() } else { Vec::new() };
+        self.unreadable(&cloud.name, theirs.unreadable)?;
+        self.compare(&cloud.name, &repository, &theirs.good, &expected).await?;
         self.adopt(cloud, &theirs.good, &mine)?;
         let wanted = self.missing(cloud, &theirs.good, &mine);
         if wanted.is_empty() {
+            self.did();
             return Ok(Some(repository));
         }
         let mut held = match repository.index().await {
@@ -91,7 +89,7 @@ impl Night<'_> {
             }
             Err(error) => {
                 drop(bar);
-                self.fail(Step::Push, format!("{} to {}", info.name, cloud.name), &error.into())
+                self.fail_archive(Step::Push, &info.name, &cloud.name, &error.into())
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, num::NonZeroUsize};
 
-use offsite_archive::ArchiveName;
+use offsite_archive::{ArchiveName, JobName};
 use offsite_repository::{ArchiveInfo, Candidate, Repository, Standing as Worth, apply_prune, forget, plan_keep, plan_prune};
 
 use super::Night;
@@ -43,22 +43,68 @@ fn candidate(info: &ArchiveInfo, standing: &Standing, place: &PlaceName) -> Cand
     Candidate { name: info.name.clone(), sequence: info.sequence, standing: worth }
 }
 
+/// More would go at once than a usual night's worth.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the rule would forget {all} archives of {job} at once, which is all that were kept before: so many came in one night, or `keep` was lowered; only the oldest {now} went"
+)]
+pub(crate) struct Flood {
+    job: JobName,
+    all: usize,
+    now: usize,
+}
+
+/// The oldest of each job, at most a third of `keep` and at least one, and the jobs of which all would have gone. A Pi that makes ten archives
+/// in one night so takes nights, with an alarm in each, to push the good ones out.
+fn limited(gone: &BTreeSet<ArchiveName>, keep_of: impl Fn(&JobName) -> usize) -> (Vec<ArchiveName>, Vec<Flood>) {
+    let (mut now, mut floods) = (Vec::new(), Vec::new());
+    let jobs: BTreeSet<&JobName> = gone.iter().map(|name| &name.job).collect();
+    for job in jobs {
+        // A set of names is ordered by time within a job.
+        let own: Vec<&ArchiveName> = gone.iter().filter(|name| name.job == *job).collect();
+        let (keep, all) = (keep_of(job), own.len());
+        let limit = (keep / 3).max(1);
+        now.extend(own.into_iter().take(limit).cloned());
+        if all > limit && all >= keep {
+            floods.push(Flood { job: job.clone(), all, now: limit });
+        }
+    }
+    (now, floods)
+}
+
 impl Night<'_> {
-    /// Forgets what the rule lets go at `place`, and prunes what nobody needs then.
+    /// Forgets what the rule lets go at `place`, and prunes what nobody needs then. What went wrong there tonight holds both back.
     pub(super) async fn retain(&mut self, place: &PlaceName, repository: &Repository, keep: Option<NonZeroUsize>) -> anyhow::Result<()> {
+        if self.trouble.blind {
+            return Ok(());
+        }
         self.reread()?;
         let archives = match repository.archives().await {
             Ok(archives) => archives,
             Err(error) => return self.fail(Step::Keep, place, &error.into()),
         };
-        let gone: Vec<ArchiveName> = dropped(self.config, keep, &self.standing, place, archives.good.iter()).into_iter().collect();
+        let mut gone = dropped(self.config, keep, &self.standing, place, archives.good.iter());
+        gone.retain(|name| !self.trouble.jobs.contains(&name.job));
+        let (gone, floods) = limited(&gone, |job| keep.unwrap_or_else(|| self.config.keep_of(job)).get());
+        for flood in floods {
+            self.fail(Step::Keep, format!("{} ({place})", flood.job), &flood.into())?;
+        }
         if !gone.is_empty() {
+            // The receipt first: an archive that is there without one is found and judged by the next night; one that is gone while the
+            // journal expects it would be an alarm for ever.
+            self.receipt(Fact::Forgot { place: place.clone(), archives: gone.clone() })?;
             if let Err(error) = forget(repository, &gone).await {
                 return self.fail(Step::Keep, place, &error.into());
             }
             gone.iter().for_each(|archive| println!("forgot {archive} ({place})"));
-            self.receipt(Fact::Forgot { place: place.clone(), archives: gone })?;
         }
+        if !self.trouble.partial || self.trouble.full {
+            self.prune(place, repository).await?;
+        }
+        self.reread()
+    }
+
+    async fn prune(&mut self, place: &PlaceName, repository: &Repository) -> anyhow::Result<()> {
         let pruned = match plan_prune(repository).await {
             Ok(plan) => apply_prune(repository, &plan).await,
             Err(error) => Err(error),
@@ -68,6 +114,34 @@ impl Night<'_> {
             Ok(_) => {}
             Err(error) => self.fail(Step::Keep, place, &error.into())?,
         }
-        self.reread()
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(days: std::ops::RangeInclusive<u32>) -> BTreeSet<ArchiveName> {
+        days.map(|day| format!("services/2026-11-{day:02}T040000Z").parse().unwrap()).collect()
+    }
+
+    #[test]
+    fn a_usual_nights_worth_goes() {
+        let (now, floods) = limited(&names(1..=3), |_| 10);
+        assert_eq!((now.len(), floods.len()), (3, 0));
+    }
+
+    #[test]
+    fn a_flood_takes_the_oldest_only_and_is_told() {
+        let (now, floods) = limited(&names(1..=10), |_| 10);
+        assert_eq!(now, names(1..=3).into_iter().collect::<Vec<_>>());
+        assert_eq!((floods[0].all, floods[0].now), (10, 3));
+    }
+
+    #[test]
+    fn a_small_number_still_moves_on() {
+        assert_eq!(limited(&names(1..=1), |_| 1).0.len(), 1);
+        assert_eq!(limited(&names(1..=2), |_| 3).0.len(), 1);
     }
 }

@@ -147,6 +147,10 @@ fn overdue(facts: &Facts, jobs: &[JobReport], add: &mut impl FnMut(Kind, String,
         }
         Some(_) => {}
     }
+    if jobs.is_empty() && standing.last_fine.is_some() && facts.local.problem.is_none() {
+        let next = "make the first one: on the Pi, offsite-agent run JOB; then here: offsite sync";
+        add(Kind::Overdue, "archives".to_owned(), "there is none of any job".to_owned(), Some(next.to_owned()));
+    }
     for job in jobs {
         let limit = config.overdue_of(&job.job);
         let newest = |kind| job.places.iter().filter(move |place| place.kind == kind).filter_map(|place| place.newest.as_ref()).max();

@@ -11,6 +11,7 @@ use crate::{
     config::{Cloud, CloudUrl, PlaceName},
     exit::Exit,
     journal::{Moved, Outcome},
+    night,
     owed::{self, Schedule},
 };
 
@@ -203,7 +204,7 @@ fn job_report(facts: &Facts, job: JobName) -> JobReport {
     let pis = config.pis.iter().map(|pi| known(&pi.name, PlaceKind::Pi, None)).filter(|place| place.newest.is_some());
     let mut places: Vec<PlaceReport> = pis.collect();
     let here: Vec<&Held> = facts.local.archives.iter().filter(|held| held.name.job == job).collect();
-    let (mac, newest) = (PlaceName::mac(), here.iter().map(|held| held.name.clone()).max());
+    let (mac, newest) = (PlaceName::mac(), night::newest(here.iter().map(|held| &held.name), facts.now).cloned());
     places.push(PlaceReport {
         verified: newest.as_ref().and_then(|newest| standing.verified.get(&(mac.clone(), newest.clone())).copied()),
         newest,

@@ -130,6 +130,7 @@ impl Report {
         if !self.set_aside.is_empty() {
             let packs = count(self.set_aside.len() as u64, "damaged pack", "damaged packs");
             lines.push(format!("set aside {packs}, in {}", config.repository.join("damaged").display()));
+            lines.extend(self.set_aside.iter().take(SHOWN).map(|pack| format!("  {pack}")));
         }
         if self.mended > 0 {
             lines.push(format!("mended {}", count(self.mended as u64, "index object", "index objects")));

@@ -73,3 +73,16 @@ async fn rubbish_in_place_of_frames() {
     let error = error_of(&[frame(&raw, 500)], &raw, noise(3, 500)).await;
     assert!(matches!(error, FetchError::Damaged { .. }), "{error}");
 }
+
+#[tokio::test]
+async fn a_false_length_of_a_frame_that_the_target_holds() {
+    let raw = noise(1, 1000);
+    let encoded = compress(&raw, 3).unwrap();
+    let honest = made("services/2026-11-21T040000Z", 1, &[raw.clone(), noise(2, 800)]);
+    let mac = holding(Layout::Packs, &[honest], 1 << 20).await;
+    let lie = FrameRef { raw: 1512, ..frame(&raw, encoded.len()) };
+    let (pi, name) = lying(&[lie], &vec![0; 1512], encoded).await;
+    let error = copy_one(&pi, &mac, &name).await.unwrap_err();
+    assert!(matches!(error, CopyError::Lies { says: 1512, has: 1000, .. }), "{error}");
+    assert_eq!(mac.archives().await.unwrap().good.len(), 1);
+}
