@@ -1,0 +1,205 @@
+//! Nights that do not go as they should: a Pi that floods, lies or holds nothing, a cloud that drops what it was given.
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "tests")]
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+
+use jiff::{Timestamp, ToSpan};
+use offsite_archive::{ArchiveName, Line, Manifest, ManifestWriter};
+use offsite_sftp::{keys, server::EmbeddedServer};
+
+/// A Pi with a real agent behind an SFTP server, a Mac and a cloud in a folder; keeps six.
+struct Scene {
+    dir: tempfile::TempDir,
+    agent: offsite_agent::Config,
+    _server: EmbeddedServer,
+}
+
+impl Scene {
+    async fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let root = fs::canonicalize(dir.path()).unwrap();
+        for folder in ["house", "backup", "cloud"] {
+            fs::create_dir(root.join(folder)).unwrap();
+        }
+        fs::write(root.join("house/letter.txt"), "a letter that stays as it is, night after night\n".repeat(400)).unwrap();
+        let text = format!(
+            "repository: {0}/backup\nstate: {0}/agent\nkeep: 100\njobs:\n  services:\n    sources: [{0}/house]\n    quiesce: none\n",
+            root.display()
+        );
+        fs::write(root.join("agent.yaml"), text).unwrap();
+        let agent = offsite_agent::Config::load(&root.join("agent.yaml")).unwrap();
+        {
+            let agent = agent.clone();
+            tokio::task::spawn_blocking(move || offsite_agent::make_repository(&agent).unwrap()).await.unwrap();
+        }
+        let public = keys::generate_key_file(&root.join("id"), "test").unwrap();
+        let server = EmbeddedServer::start(&root.join("backup"), &public).await.unwrap();
+        fs::write(root.join("known_hosts"), format!("{}\n", server.known_hosts_line())).unwrap();
+        let text = format!(
+            "repository: {0}/mac\nstate: {0}/state\nkeep: 6\npis:\n- {{name: pi, host: 127.0.0.1, port: {1}, user: x, path: /, key: {0}/id, known_hosts: {0}/known_hosts}}\nclouds:\n- {{name: cold, url: 'file://{0}/cloud', keep: 6}}\n",
+            root.display(),
+            server.port()
+        );
+        fs::write(root.join("offsite.yaml"), text).unwrap();
+        let scene = Self { dir, agent, _server: server };
+        scene.offsite(&["init"], 0).await;
+        scene.offsite(&["key", "new"], 0).await;
+        scene
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// The agent runs on the `day`th day before today, at 04:00 UTC.
+    async fn night(&self, day: i64) -> ArchiveName {
+        let now = Timestamp::now().as_second();
+        let time = Timestamp::from_second(now - now % 86_400 - day * 86_400 + 4 * 3600 - 86_400).unwrap();
+        let agent = self.agent.clone();
+        let run = move || {
+            let clock = move || time;
+            let cancel = offsite_agent::Cancel::default();
+            let options = offsite_agent::RunOptions { wait: false, cancel, clock: &clock, progress: &mut |_| {} };
+            offsite_agent::run(&agent, &"services".parse().unwrap(), options).unwrap().archive
+        };
+        tokio::task::spawn_blocking(run).await.unwrap()
+    }
+
+    /// Runs `offsite`, which must end with `code`; returns all that it said.
+    async fn offsite(&self, arguments: &[&str], code: i32) -> String {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_offsite"));
+        command.arg("--config").arg(self.path("offsite.yaml")).args(arguments).env_clear().env("HOME", self.dir.path());
+        command.stdin(std::process::Stdio::null());
+        let output: Output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+        let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {said}");
+        said
+    }
+
+    /// The archives in a folder of manifests that are named by time.
+    fn archives(&self, place: &str) -> Vec<String> {
+        let mut names: Vec<String> = list(&self.path(place).join("manifests/services"));
+        names.sort();
+        names
+    }
+}
+
+fn list(folder: &Path) -> Vec<String> {
+    fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flood_of_archives_pushes_a_few_out_and_is_told() {
+    let scene = Scene::new().await;
+    for day in (20..26).rev() {
+        scene.night(day).await;
+        scene.offsite(&["sync"], 0).await;
+    }
+    let good = scene.archives("mac");
+    assert_eq!(good.len(), 6);
+    for day in (2..10).rev() {
+        scene.night(day).await;
+    }
+    let said = scene.offsite(&["sync"], 3).await;
+    assert!(said.contains("would forget 6 archives of services at once"), "{said}");
+    let left = scene.archives("mac");
+    assert_eq!(good.iter().filter(|name| left.contains(name)).count(), 4, "more than a third of six went");
+    // Overdue as well: the newest of the flood is named for three days ago.
+    let said = scene.offsite(&["status"], 4).await;
+    assert!(said.contains("would forget 6 archives") && said.contains("offsite archives"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_archive_whose_stream_is_not_what_its_manifest_says_is_held() {
+    let scene = Scene::new().await;
+    let honest = scene.night(3).await;
+    scene.offsite(&["sync"], 0).await;
+    // The next day's archive: the same frames, and a digest of something else.
+    let lie = ArchiveName::new(honest.job.clone(), honest.time().checked_add(24.hours()).unwrap());
+    let object = fs::read(scene.path("backup/manifests").join(format!("{honest}.zst"))).unwrap();
+    let read = Manifest::entries(&object).unwrap();
+    let mut head = read.head().clone();
+    (head.archive, head.sequence) = (lie.clone(), head.sequence + 1);
+    let mut writer = ManifestWriter::new(Vec::new()).unwrap();
+    writer.head(&head).unwrap();
+    let mut made = None;
+    for line in read {
+        match line.unwrap() {
+            Line::Entry(entry) => writer.entry(&entry).unwrap(),
+            Line::Frame(frame) => writer.frame(&frame).unwrap(),
+            Line::End(mut end) => {
+                end.digest = offsite_archive::FrameId::of(b"something else");
+                made = Some(end);
+            }
+            _ => {}
+        }
+    }
+    let object = writer.end(&made.unwrap()).unwrap();
+    fs::copy(scene.path("backup/archives").join(format!("{honest}.tar.zst")), scene.path("backup/archives").join(format!("{lie}.tar.zst")))
+        .unwrap();
+    fs::write(scene.path("backup/manifests").join(format!("{lie}.zst")), object).unwrap();
+
+    let said = scene.offsite(&["sync"], 3).await;
+    assert!(said.contains(&format!("suspicious: {lie}: its content is not what its manifest says")), "{said}");
+    scene.offsite(&["status"], 1).await;
+    let plain = list(&scene.path("mac/plain/services"));
+    assert_eq!(plain, [format!("{}.tar.zst", honest.time_text())], "the plain copy is of the archive that can be trusted");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pi_without_archives_is_no_good_news() {
+    let scene = Scene::new().await;
+    scene.offsite(&["sync"], 0).await;
+    let said = scene.offsite(&["status"], 4).await;
+    assert!(said.contains("there is none of any job"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_cloud_dropped_is_told_and_sent_again() {
+    let scene = Scene::new().await;
+    scene.night(3).await;
+    scene.night(2).await;
+    scene.offsite(&["sync"], 0).await;
+    let manifests = scene.path("cloud/manifests");
+    let dropped = list(&manifests);
+    assert_eq!(dropped.len(), 2);
+    fs::remove_file(manifests.join(&dropped[0])).unwrap();
+    let said = scene.offsite(&["sync"], 0).await;
+    assert!(said.contains("is not whole any more in cold") && said.contains("pushed services/"), "{said}");
+    assert_eq!(list(&manifests).len(), 2);
+    // Of what the Mac has not either, nothing can be sent again: an alarm remains.
+    fs::remove_file(manifests.join(&list(&manifests)[0])).unwrap();
+    for folder in ["mac/manifests/services", "backup/manifests/services"] {
+        for name in list(&scene.path(folder)) {
+            fs::remove_file(scene.path(folder).join(name)).unwrap();
+        }
+    }
+    scene.offsite(&["sync"], 3).await;
+    scene.offsite(&["status"], 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dry_run_says_what_it_would_do_and_changes_nothing() {
+    let scene = Scene::new().await;
+    let name = scene.night(1).await;
+    let before = list(&scene.path("state"));
+    let said = scene.offsite(&["sync", "--dry-run"], 0).await;
+    assert!(said.contains(&format!("would pull {name} from pi")), "{said}");
+    assert_eq!(list(&scene.path("state")), before);
+    assert!(!scene.path("mac/packs").exists() && !scene.path("cloud/vault.json").exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rubbish_among_the_pis_manifests_is_told_and_stops_nothing_else() {
+    let scene = Scene::new().await;
+    scene.night(2).await;
+    fs::write(scene.path("backup/manifests/services/2020-01-01T000000Z.zst"), "rubbish").unwrap();
+    let said = scene.offsite(&["sync"], 3).await;
+    assert!(said.contains("2020-01-01T000000Z"), "{said}");
+    assert_eq!(scene.archives("mac").len(), 1);
+    assert_eq!(list(&scene.path("cloud/manifests")).len(), 1);
+}
