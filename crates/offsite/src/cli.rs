@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use crate::{
-    accept, archives, config, config::Config, daemon, demo, exit::Exit, export, init, install, key, restore, status, sync, verify,
+    accept, archives, config, config::Config, daemon, demo, exit::Exit, export, forget, init, install, key, restore, status, sync, verify,
 };
 
 /// Pulls archives from the Pi, keeps copies on this Mac, pushes sealed copies to the cloud.
@@ -65,6 +65,8 @@ pub enum Command {
     Restore(restore::Args),
     /// Confirm that a suspicious archive is as it should be
     Accept(accept::Args),
+    /// Drop archives by name
+    Forget(forget::Args),
     /// Make, show or recover the key of the sealed copies
     Key(key::Args),
     /// Write a first configuration and make the Mac's repository
@@ -87,6 +89,7 @@ impl Command {
             Self::Export(args) => export::run(globals, args).await,
             Self::Restore(args) => restore::run(globals, args).await,
             Self::Accept(args) => accept::run(globals, args).await,
+            Self::Forget(args) => forget::run(globals, args).await,
             Self::Key(args) => key::run(globals, args).await,
             Self::Init(args) => init::run(globals, args).await,
             Self::Install(args) => install::run(globals, args).await,

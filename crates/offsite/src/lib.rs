@@ -17,6 +17,7 @@ pub mod daemon;
 pub mod demo;
 pub mod exit;
 pub mod export;
+pub mod forget;
 pub mod hint;
 pub mod human;
 pub mod init;

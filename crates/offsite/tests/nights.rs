@@ -179,7 +179,31 @@ async fn what_a_cloud_dropped_is_told_and_sent_again() {
         }
     }
     scene.offsite(&["sync"], 3).await;
-    scene.offsite(&["status"], 1).await;
+    let said = scene.offsite(&["status"], 1).await;
+    assert!(said.contains("offsite forget") && said.contains("--cloud cold"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_forgets_what_was_lost_on_purpose_but_not_the_last_good_archive_by_mistake() {
+    let scene = Scene::new().await;
+    let (old, new) = (scene.night(3).await.to_string(), scene.night(2).await.to_string());
+    scene.offsite(&["sync"], 0).await;
+    let said = scene.offsite(&["forget", "--dry-run", &old], 0).await;
+    assert!(said.contains("would forget") && scene.archives("mac").len() == 2, "{said}");
+    let said = scene.offsite(&["forget", &old, &new], 1).await;
+    assert!(said.contains("--last"), "{said}");
+    scene.offsite(&["forget", &old], 0).await;
+    assert_eq!(scene.archives("mac").len(), 1);
+    scene.offsite(&["forget", "--cloud", "cold", &old], 0).await;
+    assert_eq!(list(&scene.path("cloud/manifests")).len(), 1);
+    // Gone behind offsite's back, and from the Pi as well: an alarm, until a person says that it was meant.
+    for place in ["mac", "backup"] {
+        fs::remove_file(scene.path(place).join(format!("manifests/{new}.zst"))).unwrap();
+    }
+    scene.offsite(&["sync"], 3).await;
+    scene.offsite(&["forget", &new], 0).await;
+    let said = scene.offsite(&["status"], 4).await;
+    assert!(!said.contains("held it and does not any more"), "{said}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

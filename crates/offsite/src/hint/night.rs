@@ -5,6 +5,7 @@ use offsite_repository::{CopyError, PruneError};
 use super::find;
 use crate::{
     cloud::CloudError,
+    forget::ForgetError,
     night::{MixedJobs, retain::Flood},
     places::PlaceError,
 };
@@ -29,6 +30,11 @@ fn place(error: &anyhow::Error) -> Option<&'static str> {
 fn mixed(error: &anyhow::Error) -> Option<&'static str> {
     if find::<Flood>(error).is_some() {
         return Some("if you did not lower `keep`, look at what came and at the Pi: offsite archives");
+    }
+    match find::<ForgetError>(error) {
+        Some(ForgetError::Last { .. }) => return Some("nothing good of the job would be left there; if you mean it: --last"),
+        Some(ForgetError::NotThere { .. }) => return Some("see which there are: offsite archives, offsite archives --from CLOUD"),
+        _ => {}
     }
     if let Some(CopyError::Lies { .. }) = find(error) {
         return Some("do not trust that Pi before you looked at it; earlier archives are untouched");

@@ -128,9 +128,14 @@ fn lost(place: &PlaceName, archive: &ArchiveName, frames: Option<u64>) -> (Strin
         ),
         None => (
             format!("{place} held it and does not any more"),
-            format!("find out who removed it; {archive} may still be elsewhere: offsite archives"),
+            format!("find out who removed it; if it was meant: offsite forget {archive}{}", at(place)),
         ),
     }
+}
+
+/// The option that names a cloud.
+fn at(place: &PlaceName) -> String {
+    if *place == PlaceName::mac() { String::new() } else { format!(" --cloud {place}") }
 }
 
 fn overdue(facts: &Facts, jobs: &[JobReport], add: &mut impl FnMut(Kind, String, String, Option<String>)) {

@@ -1,0 +1,116 @@
+//! `offsite forget`: drop archives by name, at the Mac or in a cloud.
+//!
+//! Retention does this every night by itself; the verb is for what the rule may never drop (a suspicious archive, one named for the future)
+//! and for telling the journal that a loss was meant. The last good archive of a job is refused unless asked for in so many words.
+
+use anyhow::bail;
+use jiff::Timestamp;
+use offsite_archive::ArchiveName;
+use offsite_repository::{ArchiveInfo, Repository, apply_prune, plan_prune};
+
+use crate::{
+    cli::Globals,
+    config::{Config, PlaceName},
+    exit::Exit,
+    human,
+    journal::{Fact, Receipt, Standing},
+    places,
+    state::State,
+};
+
+/// Arguments of `offsite forget`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The archives, as `offsite archives` names them
+    #[arg(required = true, value_name = "ARCHIVE")]
+    pub archives: Vec<ArchiveName>,
+    /// At this cloud of the configuration instead of this Mac
+    #[arg(long, value_name = "CLOUD")]
+    pub cloud: Option<String>,
+    /// Also if it is the last good archive of its job there
+    #[arg(long)]
+    pub last: bool,
+    /// Say what would be forgotten, and change nothing
+    #[arg(long, short = 'n')]
+    pub dry_run: bool,
+}
+
+/// Why an archive is not forgotten.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ForgetError {
+    /// It is neither there nor missed there.
+    #[error("{archive} is not in {place}")]
+    NotThere {
+        /// The archive.
+        archive: ArchiveName,
+        /// The place.
+        place: PlaceName,
+    },
+    /// Nothing good of its job would be left.
+    #[error("{archive} is the last good archive of its job in {place}")]
+    Last {
+        /// The archive.
+        archive: ArchiveName,
+        /// The place.
+        place: PlaceName,
+    },
+}
+
+/// Runs the verb.
+pub async fn run(globals: &Globals, args: &Args) -> anyhow::Result<Exit> {
+    let config = globals.load()?;
+    let state = State::open(&config.state)?;
+    let _lock = state.lock("forget", Timestamp::now())?;
+    let (place, repository) = open(&config, args.cloud.as_deref()).await?;
+    let journal = state.journal();
+    let standing = Standing::of(&journal.read()?.receipts);
+    let there = repository.archives().await?.good;
+    for archive in &args.archives {
+        check(archive, &args.archives, &place, &there, &standing, args.last)?;
+    }
+    if args.dry_run {
+        args.archives.iter().for_each(|archive| println!("would forget {archive} ({place})"));
+        return Ok(Exit::Fine);
+    }
+    // The receipt first, as in the night: what is there without one is found again, what is gone but expected is an alarm.
+    journal.append(&Receipt { time: Timestamp::now(), fact: Fact::Forgot { place: place.clone(), archives: args.archives.clone() } })?;
+    offsite_repository::forget(&repository, &args.archives).await?;
+    args.archives.iter().for_each(|archive| println!("forgot {archive} ({place})"));
+    let pruned = apply_prune(&repository, &plan_prune(&repository).await?).await?;
+    println!("{} free; a place that still has such an archive may bring it back with the next sync", human::size(pruned.freed));
+    Ok(Exit::Fine)
+}
+
+async fn open(config: &Config, cloud: Option<&str>) -> anyhow::Result<(PlaceName, Repository)> {
+    let Some(name) = cloud else { return Ok((PlaceName::mac(), places::mac(config).await?.repository)) };
+    match config.clouds.iter().find(|cloud| cloud.name.as_str() == name) {
+        Some(cloud) => Ok((cloud.name.clone(), places::cloud(config, cloud, false).await?)),
+        None => bail!("no cloud of the configuration is called {name:?}"),
+    }
+}
+
+/// Whether `archive` may go, together with all of `going`.
+fn check(
+    archive: &ArchiveName,
+    going: &[ArchiveName],
+    place: &PlaceName,
+    there: &[ArchiveInfo],
+    standing: &Standing,
+    last: bool,
+) -> Result<(), ForgetError> {
+    let missed = standing.lost.contains_key(&(place.clone(), archive.clone()));
+    if !missed && !there.iter().any(|info| info.name == *archive) {
+        return Err(ForgetError::NotThere { archive: archive.clone(), place: place.clone() });
+    }
+    let good = |info: &&ArchiveInfo| {
+        let held = standing.suspicious.contains_key(&info.name) || standing.lost.contains_key(&(place.clone(), info.name.clone()));
+        info.name.job == archive.job && info.end.complete && !held
+    };
+    let is_good = there.iter().filter(good).any(|info| info.name == *archive);
+    let left = there.iter().filter(good).any(|info| !going.contains(&info.name));
+    if is_good && !left && !last {
+        return Err(ForgetError::Last { archive: archive.clone(), place: place.clone() });
+    }
+    Ok(())
+}
