@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # setup.sh : puts on this machine what the tests with real parts need. Debian 12, as root; safe to run again, seconds when all is there.
-#   Debian packages (below), the docker compose plugin where there is none, and an S3 server in a Python environment in target/lab.
+#   Debian packages (below), the docker compose plugin where there is none, and in target/lab a Python environment with an S3 server
+#   and with what packaging/recover needs.
 # It starts nothing and enables nothing. Without root it says what will be skipped and succeeds.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
@@ -15,7 +16,8 @@ packages=(
   gcc make ca-certificates                       # what the workspace itself is built with
 )
 compose_plugin=/usr/local/lib/docker/cli-plugins/docker-compose
-moto='moto[s3]==5.2.*'
+# What is made of moto is the S3 server; with the others anybody's Python opens a vault (packaging/recover).
+python_packages=('moto[s3]==5.2.*' flask flask-cors 'cryptography>=44' zstandard blake3)
 say() { echo "setup: $* (${SECONDS}s)"; }
 
 absent() { # the packages of the list that are not installed
@@ -62,17 +64,17 @@ compose() { # Debian 12 has no compose v2; the next releases' needs nothing but 
 
 s3() { # uv installs in seconds what pip takes a minute for
   local want
-  want="$moto $(/usr/bin/python3 -V)"
-  if [ "$(cat "$lab/py/made-of" 2>/dev/null)" = "$want" ]; then say "S3 server: there"; return 0; fi
+  want="${python_packages[*]} $(/usr/bin/python3 -V)"
+  if [ "$(cat "$lab/py/made-of" 2>/dev/null)" = "$want" ]; then say "Python environment: there"; return 0; fi
   rm -rf "$lab/py" "$lab/uv"
   /usr/bin/python3 -m venv "$lab/uv"
   twice "$lab/uv/bin/pip" install -q uv
   "$lab/uv/bin/uv" -q venv --python /usr/bin/python3 "$lab/py"
-  twice "$lab/uv/bin/uv" -q pip install --python "$lab/py/bin/python" "$moto" flask flask-cors
-  "$lab/py/bin/python" -c 'import moto.server'
+  twice "$lab/uv/bin/uv" -q pip install --python "$lab/py/bin/python" "${python_packages[@]}"
+  "$lab/py/bin/python" -c 'import moto.server, cryptography, zstandard, blake3'
   echo "$want" >"$lab/py/made-of"
   rm -rf "$lab/uv"
-  say "S3 server: installed in $lab/py"
+  say "Python environment with the S3 server: installed in $lab/py"
 }
 
 if [ "$(id -u)" != 0 ]; then

@@ -51,6 +51,18 @@ impl Cmd {
         self
     }
 
+    /// The same command, run by another program which takes it as its last arguments.
+    #[must_use]
+    pub fn under(self, program: &str, args: &[&str]) -> Self {
+        let mut outer = Command::new(program);
+        outer.args(args).arg(self.0.get_program()).args(self.0.get_args()).env_clear().stdin(Stdio::null());
+        outer.envs(self.0.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        if let Some(dir) = self.0.get_current_dir() {
+            outer.current_dir(dir);
+        }
+        Self(outer)
+    }
+
     /// The command itself, for a story that wants to start it and do something meanwhile.
     #[must_use]
     pub fn command(self) -> Command {
@@ -104,6 +116,12 @@ impl Outcome {
     #[track_caller]
     pub fn succeeds(self) -> Self {
         self.exits(0)
+    }
+
+    /// Did it exit with 0?
+    #[must_use]
+    pub fn succeeded(&self) -> bool {
+        self.code == Some(0)
     }
 
     /// Its output as JSON.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use crate::{Cmd, Lab, Outcome, Pi, S3};
+use crate::{Cmd, Disk, Lab, Outcome, Pi, S3};
 
 /// A Pi and a Mac of one lab.
 #[derive(Debug)]
@@ -130,6 +130,7 @@ impl<'a> Home<'a> {
 pub struct Mac<'a> {
     lab: &'a Lab,
     env: Vec<(String, String)>,
+    disk: Option<Disk>,
 }
 
 impl<'a> Mac<'a> {
@@ -138,7 +139,14 @@ impl<'a> Mac<'a> {
     #[must_use]
     #[track_caller]
     pub fn new(lab: &'a Lab, pis: &str, clouds: &str, more: &str) -> Self {
-        let mac = Self { lab, env: Vec::new() };
+        Self::on(lab, None, pis, clouds, more)
+    }
+
+    /// As [`Mac::new`], with its repository on `disk`.
+    #[must_use]
+    #[track_caller]
+    pub fn on(lab: &'a Lab, disk: Option<Disk>, pis: &str, clouds: &str, more: &str) -> Self {
+        let mac = Self { lab, env: Vec::new(), disk };
         mac.configure(pis, clouds, more);
         let _ = mac.offsite(&["init"]).succeeds();
         let said = mac.offsite(&["key", "new"]).succeeds().out;
@@ -190,7 +198,13 @@ impl<'a> Mac<'a> {
     /// The repository.
     #[must_use]
     pub fn repository(&self) -> PathBuf {
-        self.lab.dir("mac").join("repository")
+        self.disk.as_ref().map_or_else(|| self.lab.dir("mac"), |disk| disk.at().to_owned()).join("repository")
+    }
+
+    /// The disk that the repository is on, if it has one of its own.
+    #[must_use]
+    pub fn disk_of_its_own(&self) -> Option<&Disk> {
+        self.disk.as_ref()
     }
 
     /// The folder of journal, lock and key.
@@ -215,6 +229,7 @@ impl<'a> Mac<'a> {
     #[must_use]
     pub fn cmd(&self) -> Cmd {
         let cmd = self.lab.offsite().arg("--config").arg(self.config());
+        let cmd = if let Some(disk) = &self.disk { disk.sees(cmd) } else { cmd };
         self.env.iter().fold(cmd, |cmd, (name, value)| cmd.env(name, value))
     }
 

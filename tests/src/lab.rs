@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 use crate::part::{installed, is_root, lacking};
-use crate::{Cmd, Pi, S3, Stack};
+use crate::{Cmd, Disk, Pi, S3, Stack};
 
 /// A folder of its own, the two programs, and the parts. Declare it first in a test: it must be dropped last.
 #[derive(Debug)]
@@ -99,6 +99,26 @@ impl Lab {
             return None;
         }
         Some(S3::start(&python, &self.unique("s3")))
+    }
+
+    /// A disk of so many bytes at `name` in the lab, for commands that [`Disk::sees`] it.
+    #[must_use]
+    pub fn disk(&self, name: &str, bytes: u64) -> Option<Disk> {
+        if !is_root() && lacking("a disk that can be full", "only root can mount one") {
+            return None;
+        }
+        Some(Disk::mount(&self.join(name), bytes, &self.home()))
+    }
+
+    /// A Python that has what `packaging/recover` needs, and is ready to run that program.
+    #[must_use]
+    pub fn recover(&self) -> Option<Cmd> {
+        let python = installed().join("py/bin/python");
+        if !python.exists() && lacking("offsite_recover.py", "the lab's Python environment is not there") {
+            return None;
+        }
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../packaging/recover/offsite_recover.py");
+        Some(Cmd::new(python, &self.home()).current_dir(self.path()).arg(script))
     }
 
     /// The small home server's containers, not yet up, in `services/<project>` of the lab.

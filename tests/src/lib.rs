@@ -10,8 +10,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test bench: whatever goes wrong here is the failure of a test")]
 
 mod cmd;
+mod disk;
+mod forge;
+mod held;
 mod home;
 mod http;
+mod kill;
 mod lab;
 mod link;
 mod part;
@@ -22,7 +26,11 @@ mod tied;
 pub mod tree;
 
 pub use cmd::{Cmd, Outcome};
+pub use disk::Disk;
+pub use forge::{forge, rename_in_tar};
+pub use held::Held;
 pub use home::{Home, Mac};
+pub use kill::Kill;
 pub use lab::Lab;
 pub use link::Link;
 pub use part::{is_root, lacking};

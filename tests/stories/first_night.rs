@@ -66,7 +66,8 @@ fn services_are_archived_pulled_sealed_pushed_shown_and_restored_from_everywhere
 /// The program of someone who has never had a configuration, in a fresh home folder.
 fn stranger(lab: &Lab, mac: &Mac<'_>, s3: &S3, into: &Path) -> Cmd {
     let address = format!("s3://{}/vault", S3::BUCKET);
-    let given = ["restore", Home::JOB, "--from", &address, "--recovery-key", &mac.recovery(), "--endpoint", &s3.endpoint()].map(str::to_owned);
+    let given =
+        ["restore", Home::JOB, "--from", &address, "--recovery-key", &mac.recovery(), "--endpoint", &s3.endpoint()].map(str::to_owned);
     let cmd = lab.offsite().env("HOME", lab.dir("a new home")).args(given).arg("--into").arg(into);
     s3.env().into_iter().fold(cmd, |cmd, (name, value)| cmd.env(name, value))
 }
@@ -89,7 +90,8 @@ fn status_tells_what_is_true(mac: &Mac<'_>, archive: &str) {
     let report = mac.offsite(&["status", "--json"]).succeeds().json();
     assert_eq!((&report["verdict"], &report["alarms"]), (&"fine".into(), &serde_json::json!([])));
     let places = report["jobs"][0]["places"].as_array().unwrap();
-    let told: Vec<_> = places.iter().map(|place| (place["place"].as_str().unwrap(), place["newest"].as_str(), place["count"].as_u64())).collect();
+    let told: Vec<_> =
+        places.iter().map(|place| (place["place"].as_str().unwrap(), place["newest"].as_str(), place["count"].as_u64())).collect();
     assert_eq!(told, ["pi", "mac", "cold"].map(|place| (place, Some(archive), Some(1))));
     assert!(places[1]["verified"].is_string(), "{report}");
 }

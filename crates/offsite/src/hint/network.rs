@@ -12,9 +12,14 @@ pub(super) fn hint(error: &anyhow::Error) -> Option<String> {
             "compare {fingerprint} with the Pi's own (on the Pi: ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub); if they are the same, add this line to {}: {line}",
             known_hosts.display()
         ),
-        E::HostKeyChanged { host, .. } => format!(
-            "if the Pi was set up anew: ssh-keygen -R {host}, then compare the new key as for a first time; if it was not, someone else answers at {host}: do not go on"
-        ),
+        E::HostKeyChanged { host, port, known_hosts, .. } => {
+            // As ssh writes it: another port than 22 is part of the name.
+            let name = if *port == 22 { host.clone() } else { format!("'[{host}]:{port}'") };
+            format!(
+                "if the Pi was set up anew: ssh-keygen -R {name} -f {}, then compare the new key as for a first time; if it was not, someone else answers at {host}: do not go on",
+                known_hosts.display()
+            )
+        }
         E::HostKeyRevoked { .. } => "the key was revoked on purpose: give the Pi a new host key".to_owned(),
         E::KnownHostsUnreadable { .. } | E::KnownHostsInvalid { .. } => "correct that file, or name another with `known_hosts:`".to_owned(),
         E::KeyUnreadable { path, .. } => {

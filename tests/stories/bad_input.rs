@@ -1,0 +1,222 @@
+//! What is wrong is said by its name, with the next step, and whatever was whole before still is.
+
+mod damage;
+mod suspicious;
+
+use std::fs;
+
+use offsite_tests::tree::{Tree, make_tree, mutate};
+use offsite_tests::{Held, Home, Lab, Mac, Outcome, S3};
+use serde_json::json;
+
+const SIZE: u64 = 100_000;
+
+/// Fails unless an error says all of `words`, and what to do next.
+#[track_caller]
+fn tells(said: &Outcome, words: &[&str]) {
+    for words in words {
+        said.says(words);
+    }
+    assert!(said.err.contains("next:") || said.out.contains("next"), "no next step\n-- out:\n{}\n-- err:\n{}", said.out, said.err);
+}
+
+/// A night that did not go well: 1 if nothing was done, 3 if something was.
+#[track_caller]
+fn unwell(said: Outcome) -> Outcome {
+    assert!([Some(1), Some(3)].contains(&said.code), "{said:?}");
+    said
+}
+
+#[test]
+fn a_mistake_in_a_configuration_names_file_line_and_key_and_changes_nothing() {
+    let lab = Lab::new();
+    let home = Home::new(&lab);
+    make_tree(&home.source(), 7, SIZE);
+    let entry = "- {name: pi, host: pi.invalid, user: u, path: /p}\n";
+    let mac = Mac::new(&lab, entry, "", "");
+    let [agent, offsite] = [home.agent_config(), mac.config()].map(|path| (fs::read_to_string(&path).unwrap(), path));
+    let before = Tree::read(lab.path());
+
+    let repository = format!("'{}'", mac.repository().display());
+    for (find, replace, line, key) in [
+        ("at: ", "att: ", 3, "\"att\"; did you mean \"at\"?"),
+        (repository.as_str(), "[a, list]", 1, "repository"),
+        ("at: \"", "at: \"99", 3, "at"),
+        ("user: u", "user: u, port: ssh", 5, "port"),
+    ] {
+        fs::write(&offsite.1, offsite.0.replacen(find, replace, 1)).unwrap();
+        for verb in ["sync", "daemon", "status"] {
+            tells(&mac.offsite(&[verb]).exits(2), &[&format!("{}:{line}: ", offsite.1.display()), key]);
+        }
+    }
+    restore(&offsite);
+    let sources = format!("[{}]", home.source().display());
+    for (find, replace, line, key) in [
+        ("quiesce: ", "quiese: ", 6, "did you mean \"quiesce\"?"),
+        (sources.as_str(), "7", 5, "sources"),
+        ("quiesce: none", "quiesce: none\n    at: \"25:00\"", 7, "at"),
+        ("quiesce: none", "quiesce: perhaps", 6, "quiesce"),
+    ] {
+        fs::write(&agent.1, agent.0.replacen(find, replace, 1)).unwrap();
+        for verb in [&["run", Home::JOB][..], &["check"]] {
+            let said = home.agent().args(verb).run().exits(2);
+            said.says(&format!("{}:{line}: ", agent.1.display()));
+            said.says(key);
+        }
+    }
+    restore(&agent);
+    // Both files are as they were, but for their times and their folders'.
+    let timeless = |tree: Tree| tree.0.into_iter().map(|(path, node)| (path, node.kind, node.mode)).collect::<Vec<_>>();
+    assert!(timeless(Tree::read(lab.path())) == timeless(before));
+}
+
+fn restore((text, path): &(String, std::path::PathBuf)) {
+    fs::write(path, text).unwrap();
+}
+
+#[test]
+fn a_wrong_key_or_passphrase_opens_nothing() {
+    let lab = Lab::new();
+    let home = Home::new(&lab);
+    let Some(pi) = home.pi() else { return };
+    make_tree(&home.source(), 7, SIZE);
+    let _ = home.archive();
+    let mac = Mac::new(&lab, &home.entry(&pi), &Mac::disk(&lab, "disk", ""), "");
+    // This Mac's key opens with a passphrase too.
+    fs::remove_file(mac.state().join("key.json")).unwrap();
+    let made = mac.cmd().args(["key", "new", "--passphrase"]).env("OFFSITE_PASSPHRASE", "right words").run().succeeds();
+    let paper: Vec<_> = made.out.lines().filter(|line| line.starts_with("    ")).map(str::trim).collect();
+    let paper = paper.join("-");
+    let _ = mac.offsite(&["sync"]).succeeds();
+
+    let address = format!("file://{}", lab.join("disk").display());
+    let open = |key: &[&str], words: &str| {
+        let cmd = lab.offsite().args(["archives", "--from", &address]).args(key).env("OFFSITE_PASSPHRASE", words);
+        cmd.env("HOME", lab.dir("a new home")).run()
+    };
+    tells(&open(&["--passphrase"], "wrong words").exits(1), &["wrong passphrase"]);
+    let other = fs::read_to_string(mac.paper()).unwrap();
+    tells(&open(&["--recovery-key", &other.replace('\n', "-")], "").exits(1), &["wrong recovery key"]);
+    let slip = format!("{}{}", if paper.starts_with('7') { '8' } else { '7' }, &paper[1..]);
+    tells(&open(&["--recovery-key", &slip], "").exits(1), &["group 1 of the recovery key has a slip in it"]);
+    tells(&open(&["--recovery-key", "ABC"], "").exits(1), &["13 groups of 5 characters"]);
+    let _ = open(&["--passphrase"], "right words").succeeds();
+    let _ = open(&["--recovery-key", &paper.to_lowercase().replace('-', " ")], "").succeeds();
+    let _ = open(&["--recovery-key", &paper], "").succeeds();
+}
+
+#[test]
+fn an_unknown_or_changed_host_key_is_never_accepted() {
+    let lab = Lab::new();
+    let home = Home::new(&lab);
+    let Some(mut pi) = home.pi() else { return };
+    make_tree(&home.source(), 7, SIZE);
+    let first = home.archive();
+    let unknown = lab.file("unknown_hosts", "");
+    let mac = Mac::new(&lab, &home.entry_at(&pi, pi.port(), &unknown), "", "");
+    let said = mac.offsite(&["sync"]).exits(1);
+    tells(&said, &["cannot reach pi", "host key", "is not in", "SHA256:", "add this line to"]);
+    assert_eq!(fs::read_to_string(&unknown).unwrap(), "", "nothing is learnt silently");
+    assert_eq!(mac.archives(&[]), [""; 0]);
+
+    // The line that it names is the right one.
+    let line = said.err.split("add this line to ").nth(1).unwrap().lines().next().unwrap().split_once(": ").unwrap().1;
+    fs::write(&unknown, format!("{line}\n")).unwrap();
+    let _ = mac.offsite(&["sync"]).succeeds();
+    pi.impostor();
+    let _ = home.archive();
+    let forget = format!("ssh-keygen -R '[127.0.0.1]:{}' -f {}", pi.port(), unknown.display());
+    tells(&mac.offsite(&["sync"]).exits(1), &["host key", "someone else answers", &forget]);
+    tells(&mac.offsite(&["status"]).exits(1), &["host key"]);
+    assert_eq!(mac.archives(&[]), [first]);
+    let _ = mac.offsite(&["verify"]).succeeds();
+    // The command that it names makes the new key an unknown one, to be compared as the first was.
+    let _ = lab.cmd("sh").args(["-c", &forget]).run().succeeds();
+    tells(&mac.offsite(&["sync"]).exits(1), &["is not in", "add this line to"]);
+}
+
+#[test]
+fn a_pi_that_is_away_does_not_keep_the_cloud_waiting() {
+    let lab = Lab::new();
+    let home = Home::new(&lab);
+    let Some(mut pi) = home.pi() else { return };
+    make_tree(&home.source(), 7, SIZE);
+    let archive = home.archive();
+    let mac = Mac::new(&lab, &home.entry(&pi), "", "");
+    let _ = mac.offsite(&["sync"]).succeeds();
+    mac.configure(&home.entry(&pi), &Mac::disk(&lab, "disk", ""), "");
+    pi.power_off();
+    let said = mac.offsite(&["sync"]).exits(3);
+    tells(&said, &["cannot reach pi", "connection refused", &format!("pushed {archive} (disk)")]);
+    assert_eq!(mac.archives(&["--from", "disk"]), [archive]);
+    tells(&mac.offsite(&["status"]).exits(3), &["cannot reach pi"]);
+    pi.power_on();
+    let _ = mac.offsite(&["sync"]).succeeds();
+    let _ = mac.offsite(&["status"]).succeeds();
+}
+
+#[test]
+fn a_disk_that_fills_up_costs_the_new_archive_and_no_other() {
+    let lab = Lab::new();
+    let home = Home::new(&lab);
+    let Some(pi) = home.pi() else { return };
+    let Some(disk) = lab.disk("small", 12 << 20) else { return };
+    make_tree(&home.source(), 7, SIZE);
+    let first = home.archive();
+    let mac = Mac::on(&lab, Some(disk), &home.entry(&pi), "", "");
+    let disk = mac.disk_of_its_own().unwrap();
+    let held = || Held::read(&disk.path().join("repository"), None);
+    let _ = mac.offsite(&["sync"]).succeeds();
+    let whole = held();
+
+    fs::write(home.source().join("a film"), random(16 << 20)).unwrap();
+    let second = home.archive();
+    for _ in 0..2 {
+        tells(&mac.offsite(&["sync"]).exits(1), &[&format!("pull: {second} (pi)"), "No space left on device", "make room"]);
+        assert!(held() == whole, "the first archive, and nothing half");
+        assert_eq!(mac.archives(&[]), std::slice::from_ref(&first));
+        let _ = mac.offsite(&["verify"]).succeeds();
+    }
+    disk.grow(80 << 20);
+    let _ = mac.offsite(&["sync"]).succeeds();
+    assert_eq!(mac.archives(&[]), [first, second]);
+}
+
+fn random(len: usize) -> Vec<u8> {
+    let mut bytes = vec![0; len];
+    blake3::Hasher::new().update(b"film").finalize_xof().fill(&mut bytes);
+    bytes
+}
+
+#[test]
+fn a_cloud_that_refuses_or_stumbles_loses_nothing() {
+    let lab = Lab::new();
+    let home = Home::new(&lab);
+    let (Some(pi), Some(s3)) = (home.pi(), lab.s3()) else { return };
+    make_tree(&home.source(), 7, SIZE);
+    let mut archives = vec![home.archive()];
+    let mac = Mac::new(&lab, &home.entry(&pi), &Mac::bucket(&s3, "cloud", ""), "").with_env(s3.env());
+    // A wrong account is refused at the door, and the pull is done all the same.
+    let denied = mac.cmd().env("AWS_ACCESS_KEY_ID", "nobody").arg("sync").run().exits(3);
+    tells(&denied, &["cloud", "check the credentials", &format!("pulled {}", archives[0])]);
+    assert_eq!(s3.objects(), []);
+    tells(&mac.offsite(&["status"]).exits(4), &["no run ended well yet", "cannot open the cloud"]);
+
+    // A few refusals in a row are waited out.
+    s3.fault(&json!({ "method": "PUT", "match": "packs|manifests", "status": 503, "times": 3 }));
+    let _ = mac.offsite(&["sync"]).succeeds();
+    assert_eq!(mac.archives(&["--from", "cloud"]), archives);
+
+    // A right that lacks is told, whatever it is for; what was there stays, and the next run goes on.
+    mutate(&home.source(), 1);
+    archives.push(home.archive());
+    for (status, times, said) in [(403, 1, "check the credentials"), (503, 6, "the next run goes on")] {
+        s3.fault(&json!({ "method": "PUT", "match": "packs/", "status": status, "times": times }));
+        tells(&unwell(mac.offsite(&["sync"])), &[&format!("push: {} (cloud)", archives[1]), &status.to_string(), said]);
+        assert_eq!(mac.archives(&["--from", "cloud"]), archives[..1]);
+    }
+    let _ = mac.offsite(&["sync"]).succeeds();
+    assert_eq!(mac.archives(&["--from", "cloud"]), archives);
+    assert_eq!(s3.objects().iter().filter(|object| object.key.contains("/manifests/")).count(), 2, "{}", S3::BUCKET);
+    let _ = mac.offsite(&["status"]).succeeds();
+}

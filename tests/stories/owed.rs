@@ -1,0 +1,112 @@
+//! What is owed is done once, however often the daemon is started, and nothing else is.
+
+use std::fs;
+use std::io::BufRead as _;
+use std::net::{Ipv4Addr, TcpListener};
+use std::process::Stdio;
+
+use offsite_tests::tree::make_tree;
+use offsite_tests::{Home, Lab, Mac};
+
+#[test]
+fn where_nothing_is_owed_the_daemon_ends_without_touching_any_place() {
+    let lab = Lab::new();
+    let home = Home::new(&lab);
+    let (Some(mut pi), Some(s3)) = (home.pi(), lab.s3()) else { return };
+    make_tree(&home.source(), 7, 50_000);
+    let _ = home.archive();
+    let mac = Mac::new(&lab, &home.entry(&pi), &Mac::bucket(&s3, "cloud", ""), "").with_env(s3.env());
+    let _ = mac.offsite(&["daemon"]).succeeds();
+    let (receipts, requests) = (mac.receipts(), s3.requests());
+
+    // Neither the Pi nor the repository's disk is there, and nobody minds.
+    pi.power_off();
+    fs::rename(mac.repository(), lab.join("unmounted")).unwrap();
+    for _ in 0..3 {
+        let said = mac.offsite(&["daemon"]).succeeds();
+        assert_eq!((said.out.as_str(), said.err.as_str()), ("", ""));
+    }
+    assert_eq!((mac.receipts(), s3.requests()), (receipts, requests));
+}
+
+#[test]
+fn many_missed_nights_are_one_run() {
+    let lab = Lab::new();
+    let home = Home::new(&lab);
+    let Some(pi) = home.pi() else { return };
+    make_tree(&home.source(), 7, 50_000);
+    let mut archives = vec![home.archive()];
+    let mac = Mac::new(&lab, &home.entry(&pi), "", "");
+    let _ = mac.offsite(&["daemon"]).succeeds();
+    let slot = mac.receipts_of("ran").pop().unwrap()["owed"].as_str().unwrap().to_owned();
+
+    // The Mac was away for a week, in which the Pi archived.
+    let journal = mac.state().join("journal.jsonl");
+    let week: jiff::civil::Date = slot.parse().unwrap();
+    let text = fs::read_to_string(&journal).unwrap().replace(&slot, &week.checked_sub(jiff::ToSpan::days(7)).unwrap().to_string());
+    fs::write(&journal, text).unwrap();
+    archives.extend([home.archive(), home.archive()]);
+    assert!(mac.offsite(&["status"]).exits(0).out.contains("owed since"));
+
+    for _ in 0..3 {
+        let _ = mac.offsite(&["daemon"]).succeeds();
+    }
+    let ran = mac.receipts_of("ran");
+    assert_eq!((ran.len(), &ran[1]["owed"]), (2, &slot.into()), "one run, for the newest slot");
+    assert_eq!(mac.archives(&[]), archives);
+}
+
+#[test]
+fn a_failed_run_stays_owed_and_a_sync_settles_it() {
+    let lab = Lab::new();
+    let home = Home::new(&lab);
+    let Some(mut pi) = home.pi() else { return };
+    make_tree(&home.source(), 7, 50_000);
+    let archive = home.archive();
+    let mac = Mac::new(&lab, &home.entry(&pi), &Mac::disk(&lab, "disk", ""), "");
+    pi.power_off();
+    for _ in 0..2 {
+        let said = mac.offsite(&["daemon"]);
+        assert!([Some(1), Some(3)].contains(&said.code), "{said:?}");
+        said.says("cannot reach pi");
+    }
+    pi.power_on();
+    let _ = mac.offsite(&["sync"]).succeeds();
+    assert_eq!(mac.archives(&[]), [archive]);
+    let before = mac.receipts();
+    let _ = mac.offsite(&["daemon"]).succeeds();
+    assert_eq!(mac.receipts(), before, "the sync settled the slot");
+}
+
+#[test]
+fn a_second_daemon_leaves_the_work_to_the_first() {
+    let lab = Lab::new();
+    // A Pi that takes the connection and then says nothing: the first daemon is at work for as long as it likes.
+    let silent = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let port = silent.local_addr().unwrap().port();
+    let (key, known) = (lab.join("key"), lab.file("known_hosts", ""));
+    let _ = lab.cmd("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(&key).run().succeeds();
+    let entry = format!(
+        "- {{name: pi, host: 127.0.0.1, port: {port}, user: u, path: /p, key: '{}', known_hosts: '{}'}}\n",
+        key.display(),
+        known.display()
+    );
+    let mac = Mac::new(&lab, &entry, "", "");
+    let mut first = mac.cmd().arg("daemon").command().stderr(Stdio::piped()).spawn().unwrap();
+    let held = silent.accept().unwrap();
+    for second in ["daemon", "sync", "verify"] {
+        let said = mac.offsite(&[second]).exits(4);
+        said.says("another offsite is at work: offsite daemon, process");
+        said.says("next:");
+    }
+    // Asking is not work, and is never refused.
+    let _ = mac.offsite(&["archives"]).succeeds();
+    assert_eq!(mac.receipts(), [] as [serde_json::Value; 0], "neither the first yet, nor any other");
+
+    // No lock outlives its process, not even one that was killed.
+    first.kill().unwrap();
+    let _ = first.wait().unwrap();
+    drop((held, silent));
+    mac.offsite(&["daemon"]).exits(1).says("connection refused");
+    assert_eq!(std::io::BufReader::new(first.stderr.take().unwrap()).lines().count(), 0);
+}
