@@ -38,6 +38,10 @@ fn services_are_archived_pulled_sealed_pushed_shown_and_restored_from_everywhere
     let synced = mac.offsite(&["sync"]).succeeds();
     synced.says(&format!("pulled {archive} (pi)"));
     synced.says(&format!("pushed {archive} (cold)"));
+    // Another night with nothing new; and neither it nor the first read what lies cold.
+    let _ = mac.offsite(&["sync"]).succeeds();
+    let read = |(method, path): &(String, String)| method == "GET" && path.contains("/packs/");
+    assert_eq!(s3.requests().into_iter().filter(read).collect::<Vec<_>>(), []);
     status_tells_what_is_true(&mac, &archive);
     assert!(Tree::read(&home.source()) == before, "the source itself changed");
 
@@ -57,6 +61,7 @@ fn services_are_archived_pulled_sealed_pushed_shown_and_restored_from_everywhere
     let bare = || stranger(&lab, &mac, &s3, &into).args(owners);
     let cold = bare().run().exits(1);
     cold.says("InvalidObjectState");
+    cold.says("next:  the packs lie in a cold class: thaw");
     thaw(&lab, &s3);
     let _ = bare().run().succeeds();
     assert_same(&home.source(), &landed(&into, &home));

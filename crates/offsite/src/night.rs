@@ -42,6 +42,8 @@ pub(crate) struct Night<'a> {
     receipted: BTreeSet<ArchiveName>,
     /// Archives of which the journal tells how they came to a cloud.
     pushed: BTreeSet<(PlaceName, ArchiveName)>,
+    /// What was to be forgotten since the last night that ended: by a killed one, or by this.
+    forgot: BTreeSet<(PlaceName, ArchiveName)>,
     /// From which Pi each job came, last.
     origins: BTreeMap<JobName, PlaceName>,
     failures: usize,
@@ -91,7 +93,7 @@ async fn begin_and_run(config: &Config, journal: &Journal) -> anyhow::Result<Out
 impl<'a> Night<'a> {
     fn new(config: &'a Config, journal: &Journal, mac: Mac) -> Self {
         let standing = Standing::default();
-        let (receipted, pushed, origins) = (BTreeSet::new(), BTreeSet::new(), BTreeMap::new());
+        let (receipted, pushed, forgot, origins) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new(), BTreeMap::new());
         Self {
             config,
             journal: journal.clone(),
@@ -99,6 +101,7 @@ impl<'a> Night<'a> {
             standing,
             receipted,
             pushed,
+            forgot,
             origins,
             failures: 0,
             successes: 0,
@@ -137,7 +140,11 @@ impl Night<'_> {
     fn reread(&mut self) -> anyhow::Result<()> {
         let read = self.journal.read()?;
         for receipt in &read.receipts {
+            if let Fact::Forgot { place, archives } = &receipt.fact {
+                self.forgot.extend(archives.iter().map(|archive| (place.clone(), archive.clone())));
+            }
             match &receipt.fact {
+                Fact::Ran { .. } => self.forgot.clear(),
                 Fact::Pulled { pi, archive, .. } => {
                     self.receipted.insert(archive.clone());
                     self.origins.insert(archive.job.clone(), pi.clone());

@@ -55,16 +55,23 @@ pub(crate) struct Flood {
 }
 
 /// The oldest of each job, at most a third of `keep` and at least one, and the jobs of which all would have gone. A Pi that makes ten archives
-/// in one night so takes nights, with an alarm in each, to push the good ones out.
-fn limited(gone: &BTreeSet<ArchiveName>, keep_of: impl Fn(&JobName) -> usize) -> (Vec<ArchiveName>, Vec<Flood>) {
+/// in one night so takes nights, with an alarm in each, to push the good ones out. What a killed night already said it would forget is forgotten
+/// first and counts, so that it ends where an undisturbed one does.
+fn limited(
+    gone: &BTreeSet<ArchiveName>,
+    said: &BTreeSet<ArchiveName>,
+    keep_of: impl Fn(&JobName) -> usize,
+) -> (Vec<ArchiveName>, Vec<Flood>) {
     let (mut now, mut floods) = (Vec::new(), Vec::new());
     let jobs: BTreeSet<&JobName> = gone.iter().map(|name| &name.job).collect();
     for job in jobs {
         // A set of names is ordered by time within a job.
-        let own: Vec<&ArchiveName> = gone.iter().filter(|name| name.job == *job).collect();
-        let (keep, all) = (keep_of(job), own.len());
+        let (begun, fresh): (Vec<&ArchiveName>, Vec<&ArchiveName>) =
+            gone.iter().filter(|name| name.job == *job).partition(|name| said.contains(name));
+        let spent = said.iter().filter(|name| name.job == *job).count();
+        let (keep, all) = (keep_of(job), spent + fresh.len());
         let limit = (keep / 3).max(1);
-        now.extend(own.into_iter().take(limit).cloned());
+        now.extend(begun.into_iter().chain(fresh.into_iter().take(limit.saturating_sub(spent))).cloned());
         if all > limit && all >= keep {
             floods.push(Flood { job: job.clone(), all, now: limit });
         }
@@ -85,7 +92,8 @@ impl Night<'_> {
         };
         let mut gone = dropped(self.config, keep, &self.standing, place, archives.good.iter());
         gone.retain(|name| !self.trouble.jobs.contains(&name.job));
-        let (gone, floods) = limited(&gone, |job| keep.unwrap_or_else(|| self.config.keep_of(job)).get());
+        let said = self.forgot.iter().filter(|(at, _)| at == place).map(|(_, archive)| archive.clone()).collect();
+        let (gone, floods) = limited(&gone, &said, |job| keep.unwrap_or_else(|| self.config.keep_of(job)).get());
         for flood in floods {
             self.fail(Step::Keep, format!("{} ({place})", flood.job), &flood.into())?;
         }
@@ -128,20 +136,27 @@ mod tests {
 
     #[test]
     fn a_usual_nights_worth_goes() {
-        let (now, floods) = limited(&names(1..=3), |_| 10);
+        let (now, floods) = limited(&names(1..=3), &BTreeSet::new(), |_| 10);
         assert_eq!((now.len(), floods.len()), (3, 0));
     }
 
     #[test]
     fn a_flood_takes_the_oldest_only_and_is_told() {
-        let (now, floods) = limited(&names(1..=10), |_| 10);
+        let (now, floods) = limited(&names(1..=10), &BTreeSet::new(), |_| 10);
         assert_eq!(now, names(1..=3).into_iter().collect::<Vec<_>>());
         assert_eq!((floods[0].all, floods[0].now), (10, 3));
     }
 
     #[test]
+    fn a_killed_night_is_finished_and_not_given_a_second_allowance() {
+        // Three of ten were said to go; one of them is gone, two are still there.
+        let (now, _) = limited(&names(2..=10), &names(1..=3), |_| 10);
+        assert_eq!(now, names(2..=3).into_iter().collect::<Vec<_>>());
+    }
+
+    #[test]
     fn a_small_number_still_moves_on() {
-        assert_eq!(limited(&names(1..=1), |_| 1).0.len(), 1);
-        assert_eq!(limited(&names(1..=2), |_| 3).0.len(), 1);
+        assert_eq!(limited(&names(1..=1), &BTreeSet::new(), |_| 1).0.len(), 1);
+        assert_eq!(limited(&names(1..=2), &BTreeSet::new(), |_| 3).0.len(), 1);
     }
 }

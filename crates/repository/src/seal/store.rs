@@ -4,7 +4,7 @@
 //! reach the untrusted side unsealed by mistake. A range costs the chunks that hold it, and once per object its first chunk.
 //!
 //! Sizes: a listing and a head show the *sealed* size, because the payload's stands inside and asking for it would read cold storage
-//! ([`sealed_length`] computes one from the other). What is read carries the payload's size.
+//! ([`super::sealed_length`] computes one from the other). What is read carries the payload's size.
 
 use std::{
     collections::{HashMap, VecDeque},
