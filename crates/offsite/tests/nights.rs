@@ -63,7 +63,8 @@ impl Scene {
         let run = move || {
             let clock = move || time;
             let cancel = offsite_agent::Cancel::default();
-            let options = offsite_agent::RunOptions { wait: false, cancel, clock: &clock, progress: &mut |_| {} };
+            // Waits, because a child that another test forks just now holds every descriptor, the lock's too, until its exec.
+            let options = offsite_agent::RunOptions { wait: true, cancel, clock: &clock, progress: &mut |_| {} };
             offsite_agent::run(&agent, &"services".parse().unwrap(), options).unwrap().archive
         };
         tokio::task::spawn_blocking(run).await.unwrap()

@@ -116,7 +116,7 @@ impl Stage {
         let run = move || {
             let clock = move || now;
             let options =
-                offsite_agent::RunOptions { wait: false, cancel: offsite_agent::Cancel::default(), clock: &clock, progress: &mut |_| {} };
+                offsite_agent::RunOptions { wait: true, cancel: offsite_agent::Cancel::default(), clock: &clock, progress: &mut |_| {} };
             offsite_agent::run(&config, &job, options)
         };
         Ok(tokio::task::spawn_blocking(run).await.context("the agent's thread")??)
