@@ -56,7 +56,7 @@ fn sealed(error: &anyhow::Error) -> Option<&'static str> {
         | SealError::Extended { .. }
         | SealError::NotAuthentic { .. }
         | SealError::Malformed { .. } => {
-            "the cloud changed what it was given: do not trust it with the only copy; restore from another place"
+            "the cloud changed what it was given: restore from another place; the next sync sends the archive anew, then remove the named object there by hand"
         }
         _ => return None,
     })
