@@ -1,7 +1,7 @@
 //! One night: pull what is missing, judge it, keep a plain copy, push, apply the retention rule; a receipt for each step.
 //!
-//! One archive, Pi or cloud that fails does not stop the others: its failure gets a receipt and the night ends incomplete. Nothing is forgotten
-//! at a place where something failed this night, so a broken transfer never costs an old archive, and its packs wait for the next try.
+//! One archive, Pi or cloud that fails does not stop the others: its failure gets a receipt and the night ends incomplete. Of a job of which
+//! something did not arrive at a place tonight nothing is forgotten there, so a broken transfer never costs an old archive, and its packs wait.
 //! Everything is derived from the repositories and the journal, so a night that was killed anywhere is finished by the next.
 
 mod judge;
