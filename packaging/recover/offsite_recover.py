@@ -184,6 +184,9 @@ class Clear:  # layout "packs" or "plain"
 def blake(data, wanted, what):
     check(blake3 is None or blake3.blake3(data).digest() == wanted, f"{what}: its BLAKE3 is another")
 
+def bound(frames):  # the digest of a manifest of version 2
+    return blake3.blake3(b"".join(ident + struct.pack("<I", raw) for ident, raw, _ in frames)).hexdigest()
+
 def manifest(data):  # head, frames and end; entries are left out
     lines, head, frames, end, rest = zstandard.ZstdDecompressor().stream_reader(data), None, [], None, b""
     while piece := lines.read(1 << 20):
@@ -194,7 +197,7 @@ def manifest(data):  # head, frames and end; entries are left out
             check((kind == "head") == (head is None), "the head is not the first line")
             if kind == "head":
                 head = value
-                check(head["version"] == 1, "a version that this script does not know")
+                check(head["version"] in (1, 2), "a version that this script does not know")
             elif kind == "frame":
                 check(0 < value["raw"] <= MAX_RAW, "a frame that is too long")
                 frames.append((bytes.fromhex(value["id"]), value["raw"], value["len"]))
@@ -202,6 +205,8 @@ def manifest(data):  # head, frames and end; entries are left out
                 end = value
     check(end is not None and not rest, "cut short")
     check(end["frames"] == len(frames) and end["raw"] == sum(raw for _, raw, _ in frames), "sums that are not those of its lines")
+    if head["version"] == 2:
+        check(blake3 is None or bound(frames) == end["digest"], "the digest is not that of its frames")
     return head, frames, end
 
 def table(data, name):  # frame id to (pack, offset, length), of one pack
@@ -216,8 +221,8 @@ def archives(repository):  # by name; a manifest that cannot be read is said and
     found = {}
     for path, data in repository.manifests():
         try:
-            head, *rest = manifest(data())
-            found[head["archive"]] = rest
+            head, frames, end = manifest(data())
+            found[head["archive"]] = frames, end, head["version"] == 1
         except Exception as error:
             say(path, error)
     return found
@@ -238,8 +243,8 @@ def locate(repository, name, frames):
     check(wanted == places.keys(), f"{name}: {len(wanted - places.keys())} of its frames are in no pack here")
     return places
 
-def write(repository, name, frames, end, out):
-    places, packs, digest = locate(repository, name, frames), {}, blake3 and blake3.blake3()
+def write(repository, name, frames, end, by_stream, out):  # by_stream: version 1 binds the stream, version 2 the frames
+    places, packs, digest = locate(repository, name, frames), {}, blake3.blake3() if blake3 and by_stream else None
     for ident, raw, _ in frames:
         pack, offset, length = places[ident]
         if pack not in packs:
@@ -278,7 +283,7 @@ def main():
         repository = Sealed(args.folder, recovery_key(text), None)
     found = archives(repository)
     if not args.archive:
-        for name, (frames, end) in sorted(found.items()):
+        for name, (_, end, _) in sorted(found.items()):
             print(f"{name}  {end['raw']:>15} bytes  {end['entries']} entries  {'complete' if end['complete'] else 'INCOMPLETE'}")
         return
     job, _, time = args.archive.partition("/")

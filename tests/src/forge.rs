@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use offsite_archive::{FrameId, FrameRef, Line, Manifest, ManifestWriter, compress, decode, write_tail};
+use offsite_archive::{FrameId, FrameRef, FramesDigest, Line, Manifest, ManifestWriter, compress, decode, write_tail};
 
 /// Makes the archive `archive` of the agent's repository at `repository` another one: `stream` changes the raw tar stream, not its
 /// length. Frames, sums and tail are made to fit.
@@ -36,7 +36,10 @@ pub fn forge(repository: &Path, archive: &str, stream: impl Fn(&mut [u8])) {
             Line::Entry(entry) => writer.entry(&entry).unwrap(),
             Line::Frame(_) => writer.frame(fitting.next().unwrap()).unwrap(),
             Line::End(mut end) => {
-                (end.bytes, end.digest) = (out.len() as u64, FrameId::of(&raw));
+                let mut bound = FramesDigest::new();
+                frames.iter().for_each(|frame| bound.push(&frame.id, frame.raw));
+                let stream = manifest.head.version == 1;
+                (end.bytes, end.digest) = (out.len() as u64, if stream { FrameId::of(&raw) } else { bound.finish() });
                 new = writer.end(&end).unwrap();
                 break;
             }

@@ -6,14 +6,19 @@
 //! until [`ManifestReader`] has checked it against the limits and against the others.
 
 mod check;
+mod digest;
 mod line;
 mod read;
 mod text;
 mod write;
 
+pub use digest::FramesDigest;
 pub use line::{Chunker, Class, End, Entry, FrameRef, Head, Kind, Line, Mtime, PathText, Quiesced};
 pub use read::{Manifest, ManifestError, ManifestReader};
 pub use write::ManifestWriter;
+
+/// The version that is written; those before it are read as well.
+pub const MANIFEST_VERSION: u32 = 2;
 
 #[cfg(test)]
 mod tests;

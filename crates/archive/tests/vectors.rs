@@ -1,7 +1,8 @@
-//! Golden files below `tests/vectors/v1`: what once was written must always be read, and cut alike.
+//! Golden files below `tests/vectors/<version>`: what once was written must always be read, and cut alike. `v1` is all of the format's first
+//! version, `v2` what is otherwise in manifests of version 2.
 //!
 //! The files never change. New ones are made by the ignored tests here, run with `OFFSITE_MAKE_VECTORS=1`, which refuse to
-//! overwrite; then `make_sums` adds them to `SHA256SUMS`, whose lines never change either.
+//! overwrite; then `make_sums` adds them to the `SHA256SUMS` of their version, whose lines never change either.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "tests")]
 
 #[path = "vectors/bad.rs"]
@@ -11,6 +12,8 @@ mod cut;
 mod small;
 #[path = "vectors/sums.rs"]
 mod sums;
+#[path = "vectors/v2.rs"]
+mod v2;
 
 use std::{
     fs,
@@ -21,7 +24,7 @@ use std::{
 use offsite_archive::{Entry, FrameId, Kind, Line, Manifest, decode, read_tail};
 
 pub(crate) fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/vectors/v1")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/vectors")
 }
 
 pub(crate) fn vector(name: &str) -> Vec<u8> {
@@ -87,20 +90,23 @@ fn stream_of(file: &[u8], object: &[u8]) -> Vec<u8> {
     for (frame, offset) in manifest.frames.iter().zip(manifest.frame_offsets()) {
         stream.extend(decode(&file[offset as usize..][..frame.len as usize], &frame.id, frame.raw).unwrap());
     }
-    assert_eq!(FrameId::of(&stream), manifest.end.digest);
+    match manifest.head.version {
+        1 => assert_eq!(FrameId::of(&stream), manifest.end.digest),
+        _ => assert_eq!(small::frames_digest(&manifest.frames), manifest.end.digest),
+    }
     stream
 }
 
 #[test]
 fn the_small_archive_reads_as_ever() {
-    let (file, object) = (vector("archive/small.tar.zst"), vector("archive/small.manifest.zst"));
+    let (file, object) = (vector("v1/archive/small.tar.zst"), vector("v1/archive/small.manifest.zst"));
     let stream = stream_of(&file, &object);
-    assert_eq!(listing(&object, &stream), String::from_utf8(vector("archive/small.listing")).unwrap());
+    assert_eq!(listing(&object, &stream), String::from_utf8(vector("v1/archive/small.listing")).unwrap());
 }
 
 #[test]
 fn the_small_archive_is_made_of_the_same_chunks_as_ever() {
-    let (now, then) = (small::small(), Manifest::read(&vector("archive/small.manifest.zst")).unwrap());
+    let (now, then) = (small::of_version(1), Manifest::read(&vector("v1/archive/small.manifest.zst")).unwrap());
     let ids = |manifest: &Manifest| manifest.frames.iter().map(|frame| (frame.id, frame.raw)).collect::<Vec<_>>();
     // Not the compressed bytes: those may change with zstd, and nothing depends on them.
     assert_eq!(ids(&Manifest::read(&now.manifest).unwrap()), ids(&then));
@@ -108,11 +114,11 @@ fn the_small_archive_is_made_of_the_same_chunks_as_ever() {
 
 #[test]
 fn a_damaged_archive_is_found_out() {
-    let object = vector("archive/small.manifest.zst");
-    assert!(read_tail(&mut Cursor::new(vector("archive/bad-cut-short.tar.zst"))).is_err());
-    assert!(read_tail(&mut Cursor::new(vector("archive/bad-seek-table.tar.zst"))).is_err());
+    let object = vector("v1/archive/small.manifest.zst");
+    assert!(read_tail(&mut Cursor::new(vector("v1/archive/bad-cut-short.tar.zst"))).is_err());
+    assert!(read_tail(&mut Cursor::new(vector("v1/archive/bad-seek-table.tar.zst"))).is_err());
     // A flipped bit in a frame: the tail is good, exactly one frame is not.
-    let file = vector("archive/bad-frame.tar.zst");
+    let file = vector("v1/archive/bad-frame.tar.zst");
     assert!(read_tail(&mut Cursor::new(&file)).is_ok());
     let manifest = Manifest::read(&object).unwrap();
     let damaged = manifest.frames.iter().zip(manifest.frame_offsets());
@@ -126,16 +132,16 @@ fn make_archive() {
     if !making() {
         return;
     }
-    let small = small::small();
-    make("archive/small.tar.zst", &small.file);
-    make("archive/small.manifest.zst", &small.manifest);
-    make("archive/small.listing", listing(&small.manifest, &small.stream).as_bytes());
-    make("archive/bad-cut-short.tar.zst", &small.file[..small.file.len() - 1]);
+    let small = small::of_version(1);
+    make("v1/archive/small.tar.zst", &small.file);
+    make("v1/archive/small.manifest.zst", &small.manifest);
+    make("v1/archive/small.listing", listing(&small.manifest, &small.stream).as_bytes());
+    make("v1/archive/bad-cut-short.tar.zst", &small.file[..small.file.len() - 1]);
     let mut damaged = small.file.clone();
     damaged[1000] ^= 0x10;
-    make("archive/bad-frame.tar.zst", &damaged);
+    make("v1/archive/bad-frame.tar.zst", &damaged);
     let mut damaged = small.file.clone();
     let count = damaged.len() - 9;
     damaged[count] += 1;
-    make("archive/bad-seek-table.tar.zst", &damaged);
+    make("v1/archive/bad-seek-table.tar.zst", &damaged);
 }

@@ -113,6 +113,8 @@ impl<'a> Night<'a> {
 impl Night<'_> {
     async fn run(&mut self) -> anyhow::Result<Outcome> {
         self.note_losses().await?;
+        let mac = self.mac.repository.clone();
+        self.renew_recover(&PlaceName::mac(), &mac).await?;
         // What a killed night left without receipt is judged before anything new comes.
         self.judge().await?;
         for pi in &self.config.pis {
@@ -134,6 +136,15 @@ impl Night<'_> {
             (_, 0) => Outcome::Failed,
             _ => Outcome::Incomplete,
         })
+    }
+
+    /// Sees to it that what comes tonight can be opened without offsite, too. That it cannot be is a failure, and no reason to keep the
+    /// data out.
+    async fn renew_recover(&mut self, place: &PlaceName, repository: &Repository) -> anyhow::Result<()> {
+        match repository.renew_recover().await {
+            Ok(_) => Ok(()),
+            Err(error) => self.fail(Step::Configure, format!("recover/ ({place})"), &error.into()),
+        }
     }
 
     /// Reads the journal again, after receipts were added.

@@ -8,7 +8,7 @@ use std::{
 };
 
 use jiff::{Timestamp, ToSpan};
-use offsite_archive::{ArchiveName, Line, Manifest, ManifestWriter};
+use offsite_archive::{ArchiveName, End, FrameId, FrameRef, FramesDigest, Head, Line, Manifest, ManifestWriter};
 use offsite_sftp::{keys, server::EmbeddedServer};
 
 /// A Pi with a real agent behind an SFTP server, a Mac and a cloud in a folder; keeps six.
@@ -64,7 +64,7 @@ impl Scene {
             let clock = move || time;
             let cancel = offsite_agent::Cancel::default();
             // Waits, because a child that another test forks just now holds every descriptor, the lock's too, until its exec.
-            let options = offsite_agent::RunOptions { wait: true, cancel, clock: &clock, progress: &mut |_| {} };
+            let options = offsite_agent::RunOptions { wait: true, full: false, cancel, clock: &clock, progress: &mut |_| {} };
             offsite_agent::run(&agent, &"services".parse().unwrap(), options).unwrap().archive
         };
         tokio::task::spawn_blocking(run).await.unwrap()
@@ -114,41 +114,148 @@ async fn a_flood_of_archives_pushes_a_few_out_and_is_told() {
     assert!(said.contains("would forget 6 archives") && said.contains("offsite archives"), "{said}");
 }
 
+/// The Pi offers the archive of the next day as well: the same file, and a manifest that `change` made of the true one's parts.
+fn forged(scene: &Scene, honest: &ArchiveName, change: impl Fn(&mut Head, &mut Vec<FrameRef>, &mut End)) -> ArchiveName {
+    let lie = ArchiveName::new(honest.job.clone(), honest.time().checked_add(24.hours()).unwrap());
+    let object = fs::read(scene.path("backup/manifests").join(format!("{honest}.zst"))).unwrap();
+    let Manifest { mut head, mut frames, mut end } = Manifest::read(&object).unwrap();
+    (head.archive, head.sequence) = (lie.clone(), head.sequence + 1);
+    change(&mut head, &mut frames, &mut end);
+    let mut writer = ManifestWriter::new(Vec::new()).unwrap();
+    writer.head(&head).unwrap();
+    for line in Manifest::entries(&object).unwrap() {
+        if let Line::Entry(entry) = line.unwrap() {
+            writer.entry(&entry).unwrap();
+        }
+    }
+    frames.iter().for_each(|frame| writer.frame(frame).unwrap());
+    let object = writer.end(&end).unwrap();
+    fs::copy(scene.path("backup/archives").join(format!("{honest}.tar.zst")), scene.path("backup/archives").join(format!("{lie}.tar.zst")))
+        .unwrap();
+    fs::write(scene.path("backup/manifests").join(format!("{lie}.zst")), object).unwrap();
+    lie
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn an_archive_whose_stream_is_not_what_its_manifest_says_is_held() {
+async fn an_archive_of_version_1_whose_stream_is_not_what_its_manifest_says_is_held() {
     let scene = Scene::new().await;
     let honest = scene.night(3).await;
     scene.offsite(&["sync"], 0).await;
     // The next day's archive: the same frames, and a digest of something else.
-    let lie = ArchiveName::new(honest.job.clone(), honest.time().checked_add(24.hours()).unwrap());
-    let object = fs::read(scene.path("backup/manifests").join(format!("{honest}.zst"))).unwrap();
-    let read = Manifest::entries(&object).unwrap();
-    let mut head = read.head().clone();
-    (head.archive, head.sequence) = (lie.clone(), head.sequence + 1);
-    let mut writer = ManifestWriter::new(Vec::new()).unwrap();
-    writer.head(&head).unwrap();
-    let mut made = None;
-    for line in read {
-        match line.unwrap() {
-            Line::Entry(entry) => writer.entry(&entry).unwrap(),
-            Line::Frame(frame) => writer.frame(&frame).unwrap(),
-            Line::End(mut end) => {
-                end.digest = offsite_archive::FrameId::of(b"something else");
-                made = Some(end);
-            }
-            _ => {}
-        }
-    }
-    let object = writer.end(&made.unwrap()).unwrap();
-    fs::copy(scene.path("backup/archives").join(format!("{honest}.tar.zst")), scene.path("backup/archives").join(format!("{lie}.tar.zst")))
-        .unwrap();
-    fs::write(scene.path("backup/manifests").join(format!("{lie}.zst")), object).unwrap();
+    let lie = forged(&scene, &honest, |head, _, end| (head.version, end.digest) = (1, FrameId::of(b"something else")));
 
     let said = scene.offsite(&["sync"], 3).await;
     assert!(said.contains(&format!("suspicious: {lie}: its content is not what its manifest says")), "{said}");
     scene.offsite(&["status"], 1).await;
     let plain = list(&scene.path("mac/plain/services"));
     assert_eq!(plain, [format!("{}.tar.zst", honest.time_text())], "the plain copy is of the archive that can be trusted");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_honest_archive_of_version_1_still_counts() {
+    let scene = Scene::new().await;
+    let honest = scene.night(3).await;
+    let file = fs::read(scene.path("backup/archives").join(format!("{honest}.tar.zst"))).unwrap();
+    let older = forged(&scene, &honest, |head, frames, end| {
+        let (mut stream, mut at) = (Vec::new(), 0);
+        for frame in frames.iter() {
+            stream.extend(offsite_archive::decode(&file[at..at + frame.len as usize], &frame.id, frame.raw).unwrap());
+            at += frame.len as usize;
+        }
+        (head.version, end.digest) = (1, FrameId::of(&stream));
+    });
+    // Its tail holds the other manifest, which is nobody's business but of who reads the file itself.
+    scene.offsite(&["sync"], 0).await;
+    assert_eq!(list(&scene.path("mac/plain/services")), [format!("{}.tar.zst", older.time_text())]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_archive_that_gives_one_frame_two_lengths_is_held_though_nothing_is_read_for_it() {
+    let scene = Scene::new().await;
+    let honest = scene.night(3).await;
+    // The digest fits: it is of these frames. Nothing is held yet, so the frame moves once, as what it is where it is listed first.
+    let lie = forged(&scene, &honest, |_, frames, end| {
+        let twice = FrameRef { raw: frames[0].raw - 1, ..frames[0] };
+        frames.push(twice);
+        let mut bound = FramesDigest::new();
+        frames.iter().for_each(|frame| bound.push(&frame.id, frame.raw));
+        (end.frames, end.raw, end.bytes) = (end.frames + 1, end.raw + u64::from(twice.raw), end.bytes + u64::from(twice.len));
+        end.digest = bound.finish();
+    });
+    let said = scene.offsite(&["sync"], 3).await;
+    assert!(said.contains(&format!("suspicious: {lie}: its content is not what its manifest says")), "{said}");
+    assert_eq!(list(&scene.path("mac/plain/services")), [format!("{}.tar.zst", honest.time_text())]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_manifest_that_is_not_bound_to_its_frames_is_not_pulled() {
+    let scene = Scene::new().await;
+    scene.night(3).await;
+    let vectors = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/vectors/v2");
+    for (from, to) in [("archive/small.tar.zst", "archives/demo"), ("manifest/bad-digest.zst", "manifests/demo")] {
+        fs::create_dir_all(scene.path("backup").join(to)).unwrap();
+        let ending = from.split_once('.').unwrap().1;
+        fs::copy(vectors.join(from), scene.path("backup").join(to).join(format!("2026-11-22T040000Z.{ending}"))).unwrap();
+    }
+    let said = scene.offsite(&["sync"], 3).await;
+    assert!(said.contains("manifests/demo/2026-11-22T040000Z.zst") && said.contains("that of its frames is"), "{said}");
+    assert_eq!(list(&scene.path("mac/manifests")), ["services"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rot_in_what_the_mac_held_before_is_found_by_the_plain_copy_and_nothing_is_forgotten() {
+    let scene = Scene::new().await;
+    for day in (2..8).rev() {
+        scene.night(day).await;
+        scene.offsite(&["sync"], 0).await;
+    }
+    let receipts = fs::read_to_string(scene.path("state/journal.jsonl")).unwrap();
+    assert_eq!(receipts.matches("\"kind\":\"verified\"").count(), 6, "each newest archive was read back for its plain copy: {receipts}");
+    let before = scene.archives("mac");
+    for pack in list(&scene.path("mac/packs")) {
+        let path = scene.path("mac/packs").join(pack);
+        let mut bytes = fs::read(&path).unwrap();
+        bytes[40] ^= 0x10;
+        fs::remove_file(&path).unwrap();
+        fs::write(&path, bytes).unwrap();
+    }
+    let newest = scene.night(1).await;
+    let said = scene.offsite(&["sync"], 3).await;
+    assert!(said.contains(&format!("plain copy: {newest} (mac)")) && said.contains("is damaged"), "{said}");
+    assert!(said.contains("offsite verify --heal-from"), "{said}");
+    let after = scene.archives("mac");
+    assert_eq!((before.len(), after.len()), (6, 7), "the rule would have let the oldest go: {said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_opens_an_older_repository_without_offsite_is_renewed_before_newer_archives_come() {
+    let scene = Scene::new().await;
+    scene.night(3).await;
+    scene.offsite(&["sync"], 0).await;
+    let script = fs::read(scene.path("mac/recover/offsite_recover.py")).unwrap();
+    for place in ["backup", "mac", "cloud"] {
+        fs::remove_file(scene.path(place).join("recover/edition-2")).unwrap();
+        fs::remove_file(scene.path(place).join("recover/offsite_recover.py")).unwrap();
+        fs::write(scene.path(place).join("recover/offsite_recover.py"), "of the first edition").unwrap();
+    }
+    scene.night(2).await;
+    scene.offsite(&["sync"], 0).await;
+    for place in ["backup", "mac", "cloud"] {
+        assert!(fs::read(scene.path(place).join("recover/offsite_recover.py")).unwrap() == script, "{place}");
+        assert!(scene.path(place).join("recover/edition-2").is_file(), "{place}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_recover_folder_that_cannot_be_renewed_is_told_and_keeps_no_data_out() {
+    let scene = Scene::new().await;
+    scene.night(3).await;
+    // Not the root's permissions but a file in the folder's place: that stops everyone.
+    fs::remove_dir_all(scene.path("mac/recover")).unwrap();
+    fs::write(scene.path("mac/recover"), "a file").unwrap();
+    let said = scene.offsite(&["sync"], 3).await;
+    assert!(said.contains("configure: recover/ (mac)"), "{said}");
+    assert_eq!((scene.archives("mac").len(), list(&scene.path("cloud/manifests")).len()), (1, 1));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -319,7 +319,7 @@ pub enum StreamError {
         /// What it has, in bytes.
         found: u32,
     },
-    /// All frames are good, yet together they are not the stream that the agent read.
+    /// All frames are good, yet together they are not the content that the manifest binds.
     #[error("the stream of {archive} has the digest {found}, its manifest says {expected}")]
     Digest {
         /// The archive.

@@ -9,10 +9,7 @@ use std::io::Write;
 use futures::StreamExt;
 use offsite_archive::{ArchiveName, FrameId, Manifest, write_tail};
 
-use crate::{
-    ManifestObject, Progress, Repository, StreamError, fetch,
-    stream::{IN_FLIGHT, same_digest},
-};
+use crate::{ManifestObject, Progress, Repository, StreamError, content::Content, fetch, stream::IN_FLIGHT};
 
 /// What was exported.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,7 +26,7 @@ pub struct Exported {
 
 /// Writes the archive `name` to `out` as a plain `.tar.zst` with its tail. `progress` is told the raw bytes.
 ///
-/// Every frame is decoded and hashed and the digest of the stream is compared before the tail is written. `out` is not flushed.
+/// Every frame is decoded and hashed, and the whole is held against the manifest's digest before the tail is written. `out` is not flushed.
 ///
 /// # Errors
 /// [`StreamError`]; what was written by then is to be thrown away.
@@ -45,13 +42,18 @@ pub async fn export(
     let sink = |source| StreamError::Sink { archive: name.clone(), source };
 
     let mut exported = Exported { frames: 0, raw: 0, bytes: 0, verbatim: true };
-    let mut digest = blake3::Hasher::new();
+    let mut content = Content::of(&manifest);
     let mut lens = Vec::with_capacity(manifest.frames.len());
     let wanted: Vec<FrameId> = manifest.frames.iter().map(|frame| frame.id).collect();
     let mut frames = std::pin::pin!(fetch(repository, &index, wanted, IN_FLIGHT));
     while let Some(frame) = frames.next().await {
         let frame = frame.map_err(|source| StreamError::Fetch { archive: name.clone(), source })?;
-        digest.update(&frame.raw);
+        // The sums in the manifest are made of these lengths, and so is the seek table of the agent's file.
+        if let Some(listed) = manifest.frames.get(lens.len()).filter(|listed| listed.raw != frame.location.raw) {
+            let (expected, found) = (listed.raw, frame.location.raw);
+            return Err(StreamError::Length { archive: name.clone(), frame: frame.id, expected, found });
+        }
+        content.add(&frame.id, &frame.raw);
         out.write_all(&frame.encoded).map_err(sink)?;
         lens.push((frame.location.len, frame.location.raw));
         exported.frames += 1;
@@ -59,7 +61,7 @@ pub async fn export(
         exported.bytes += frame.encoded.len() as u64;
         progress(Progress { done: exported.raw, total: manifest.end.raw });
     }
-    same_digest(&manifest, &digest)?;
+    content.finish()?;
     exported.verbatim = is_verbatim(&manifest, &lens);
     exported.bytes += write_tail(out, lens.into_iter(), &object).map_err(sink)?;
     Ok(exported)

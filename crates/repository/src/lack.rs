@@ -10,7 +10,7 @@ use object_store::{ObjectStoreExt, path::Path};
 use offsite_archive::ArchiveName;
 
 use crate::{
-    Layout, ObjectId, PackName, Repository, RepositoryError, damaged_path, index_path,
+    FetchError, Layout, ObjectId, PackName, Repository, RepositoryError, StreamError, damaged_path, index_path,
     pack::{create, read_table, store},
 };
 
@@ -34,6 +34,31 @@ pub async fn lacking(repository: &Repository) -> Result<Vec<(ArchiveName, usize)
     lacking.sort();
     lacking.dedup_by(|a, b| a.0 == b.0);
     Ok(lacking)
+}
+
+/// Whether every frame of an archive is held, and each is as long as the manifest says wherever it lists it. From its manifest, index
+/// objects and the listing alone, as [`lacking`]; with a manifest of version 2, whose digest binds ids and lengths, the archive is then
+/// the agent's if the frames are good, and those were hashed when they came.
+///
+/// # Errors
+/// [`StreamError::Fetch`] with the first frame that is lacking, [`StreamError::Length`] with the first of another length,
+/// [`StreamError::Repository`] if manifest or index cannot be had.
+pub async fn holds(repository: &Repository, name: &ArchiveName) -> Result<(), StreamError> {
+    let archive = || name.clone();
+    let cut = |source| StreamError::Repository { archive: archive(), source };
+    let manifest = repository.manifest(name).await.map_err(cut)?.manifest;
+    let index = repository.index_of(&manifest).await.map_err(cut)?;
+    for listed in &manifest.frames {
+        let frame = listed.id;
+        match index.locate(&frame) {
+            Some(location) if location.raw == listed.raw => {}
+            Some(location) => {
+                return Err(StreamError::Length { archive: archive(), frame, expected: listed.raw, found: location.raw });
+            }
+            None => return Err(StreamError::Fetch { archive: archive(), source: FetchError::Lacking { frame } }),
+        }
+    }
+    Ok(())
 }
 
 /// Sets packs aside: their index objects are removed and they move from `packs/` to `damaged/`, where a person may look at them.

@@ -5,6 +5,7 @@
 //! written once and in order (pack, index, manifest; the way out is the reverse), so a crash at any point leaves every committed
 //! archive whole. `docs/format.md` specifies the bytes.
 
+mod content;
 mod copy;
 mod error;
 mod export;
@@ -34,7 +35,7 @@ pub use fetch::{Fetched, Read, fetch, plan_reads};
 pub use forget::{forget, plain_copies};
 pub use index::{Index, Location, PackFacts};
 pub use keep::{Candidate, KeepPlan, Reason, Standing, plan_keep};
-pub use lack::{lacking, mend_index, set_damaged_aside};
+pub use lack::{holds, lacking, mend_index, set_damaged_aside};
 pub use layout::{Layout, ObjectId, PackName, archive_path, damaged_path, index_path, manifest_path, plain_path, sealed_manifest_path};
 pub use local::{LocalError, LocalStore, Staged};
 pub use pack::{PackWriter, WrittenPack, read_table};

@@ -22,7 +22,7 @@ use crate::{
     layout::{MANIFESTS, is_litter, manifest_name, object_id},
     manifest_path,
     pack::{create, store},
-    sealed_manifest_path,
+    recover, sealed_manifest_path,
 };
 
 /// Longest manifest object that is read, in bytes: several millions of files.
@@ -37,6 +37,8 @@ const AT_ONCE: usize = 8;
 #[derive(Debug, Clone)]
 pub struct Repository {
     store: Arc<dyn ObjectStore>,
+    /// Where what is not sealed lies: below the store that seals, or the same.
+    clear: Arc<dyn ObjectStore>,
     layout: Layout,
     id: ObjectId,
     /// Sealed manifests have random names; what each one turned out to be. Objects never change, so this never goes stale.
@@ -94,7 +96,23 @@ impl Repository {
     }
 
     fn new(store: Arc<dyn ObjectStore>, layout: Layout, id: ObjectId) -> Self {
-        Self { store, layout, id, known: Arc::default() }
+        Self { clear: store.clone(), store, layout, id, known: Arc::default() }
+    }
+
+    /// The same repository, whose clear files lie in `clear`.
+    #[cfg(feature = "seal")]
+    pub(crate) fn over(self, clear: Arc<dyn ObjectStore>) -> Self {
+        Self { clear, ..self }
+    }
+
+    /// Brings `recover/`, which opens the repository without offsite, to what this offsite writes. To be called before archives are
+    /// added: the script of an older one refuses manifests of a version that it does not know. One listing if nothing is to do.
+    /// Returns whether anything was written.
+    ///
+    /// # Errors
+    /// [`RepositoryError::Store`] if the files cannot be listed or written. The data is not concerned.
+    pub async fn renew_recover(&self) -> Result<bool, RepositoryError> {
+        recover::place(&*self.clear).await.map_err(|(path, source)| store("renew", &path, source))
     }
 
     /// How frames are kept here.

@@ -1,14 +1,14 @@
 //! The raw tar stream of an archive, or some ranges of it, from whatever packs hold its frames.
 //!
-//! Nothing reaches the sink that is not the frame the manifest names. When the whole stream is read, its digest is compared, too:
-//! the one check that would catch a manifest whose list of frames is not what the agent read.
+//! Nothing reaches the sink that is not the frame the manifest names. When the whole stream is read, it is held against the manifest's
+//! digest, too.
 
 use std::{io, ops::Range};
 
 use futures::StreamExt;
 use offsite_archive::{FrameId, Manifest};
 
-use crate::{Repository, StreamError, fetch};
+use crate::{Repository, StreamError, content::Content, fetch};
 
 /// Requests under way while a stream is read.
 pub(crate) const IN_FLIGHT: usize = 4;
@@ -32,7 +32,7 @@ pub async fn read_ranges(
     let wanted: Vec<FrameId> = parts.iter().map(|part| part.id).collect();
     let mut frames = std::pin::pin!(fetch(repository, &index, wanted, IN_FLIGHT));
     let whole = matches!(ranges, [all] if *all == (0..raw));
-    let mut digest = blake3::Hasher::new();
+    let mut content = Content::of(manifest);
     for part in parts {
         let Some(frame) = frames.next().await else { break };
         let frame = frame.map_err(|source| StreamError::Fetch { archive: archive(), source })?;
@@ -41,19 +41,13 @@ pub async fn read_ranges(
             return Err(StreamError::Length { archive: archive(), frame, expected, found });
         }
         if whole {
-            digest.update(&frame.raw);
+            content.add(&frame.id, &frame.raw);
         }
         for slice in part.slices {
             sink(&frame.raw[slice]).map_err(|source| StreamError::Sink { archive: archive(), source })?;
         }
     }
-    if whole { same_digest(manifest, &digest) } else { Ok(()) }
-}
-
-/// Compares the digest of a stream that was read whole.
-pub(crate) fn same_digest(manifest: &Manifest, digest: &blake3::Hasher) -> Result<(), StreamError> {
-    let (found, expected) = (FrameId::from_bytes(*digest.finalize().as_bytes()), manifest.end.digest);
-    if found == expected { Ok(()) } else { Err(StreamError::Digest { archive: manifest.head.archive.clone(), expected, found }) }
+    if whole { content.finish() } else { Ok(()) }
 }
 
 /// The first range that does not follow the one before or passes the end.

@@ -66,13 +66,35 @@ fn each_of_its_keys_opens_a_vault() {
 }
 
 #[test]
+fn a_vault_of_an_older_offsite_gets_what_opens_newer_archives() {
+    run(async {
+        let slot = recovery_slot();
+        let inner = made(std::slice::from_ref(&slot)).await;
+        // As the first edition left it: no mark, and another script.
+        let (mark, script) = (Path::from("recover/edition-2"), Path::from("recover/offsite_recover.py"));
+        let current = inner.raw(&script).await;
+        inner.delete(&mark).await.unwrap();
+        inner.put(&script, "of the first edition".into()).await.unwrap();
+        let before = names(&*inner).await;
+        let repository = open(&inner, Unlock::Master(&master(1))).await.unwrap();
+        assert_eq!(names(&*inner).await, before, "opening to read writes nothing");
+        assert!(repository.renew_recover().await.unwrap());
+        assert!(inner.raw(&script).await == current, "in the clear");
+        assert!(names(&*inner).await.contains(&mark.to_string()));
+        assert!(!repository.renew_recover().await.unwrap());
+    });
+}
+
+#[test]
 fn what_is_clear_is_known() {
     run(async {
         let (one, two) = (recovery_slot(), passphrase_slot());
         let inner = made(&[one.clone(), two.clone()]).await;
         let mut expected = vec![slot_path(&one).to_string(), slot_path(&two).to_string(), "vault.json".to_owned()];
         // How to open it without this program; the same in every vault.
-        expected.extend(["README.txt", "format-sealing.md", "format.md", "offsite_recover.py"].map(|name| format!("recover/{name}")));
+        expected.extend(
+            ["README.txt", "edition-2", "format-sealing.md", "format.md", "offsite_recover.py"].map(|name| format!("recover/{name}")),
+        );
         expected.sort();
         assert_eq!(names(&*inner).await, expected);
         let header = String::from_utf8(inner.raw(&Path::from("vault.json")).await).unwrap();

@@ -3,7 +3,7 @@
 //! Invariant: what the writer lets out is what the reader lets in, because both ask this one machine. An archive whose manifest
 //! cannot be read again is a lost archive, so a mistake of ours must show at 04:00 and not at the restore.
 
-use super::{End, Entry, FrameRef, Head, Kind, ManifestError, PathText};
+use super::{End, Entry, FrameRef, FramesDigest, Head, Kind, MANIFEST_VERSION, ManifestError, PathText};
 use crate::{MAX_FRAME_RAW, frame::max_frame_len};
 
 /// Longest path or link, in bytes: twice what a walk takes. Whoever works through a path may do so byte by byte.
@@ -18,17 +18,24 @@ pub(super) struct Check {
     bytes: u64,
     /// Where the last entry's padded data ends in the stream.
     tail: u64,
+    /// From version 2 on the manifest is bound to its frames; version 1 was to the stream, which only its reader sees.
+    digest: Option<FramesDigest>,
+}
+
+/// Whether this program knows a version.
+pub(super) fn known(version: u32) -> bool {
+    (1..=MANIFEST_VERSION).contains(&version)
 }
 
 impl Check {
     pub(super) fn head(head: &Head) -> Result<Self, ManifestError> {
-        if head.version != 1 {
+        if !known(head.version) {
             return Err(ManifestError::Version(head.version));
         }
         for source in &head.sources {
             path_rule(source).map_err(|rule| ManifestError::Entry { path: source.clone(), rule })?;
         }
-        Ok(Self::default())
+        Ok(Self { digest: (head.version > 1).then(FramesDigest::new), ..Self::default() })
     }
 
     pub(super) fn entry(&mut self, entry: &Entry) -> Result<(), ManifestError> {
@@ -76,6 +83,9 @@ impl Check {
         self.raw = self.raw.checked_add(frame.raw.into()).ok_or_else(|| refuse("raw lengths overflow"))?;
         self.bytes = self.bytes.checked_add(frame.len.into()).ok_or_else(|| refuse("lengths overflow"))?;
         self.frames += 1;
+        if let Some(digest) = &mut self.digest {
+            digest.push(&frame.id, frame.raw);
+        }
         Ok(())
     }
 
@@ -88,6 +98,9 @@ impl Check {
         ];
         if let Some((what, counted, stated)) = sums.into_iter().find(|(_, counted, stated)| counted != stated) {
             return Err(ManifestError::Sum { what, counted, stated });
+        }
+        if let Some(found) = self.digest.as_ref().map(FramesDigest::finish).filter(|found| *found != end.digest) {
+            return Err(ManifestError::Digest { stated: end.digest, found });
         }
         if self.tail > end.raw {
             return Err(ManifestError::Beyond { tail: self.tail, raw: end.raw });

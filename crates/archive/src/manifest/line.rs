@@ -28,7 +28,7 @@ pub enum Line {
 /// What was known of the run before its first byte.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Head {
-    /// Version of this format: 1.
+    /// Version of this format: [`crate::MANIFEST_VERSION`] where it is written, 1 in older ones.
     pub version: u32,
     /// The archive described.
     pub archive: ArchiveName,
@@ -254,7 +254,7 @@ pub struct End {
     pub raw: u64,
     /// Length of all frames in the agent's file, in bytes.
     pub bytes: u64,
-    /// BLAKE3 of the whole raw stream.
+    /// What binds the content: that of [`crate::FramesDigest`]; in a manifest of version 1, BLAKE3 of the whole raw stream.
     pub digest: FrameId,
     /// When the run had read everything.
     pub finished: Timestamp,

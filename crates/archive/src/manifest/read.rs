@@ -7,7 +7,8 @@ use std::io::{self, BufRead};
 
 use serde::Deserialize;
 
-use super::{End, FrameRef, Head, Line, PathText, check::Check, text::Lines};
+use super::{End, FrameRef, Head, Line, MANIFEST_VERSION, PathText, check, check::Check, text::Lines};
+use crate::FrameId;
 
 /// Why bytes are not a manifest that can be trusted to be self-consistent.
 #[derive(Debug, thiserror::Error)]
@@ -37,7 +38,7 @@ pub enum ManifestError {
         read: u64,
     },
     /// Written by a later version.
-    #[error("read the manifest: its format version is {0}, this program knows version 1")]
+    #[error("read the manifest: its format version is {0}, this program knows versions 1 to {MANIFEST_VERSION}")]
     Version(u32),
     /// The first line is no head, or a later one is.
     #[error("read line {line} of the manifest: the head must be the first line and only that")]
@@ -77,6 +78,14 @@ pub enum ManifestError {
         /// What the end line says.
         stated: u64,
     },
+    /// The digest is not that of the manifest's own frames.
+    #[error("check the manifest's end line: it states the digest {stated}, that of its frames is {found}")]
+    Digest {
+        /// What the end line says.
+        stated: FrameId,
+        /// What the frames make.
+        found: FrameId,
+    },
     /// An entry's data lies outside the stream.
     #[error("check the manifest's end line: the last entry ends at byte {tail} of a stream of {raw}")]
     Beyond {
@@ -102,7 +111,7 @@ impl<R: BufRead> ManifestReader<R> {
     /// Reads the head.
     ///
     /// # Errors
-    /// When the bytes cannot be read, or do not begin with a head of version 1.
+    /// When the bytes cannot be read, or do not begin with a head of a known version.
     pub fn new(reader: R) -> Result<Self, ManifestError> {
         let mut lines = Lines::new(reader)?;
         let Some(line) = lines.next()? else { return Err(ManifestError::Truncated) };
@@ -111,7 +120,7 @@ impl<R: BufRead> ManifestReader<R> {
             Ok(_) => return Err(ManifestError::Head { line: 1 }),
             // A later version may have another shape altogether; say that, not which field is missing.
             Err(source) => match serde_json::from_slice(line) {
-                Ok(AnyHead { head: AnyVersion { version } }) if version != 1 => return Err(ManifestError::Version(version)),
+                Ok(AnyHead { head: AnyVersion { version } }) if !check::known(version) => return Err(ManifestError::Version(version)),
                 _ => return Err(ManifestError::Line { line: 1, source }),
             },
         };

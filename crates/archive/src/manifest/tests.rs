@@ -11,7 +11,7 @@ fn path(text: &str) -> PathText {
 
 fn head() -> Head {
     Head {
-        version: 1,
+        version: MANIFEST_VERSION,
         archive: "services/2026-11-22T040000Z".parse().unwrap(),
         sequence: 1_795_320_000,
         host: "pi".to_owned(),
@@ -45,13 +45,19 @@ fn frame(seed: u32, raw: u32) -> FrameRef {
     FrameRef { id: FrameId::of(&seed.to_le_bytes()), raw, len: raw / 2 + 9 }
 }
 
+fn digest(frames: &[FrameRef]) -> FrameId {
+    let mut digest = FramesDigest::new();
+    frames.iter().for_each(|frame| digest.push(&frame.id, frame.raw));
+    digest.finish()
+}
+
 fn end(entries: &[Entry], frames: &[FrameRef]) -> End {
     End {
         entries: entries.len() as u64,
         frames: frames.len() as u64,
         raw: frames.iter().map(|frame| u64::from(frame.raw)).sum(),
         bytes: frames.iter().map(|frame| u64::from(frame.len)).sum(),
-        digest: FrameId::of(b"the stream"),
+        digest: digest(frames),
         finished: "2026-11-22T04:01:07.5Z".parse().unwrap(),
         quiesced: vec![Quiesced { project: "grafana".to_owned(), seconds: 12.25 }],
         warnings: vec!["socket skipped: /srv/services/a/s\u{1b}\n".to_owned()],
@@ -137,7 +143,7 @@ fn every_kind_comes_back() {
 #[test]
 fn the_text_is_what_the_specification_shows() {
     let text = [
-        r#"{"head":{"version":1,"archive":"services/2026-11-22T040000Z","sequence":1795320000,"host":"pi","agent":"0.1.0","sources":["/srv/services","/etc/ssh"],"chunker":{"id":"files-1","page":65536,"text":[16384,65536,262144],"data":[262144,1048576,4194304],"bundle":[114688,524288]}}}"#,
+        r#"{"head":{"version":2,"archive":"services/2026-11-22T040000Z","sequence":1795320000,"host":"pi","agent":"0.1.0","sources":["/srv/services","/etc/ssh"],"chunker":{"id":"files-1","page":65536,"text":[16384,65536,262144],"data":[262144,1048576,4194304],"bundle":[114688,524288]}}}"#,
         r#"{"entry":{"path":{"hex":"2f7372762fff61"},"kind":"dir","mode":416,"uid":472,"gid":0,"user":"grafana","mtime":[-5,999999999],"at":0,"data":512}}"#,
         r#"{"entry":{"path":"/srv/services/a","kind":"file","mode":416,"uid":472,"gid":0,"user":"grafana","size":300000,"mtime":[-5,999999999],"class":"page","at":3072,"data":3584,"stored":300000}}"#,
         r#"{"frame":{"id":"ec2bd03bf86b935fa34d71ad7ebb049f1f10f87d343e521511d8f9e6625620cd","raw":3584,"len":1801}}"#,
@@ -216,11 +222,36 @@ fn the_order_of_lines_is_kept() {
 #[test]
 fn a_later_version_is_called_that_whatever_its_shape() {
     for text in
-        ["{\"head\":{\"version\":2}}\n", "{\"head\":{\"version\":2,\"archive\":7}}\n", &json(&Line::Head(Head { version: 2, ..head() }))]
+        ["{\"head\":{\"version\":3}}\n", "{\"head\":{\"version\":3,\"archive\":7}}\n", &json(&Line::Head(Head { version: 3, ..head() }))]
     {
-        assert!(matches!(refusal(&object(text)), ManifestError::Version(2)), "{text}");
+        assert!(matches!(refusal(&object(text)), ManifestError::Version(3)), "{text}");
     }
-    assert!(matches!(refusal(&object("{\"head\":{\"version\":1}}\n")), ManifestError::Line { line: 1, .. }));
+    assert!(matches!(refusal(&object("{\"head\":{\"version\":0}}\n")), ManifestError::Version(0)));
+    for known in ["{\"head\":{\"version\":1}}\n", "{\"head\":{\"version\":2}}\n"] {
+        assert!(matches!(refusal(&object(known)), ManifestError::Line { line: 1, .. }), "{known}");
+    }
+    assert!(ManifestWriter::new(Vec::new()).unwrap().head(&Head { version: 3, ..head() }).is_err());
+}
+
+#[test]
+fn a_digest_that_is_not_of_its_frames_is_refused_from_version_2_on() {
+    let (entries, frames) = sample();
+    let good = end(&entries, &frames);
+    let body: String =
+        entries.iter().cloned().map(Line::Entry).chain(frames.iter().copied().map(Line::Frame)).map(|line| json(&line)).collect();
+    let stated = FrameId::of(b"the stream");
+    let other = End { digest: stated, ..good.clone() };
+    let error = write(&head(), &entries, &frames, &other).unwrap_err();
+    let refused = refusal(&object(&(json(&Line::Head(head())) + &body + &json(&Line::End(other.clone())))));
+    assert!(matches!(refused, ManifestError::Digest { stated: says, found } if says == stated && found == good.digest));
+    assert_eq!(error.to_string(), refused.to_string(), "writer and reader refuse alike");
+    // Frames in another order, with all sums as before.
+    let turned = [frames[1], frames[0], frames[2]];
+    assert!(write(&head(), &entries, &turned, &good).is_err());
+    // Version 1 states the digest of a stream that is not seen here.
+    let old = Head { version: 1, ..head() };
+    let object = write(&old, &entries, &frames, &other).unwrap();
+    assert_eq!(Manifest::read(&object).unwrap(), Manifest { head: old, frames, end: other });
 }
 
 #[test]

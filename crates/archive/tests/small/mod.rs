@@ -3,8 +3,8 @@
 #![allow(dead_code, reason = "each test program uses some of it")]
 
 use offsite_archive::{
-    Chunker, Class, Compressor, Cutter, End, Entry, FrameId, FrameRef, Head, Kind, LARGE_MIN, ManifestWriter, Mtime, PathText, classify,
-    write_tail,
+    Chunker, Class, Compressor, Cutter, End, Entry, FrameId, FrameRef, FramesDigest, Head, Kind, LARGE_MIN, MANIFEST_VERSION,
+    ManifestWriter, Mtime, PathText, classify, write_tail,
 };
 
 /// The plain file, its manifest object and the raw stream.
@@ -59,7 +59,13 @@ fn header(name: &str, kind: Kind, content: &[u8]) -> Vec<u8> {
     block
 }
 
+/// The archive as it is written now.
 pub(crate) fn small() -> Small {
+    of_version(MANIFEST_VERSION)
+}
+
+/// The archive with a manifest of that version: the same frames, bound otherwise.
+pub(crate) fn of_version(version: u32) -> Small {
     let (mut file, mut stream, mut frames, mut entries) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     let mut compressor = Compressor::new(3).unwrap();
     let mut cutter = Cutter::new(|raw: &[u8]| {
@@ -95,7 +101,7 @@ pub(crate) fn small() -> Small {
     cutter.header(&[0; 1024]).unwrap();
     let _ = cutter.finish().unwrap();
 
-    let manifest = manifest(&entries, &frames, &stream);
+    let manifest = manifest(version, &entries, &frames, &stream);
     write_tail(&mut file, frames.iter().map(|frame| (frame.len, frame.raw)), &manifest).unwrap();
     Small { file, manifest, stream }
 }
@@ -130,11 +136,11 @@ fn entry(name: &str, kind: Kind, content: &[u8], class: Option<Class>, at: u64) 
     }
 }
 
-fn manifest(entries: &[Entry], frames: &[FrameRef], stream: &[u8]) -> Vec<u8> {
+fn manifest(version: u32, entries: &[Entry], frames: &[FrameRef], stream: &[u8]) -> Vec<u8> {
     let mut writer = ManifestWriter::new(Vec::new()).unwrap();
     writer
         .head(&Head {
-            version: 1,
+            version,
             archive: "demo/2026-11-22T040000Z".parse().unwrap(),
             sequence: 1_795_320_000,
             host: "pi".to_owned(),
@@ -150,11 +156,17 @@ fn manifest(entries: &[Entry], frames: &[FrameRef], stream: &[u8]) -> Vec<u8> {
         frames: frames.len() as u64,
         raw: stream.len() as u64,
         bytes: frames.iter().map(|frame| u64::from(frame.len)).sum(),
-        digest: FrameId::of(stream),
+        digest: if version == 1 { FrameId::of(stream) } else { frames_digest(frames) },
         finished: "2026-11-22T04:00:03Z".parse().unwrap(),
         quiesced: vec![],
         warnings: vec![],
         complete: true,
     };
     writer.end(&end).unwrap()
+}
+
+pub(crate) fn frames_digest(frames: &[FrameRef]) -> FrameId {
+    let mut digest = FramesDigest::new();
+    frames.iter().for_each(|frame| digest.push(&frame.id, frame.raw));
+    digest.finish()
 }

@@ -93,11 +93,11 @@ fn cases() -> Vec<(&'static str, Vec<Member>)> {
         [bundled(number), if big { Member { class: None, length: 262_143, ..head } } else { head }]
     });
     vec![
-        ("cut/page.txt", vec![large("page", 300_001, Class::Page, false)]),
-        ("cut/text.txt", vec![large("text", 2_000_001, Class::Text, false), large("text-zeros", 600_001, Class::Text, true)]),
-        ("cut/data.txt", vec![large("data", 16_000_001, Class::Data, false), large("data-zeros", 9_000_001, Class::Data, true)]),
-        ("cut/bundles.txt", (0..400).map(bundled).collect()),
-        ("cut/mixed.txt", mixed.collect()),
+        ("v1/cut/page.txt", vec![large("page", 300_001, Class::Page, false)]),
+        ("v1/cut/text.txt", vec![large("text", 2_000_001, Class::Text, false), large("text-zeros", 600_001, Class::Text, true)]),
+        ("v1/cut/data.txt", vec![large("data", 16_000_001, Class::Data, false), large("data-zeros", 9_000_001, Class::Data, true)]),
+        ("v1/cut/bundles.txt", (0..400).map(bundled).collect()),
+        ("v1/cut/mixed.txt", mixed.collect()),
     ]
 }
 

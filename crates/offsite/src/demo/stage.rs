@@ -115,8 +115,13 @@ impl Stage {
         let (config, job) = (self.agent.clone(), self.job.clone());
         let run = move || {
             let clock = move || now;
-            let options =
-                offsite_agent::RunOptions { wait: true, cancel: offsite_agent::Cancel::default(), clock: &clock, progress: &mut |_| {} };
+            let options = offsite_agent::RunOptions {
+                wait: true,
+                full: false,
+                cancel: offsite_agent::Cancel::default(),
+                clock: &clock,
+                progress: &mut |_| {},
+            };
             offsite_agent::run(&config, &job, options)
         };
         Ok(tokio::task::spawn_blocking(run).await.context("the agent's thread")??)

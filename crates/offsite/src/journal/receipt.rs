@@ -50,7 +50,7 @@ pub enum Fact {
         moved: u64,
         /// What the archive is in the Pi's file.
         total: u64,
-        /// Whether every frame that came was decompressed and hashed.
+        /// Whether all of it was read back, beyond what came tonight (which always is decompressed and hashed).
         verified: bool,
     },
     /// An archive went whole from the Mac to a cloud.

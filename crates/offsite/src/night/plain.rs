@@ -1,14 +1,21 @@
 //! The newest archive of each job as a plain `.tar.zst` beside the packs, for Finder and tar.
 //!
 //! A convenience, never a source: it is written whole before the older one goes, and its lack costs nothing but that convenience.
+//!
+//! Making it reads every frame of the archive back, also those that came long ago: that is what the night knows of the disk it keeps them
+//! on. So it leaves the receipt of a verification, and a copy that finds damage keeps the job's older archives from being forgotten.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use offsite_archive::{ArchiveName, JobName};
-use offsite_repository::{ArchiveInfo, export, plain_copies, plain_path};
+use offsite_repository::{ArchiveInfo, StreamError, export, plain_copies, plain_path};
 
 use super::Night;
-use crate::{config::PlaceName, journal::Step, progress::Bar};
+use crate::{
+    config::PlaceName,
+    journal::{Fact, Step},
+    progress::Bar,
+};
 
 impl Night<'_> {
     /// Makes the plain copies that lack, then removes those of older archives.
@@ -25,7 +32,11 @@ impl Night<'_> {
                 continue;
             }
             match self.write_plain(archive).await {
-                Ok(()) => drop(made.insert(archive.job.clone())),
+                Ok(()) => {
+                    made.insert(archive.job.clone());
+                    self.receipt(Fact::Verified { place: PlaceName::mac(), archive: archive.clone() })?;
+                }
+                Err(error) if is_damage(&error) => self.fail_archive(Step::Plain, archive, &PlaceName::mac(), &error)?,
                 Err(error) => self.fail(Step::Plain, archive, &error)?,
             }
         }
@@ -66,5 +77,14 @@ impl Night<'_> {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
             Err(error) => Err(error.into()),
         }
+    }
+}
+
+/// Whether the archive itself is to blame, as against the disk that the copy goes to.
+fn is_damage(error: &anyhow::Error) -> bool {
+    match error.downcast_ref::<StreamError>() {
+        Some(StreamError::Fetch { source, .. }) => source.is_damage(),
+        Some(StreamError::Length { .. } | StreamError::Digest { .. }) => true,
+        _ => false,
     }
 }

@@ -19,6 +19,7 @@ impl Night<'_> {
             Ok(repository) => repository,
             Err(error) => return self.fail(Step::Reach, &cloud.name, &error.into()).map(|()| None),
         };
+        self.renew_recover(&cloud.name, &repository).await?;
         let (theirs, mine) = match (repository.archives().await, self.mac.repository.archives().await) {
             (Ok(theirs), Ok(mine)) => (theirs, mine.good),
             (Err(error), _) | (_, Err(error)) => return self.fail(Step::Push, &cloud.name, &error.into()).map(|()| None),

@@ -131,8 +131,13 @@ impl Place {
         let time: Timestamp = time.parse().unwrap();
         let clock = move || time;
         // Waits, because a child that another test forks just now holds every descriptor, the lock's too, until its exec.
-        let options =
-            offsite_agent::RunOptions { wait: true, cancel: offsite_agent::Cancel::default(), clock: &clock, progress: &mut |_| {} };
+        let options = offsite_agent::RunOptions {
+            wait: true,
+            full: false,
+            cancel: offsite_agent::Cancel::default(),
+            clock: &clock,
+            progress: &mut |_| {},
+        };
         offsite_agent::run(agent, &"services".parse().unwrap(), options).unwrap();
     }
 

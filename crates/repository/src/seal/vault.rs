@@ -300,8 +300,8 @@ pub async fn remove_slot(inner: &dyn ObjectStore, id: &SlotId) -> Result<()> {
 }
 
 fn repository(inner: Arc<dyn ObjectStore>, master: &MasterKey, vault: VaultId, options: &SealedOptions) -> Repository {
-    let store = SealedStore::new(inner, SealKeys::new(master, vault), options.clone());
-    Repository::sealed(Arc::new(store), ObjectId::from_bytes(*vault.as_bytes()))
+    let store = SealedStore::new(inner.clone(), SealKeys::new(master, vault), options.clone());
+    Repository::sealed(Arc::new(store), ObjectId::from_bytes(*vault.as_bytes())).over(inner)
 }
 
 fn checked(inner: &dyn ObjectStore, header: &Header, master: MasterKey) -> Result<(VaultId, MasterKey)> {

@@ -18,7 +18,8 @@ use object_store::{
     PutOptions, PutPayload, PutResult, RenameOptions, Result, memory::InMemory, path::Path,
 };
 use offsite_archive::{
-    ArchiveName, Chunker, End, Entry, FrameId, FrameRef, Head, Kind, ManifestWriter, Mtime, PathText, compress, write_tail,
+    ArchiveName, Chunker, End, Entry, FrameId, FrameRef, FramesDigest, Head, Kind, MANIFEST_VERSION, ManifestWriter, Mtime, PathText,
+    compress, write_tail,
 };
 use offsite_repository::{Layout, PackFacts, PackName, PackWriter, Repository, archive_path};
 
@@ -73,6 +74,11 @@ pub fn made_at(name: &str, sequence: u64, chunks: &[Vec<u8>], level: i32) -> Mad
 
 /// A manifest object that lists `frames` for the stream `raw`, which one file fills. What does not fit together is the caller's lie.
 pub fn manifest_of(name: &ArchiveName, sequence: u64, raw: &[u8], frames: &[FrameRef]) -> Vec<u8> {
+    manifest_of_version(MANIFEST_VERSION, name, sequence, raw, frames)
+}
+
+/// As [`manifest_of`], of an older version.
+pub fn manifest_of_version(version: u32, name: &ArchiveName, sequence: u64, raw: &[u8], frames: &[FrameRef]) -> Vec<u8> {
     let chunker = Chunker {
         id: "files-1".to_owned(),
         page: 65536,
@@ -81,7 +87,7 @@ pub fn manifest_of(name: &ArchiveName, sequence: u64, raw: &[u8], frames: &[Fram
         bundle: [98304, 524_288],
     };
     let head = Head {
-        version: 1,
+        version,
         archive: name.clone(),
         sequence,
         host: "pi".to_owned(),
@@ -108,12 +114,14 @@ pub fn manifest_of(name: &ArchiveName, sequence: u64, raw: &[u8], frames: &[Fram
         data: 512,
         stored,
     };
+    let mut digest = FramesDigest::new();
+    frames.iter().for_each(|frame| digest.push(&frame.id, frame.raw));
     let end = End {
         entries: 1,
         frames: frames.len() as u64,
         raw: raw.len() as u64,
         bytes: frames.iter().map(|frame| u64::from(frame.len)).sum(),
-        digest: FrameId::of(raw),
+        digest: if version == 1 { FrameId::of(raw) } else { digest.finish() },
         finished: name.time(),
         quiesced: Vec::new(),
         warnings: Vec::new(),

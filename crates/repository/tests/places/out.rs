@@ -5,14 +5,14 @@ use std::{io, io::Write, path::Path as FilePath, sync::Arc};
 use bytes::Bytes;
 use futures::StreamExt;
 use object_store::ObjectStoreExt;
-use offsite_archive::{FrameRef, Manifest};
+use offsite_archive::{ArchiveName, FrameRef, Manifest};
 use offsite_repository::{
     FetchError, Layout, LocalStore, ObjectId, PublishError, Repository, RepositoryError, Scope, Staged, StreamError, archive_path, export,
-    fetch, manifest_path, publish, read_ranges, verify,
+    fetch, holds, manifest_path, publish, read_ranges, verify,
 };
 use proptest::prelude::*;
 
-use crate::common::{Made, chunks, empty, holding, made, made_at, manifest_of, put, three};
+use crate::common::{Made, chunks, empty, holding, made, made_at, manifest_of, manifest_of_version, noise, put, three};
 
 async fn sealed(archives: &[Made]) -> Repository {
     // Sealing is another matter: here the store passes everything through.
@@ -81,17 +81,37 @@ fn zstd_of(frame: &[u8], archive: &Made, at: usize) -> Vec<u8> {
 async fn a_stream_that_is_not_what_the_agent_read_is_refused() {
     let archive = made("services/2026-11-21T040000Z", 1, &chunks(0, 3));
     let repository = holding(Layout::Packs, std::slice::from_ref(&archive), 3000).await;
-    // All frames good and all sums right, but two frames changed places.
+    // All frames good and all sums right, but two frames changed places. From version 2 on the manifest itself would not be read.
     let mut frames: Vec<FrameRef> =
         archive.frames.iter().map(|(id, raw, encoded)| FrameRef { id: *id, raw: *raw, len: encoded.len() as u32 }).collect();
-    frames.swap(1, 2);
     let name = "services/2026-11-22T040000Z".parse().unwrap();
-    let object = manifest_of(&name, 2, &archive.raw, &frames);
+    let good = manifest_of_version(1, &name, 2, &archive.raw, &frames);
+    frames.swap(1, 2);
+    let object = manifest_of_version(1, &name, 2, &archive.raw, &frames);
     let manifest = Manifest::read(&object).unwrap();
     repository.put_manifest(&name, object.into()).await.unwrap();
     let mut file = Vec::new();
     assert!(matches!(export(&repository, &name, &mut file, &|_| ()).await, Err(StreamError::Digest { .. })));
     let all = 0..manifest.end.raw;
+    let read = read_ranges(&repository, &manifest, std::slice::from_ref(&all), &mut |_| Ok(())).await;
+    assert!(matches!(read, Err(StreamError::Digest { .. })));
+    // In their right order they are the archive, also of version 1.
+    let repository = holding(Layout::Packs, std::slice::from_ref(&archive), 3000).await;
+    let manifest = Manifest::read(&good).unwrap();
+    repository.put_manifest(&name, good.into()).await.unwrap();
+    export(&repository, &name, &mut Vec::new(), &|_| ()).await.unwrap();
+    read_ranges(&repository, &manifest, std::slice::from_ref(&all), &mut |_| Ok(())).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_list_of_frames_that_is_not_the_one_bound_is_refused() {
+    // No reader lets such a manifest through; one that was changed in memory is caught by what really came.
+    let archive = made("services/2026-11-21T040000Z", 1, &chunks(0, 3));
+    let repository = holding(Layout::Packs, std::slice::from_ref(&archive), 3000).await;
+    let mut manifest = repository.manifest(&archive.name).await.unwrap().manifest;
+    let all = 0..manifest.end.raw;
+    read_ranges(&repository, &manifest, std::slice::from_ref(&all), &mut |_| Ok(())).await.unwrap();
+    manifest.frames.swap(1, 2);
     let read = read_ranges(&repository, &manifest, std::slice::from_ref(&all), &mut |_| Ok(())).await;
     assert!(matches!(read, Err(StreamError::Digest { .. })));
 }
@@ -106,10 +126,43 @@ async fn a_lie_about_a_raw_length_is_refused_where_it_is_read() {
         .zip([5_i64, -5, 0])
         .map(|((id, raw, encoded), lie)| FrameRef { id: *id, raw: (i64::from(*raw) + lie) as u32, len: encoded.len() as u32 })
         .collect();
-    let object = manifest_of(&"services/2026-11-22T040000Z".parse().unwrap(), 2, &archive.raw, &frames);
+    let name: ArchiveName = "services/2026-11-22T040000Z".parse().unwrap();
+    let object = manifest_of(&name, 2, &archive.raw, &frames);
     let manifest = Manifest::read(&object).unwrap();
     let read = read_ranges(&repository, &manifest, &[0..2000], &mut |_| Ok(())).await;
     assert!(matches!(read, Err(StreamError::Length { .. })));
+    repository.put_manifest(&name, object.into()).await.unwrap();
+    assert!(matches!(export(&repository, &name, &mut Vec::new(), &|_| ()).await, Err(StreamError::Length { .. })));
+    // Known without reading any pack, too.
+    assert!(matches!(holds(&repository, &name).await, Err(StreamError::Length { .. })));
+    assert!(holds(&repository, &archive.name).await.is_ok());
+}
+
+#[tokio::test]
+async fn one_frame_with_two_lengths_is_refused_without_reading_it() {
+    let [a, b] = [noise(1, 1000), noise(2, 700)];
+    let archive = made("services/2026-11-21T040000Z", 1, &[a, b]);
+    let repository = holding(Layout::Packs, std::slice::from_ref(&archive), 3000).await;
+    // True where it is listed first: a copy moves it once, and learns nothing of the second.
+    let of = |at: usize, raw: usize| FrameRef { id: archive.frames[at].0, raw: raw as u32, len: archive.frames[at].2.len() as u32 };
+    let frames = [of(0, archive.frames[0].1 as usize), of(1, archive.frames[1].1 as usize), of(0, 512)];
+    let name: ArchiveName = "services/2026-11-22T040000Z".parse().unwrap();
+    let raw = vec![0; frames.iter().map(|frame| frame.raw as usize).sum()];
+    repository.put_manifest(&name, manifest_of(&name, 2, &raw, &frames).into()).await.unwrap();
+    assert!(matches!(holds(&repository, &name).await, Err(StreamError::Length { expected: 512, .. })));
+}
+
+#[tokio::test]
+async fn an_archive_is_not_held_without_each_of_its_frames() {
+    let archive = made("services/2026-11-21T040000Z", 1, &chunks(0, 3));
+    let repository = holding(Layout::Packs, std::slice::from_ref(&archive), 3000).await;
+    assert!(holds(&repository, &archive.name).await.is_ok());
+    let (packs, _) = repository.packs().await.unwrap();
+    repository.store().delete(&packs[0].name.path()).await.unwrap();
+    let lacking = holds(&repository, &archive.name).await;
+    assert!(matches!(lacking, Err(StreamError::Fetch { source: FetchError::Lacking { .. }, .. })), "{lacking:?}");
+    let absent = "services/2030-01-01T000000Z".parse().unwrap();
+    assert!(matches!(holds(&repository, &absent).await, Err(StreamError::Repository { .. })));
 }
 
 #[tokio::test]
