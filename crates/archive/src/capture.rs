@@ -1,34 +1,46 @@
 //! Capturing: sources become one plain archive, frame by frame, and its manifest.
 //!
-//! Invariants: memory is bounded whatever the files' sizes; an unchanged tree gives the same bytes again; what is not in the archive
-//! is in the warnings. When [`Capture::source`] returns, everything under it has been read, so services may come back up before
-//! [`Capture::finish`] is called. Nothing here decides what an incomplete archive is worth: it says so in the manifest, and others
-//! judge.
+//! Three ways, one walk. [`Capture`] reads and writes in a single pass. [`HotPass`] and [`ColdPass`] share the work so that services are
+//! away only for the second: the hot pass brings everything into the [`Stock`], the cold one re-reads what changed since and lists the
+//! archive's frames, and [`Recorded::assemble`] writes it when the services are back. Invariants: memory is bounded whatever the files'
+//! sizes; the archive's stream is the same by every way; when a part has been captured, nothing of it is read any more; what is not in
+//! the archive is in the warnings. Nothing here decides what an incomplete archive is worth: others judge.
 
+mod assemble;
+mod audit;
+mod cold;
 mod content;
+mod direct;
 mod error;
-mod frames;
+mod hot;
 mod member;
+mod pass;
+mod pool;
 mod roots;
+mod scribe;
+mod sink;
 mod stream;
+mod told;
+mod watch;
 
 use std::io::Write;
-use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::sync::{Arc, atomic::AtomicBool};
 
 use jiff::Timestamp;
 
 pub use error::CaptureError;
+pub use pass::Part;
 
-use crate::header::{TAR_END, padding};
-use crate::meta::{Attributes, Names};
-use crate::notes::Notes;
-use crate::walk::{Root, walk};
-use crate::{End, Head, Kind, Mtime, Progress, Quiesced, write_tail};
-use content::Body;
-use member::{Links, Source, Taken};
-use roots::Roots;
-use stream::Stream;
+use crate::header::padding;
+use crate::{End, Head, Progress, Quiesced, Stock};
+use assemble::{Assembler, Totals, check};
+use cold::Cold;
+use direct::Direct;
+use hot::Hot;
+use pass::Pass;
+use scribe::Scribe;
+use watch::Watch;
 
 /// How to capture.
 #[derive(Debug, Clone)]
@@ -37,12 +49,16 @@ pub struct CaptureOptions {
     pub level: i32,
     /// Threads that hash and compress, at least one. The archive is the same for any number.
     pub threads: usize,
+    /// Whoever sets this wants the capture to end soon, with [`CaptureError::Stopped`].
+    pub stop: Arc<AtomicBool>,
+    /// Reads a share of what need not be read, to see that it need not: of `.1` equal shares the one with number `.0`.
+    pub audit: Option<(u8, u8)>,
 }
 
 impl Default for CaptureOptions {
-    /// Level 3, and a thread for each processor up to four: reading is what services wait for.
+    /// Level 3, a thread for each processor up to four, no audit, nobody who stops it.
     fn default() -> Self {
-        Self { level: 3, threads: std::thread::available_parallelism().map_or(1, usize::from).min(4) }
+        Self { level: 3, threads: std::thread::available_parallelism().map_or(1, usize::from).min(4), audit: None, stop: Arc::default() }
     }
 }
 
@@ -55,6 +71,8 @@ pub struct RunFacts {
     pub quiesced: Vec<Quiesced>,
     /// Warnings of the run itself; those of the capture follow them.
     pub warnings: Vec<String>,
+    /// False when the run knows why this archive must not be relied on; the capture's own lacks count as well.
+    pub complete: bool,
 }
 
 /// A finished capture.
@@ -66,41 +84,40 @@ pub struct Captured<W> {
     pub manifest: Vec<u8>,
     /// The manifest's last line.
     pub end: End,
+    /// What a later run may know of this archive, for [`Stock::add`].
+    pub cache: Vec<u8>,
+    /// Bytes of the frames that were made for this archive; the others were there before.
+    pub fresh: u64,
+    /// Bytes read from the sources' files by the last pass; the rest was known.
+    pub read: u64,
 }
 
-/// A capture under way.
-pub struct Capture<W: Write> {
-    stream: Stream<W>,
-    roots: Roots,
-    links: Links,
-    names: Names,
-    notes: Notes,
-    complete: bool,
+/// A clock.
+pub type Clock<'a> = &'a dyn Fn() -> Timestamp;
+
+/// A capture in a single pass.
+pub struct Capture<'c, W: Write> {
+    pass: Pass<'c, Direct<W>>,
 }
 
-impl<W: Write> Capture<W> {
+impl<'c, W: Write> Capture<'c, W> {
     /// Begins an archive that is written to `out`.
     ///
     /// # Errors
     /// When the head is not of this version and chunker, or zstd cannot be set up.
-    pub fn new(out: W, head: Head, options: CaptureOptions) -> Result<Self, CaptureError> {
-        let mut notes = Notes::default();
-        let names = Names::of_host(&mut notes);
-        let stream = Stream::new(out, &head, &options)?;
-        Ok(Self { stream, roots: Roots::default(), links: Links::default(), names, notes, complete: true })
+    pub fn new(out: W, head: Head, options: &CaptureOptions, stock: Stock, clock: Option<Clock<'c>>) -> Result<Self, CaptureError> {
+        check(&head)?;
+        let assembler = Assembler::new(out, head.sequence, Scribe::new(&head)?, &stock.ids(), options)?;
+        Ok(Self { pass: Pass::new(Direct::new(stock, assembler), Watch::new(clock), options) })
     }
 
-    /// Captures everything under `root`, which is absolute, the root itself included. File systems mounted below it are entered,
-    /// symbolic links are not. When this returns, all of it has been read.
+    /// Captures a part of a source, its root included. File systems mounted below it are entered, symbolic links are not.
     ///
     /// # Errors
-    /// When the root is missing or overlaps another, or writing fails. A file that vanishes or cannot be read is no error but a
+    /// When the root is missing or overlaps another part, or writing fails. A file that vanishes or cannot be read is no error but a
     /// warning.
-    pub fn source(&mut self, root: &Path, progress: &mut dyn FnMut(Progress<'_>)) -> Result<(), CaptureError> {
-        let path = self.roots.add(root.as_os_str().as_bytes())?;
-        let opened = Root::open(&path).map_err(|cause| CaptureError::Root { path: root.to_path_buf(), cause: cause.into() })?;
-        walk(&opened, &mut Source { capture: self, progress })?;
-        self.stream.settle()
+    pub fn part(&mut self, part: &Part, progress: &mut dyn FnMut(Progress<'_>)) -> Result<(), CaptureError> {
+        self.pass.part(part, progress)
     }
 
     /// Captures a file that exists nowhere but in memory, under the absolute path `path`: mode 0600, owned by root.
@@ -108,52 +125,128 @@ impl<W: Write> Capture<W> {
     /// # Errors
     /// When the path lies in a source or was taken before, or writing fails.
     pub fn data(&mut self, path: &Path, bytes: &[u8], mtime: Timestamp) -> Result<(), CaptureError> {
-        let path = self.roots.add(path.as_os_str().as_bytes())?;
-        let nanos = mtime.as_nanosecond();
-        // Both parts of a valid timestamp fit their types.
-        let mtime = Mtime(nanos.div_euclid(1_000_000_000) as i64, nanos.rem_euclid(1_000_000_000) as u32);
-        let attributes = Attributes::default();
-        let taken = Taken {
-            path: &path,
-            key: &path,
-            kind: Kind::File,
-            mode: 0o600,
-            owner: (0, 0),
-            size: bytes.len() as u64,
-            mtime,
-            link: None,
-            device: (0, 0),
-            attributes: &attributes,
-            segments: None,
-        };
-        let mut body = Body::new(bytes);
-        let first = &bytes[..bytes.len().min(16)];
-        self.stream.member(&taken, &self.names, first, &mut |buffer| body.fill(buffer), &mut |_| ())
+        self.pass.data(path, bytes, mtime)
     }
 
-    /// Ends the archive: tar end, manifest, tail. May be called long after the last source.
+    /// Ends the archive: tar end, manifest, tail. May be called long after the last part.
     ///
     /// # Errors
     /// When writing fails, or the manifest would not be readable again.
     pub fn finish(mut self, facts: RunFacts) -> Result<Captured<W>, CaptureError> {
-        self.stream.raw(&TAR_END)?;
-        let mut notes = Notes::default();
-        facts.warnings.into_iter().chain(self.notes.into_texts()).for_each(|text| notes.add(text));
-        let warnings = notes.into_texts();
-        let (finished, quiesced) = (facts.finished, facts.quiesced);
-        let ended = self.stream.finish(|sums| End {
-            entries: sums.entries,
-            frames: sums.frames,
-            raw: sums.raw,
-            bytes: sums.bytes,
-            digest: sums.digest,
-            finished,
-            quiesced,
-            warnings,
-            complete: self.complete,
-        })?;
-        let mut out = ended.out;
-        write_tail(&mut out, ended.frames.into_iter(), &ended.manifest).map_err(CaptureError::Write)?;
-        Ok(Captured { out, manifest: ended.manifest, end: ended.end })
+        let stream = &mut self.pass.stream;
+        stream.end()?;
+        for wrong in stream.sink.settle()? {
+            // What was taken from the stock unread may be wrong in the same way.
+            stream.told.incomplete(wrong);
+        }
+        let (entries, raw, read) = (stream.entries, stream.at, stream.read);
+        let (complete, warnings) = std::mem::take(&mut stream.told).into_parts();
+        let Direct { stock, assembler, pieces, .. } = self.pass.stream.sink;
+        assembler.finish(Totals { entries, raw, read, complete, warnings, pieces }, facts, &stock)
+    }
+}
+
+/// The first of two passes, while services run.
+pub struct HotPass<'c> {
+    pass: Pass<'c, Hot>,
+}
+
+impl<'c> HotPass<'c> {
+    /// Begins to fill `stock`. `clock` says when a file system was met.
+    ///
+    /// # Errors
+    /// When zstd cannot be set up.
+    pub fn new(stock: Stock, options: &CaptureOptions, clock: Clock<'c>) -> Result<Self, CaptureError> {
+        Ok(Self { pass: Pass::new(Hot::new(stock, options)?, Watch::new(Some(clock)), options) })
+    }
+
+    /// Reads a part; see [`Capture::part`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn part(&mut self, part: &Part, progress: &mut dyn FnMut(Progress<'_>)) -> Result<(), CaptureError> {
+        self.pass.part(part, progress)
+    }
+
+    /// The stock for the cold pass, and what the audit found. What else there was to tell is told by the cold pass, which comes by again.
+    ///
+    /// # Errors
+    /// When the scratch file cannot be written.
+    pub fn finish(mut self) -> Result<(Stock, Vec<String>), CaptureError> {
+        self.pass.stream.end()?;
+        self.pass.stream.sink.finish()
+    }
+}
+
+/// The second of two passes, while services are away.
+pub struct ColdPass {
+    pass: Pass<'static, Cold>,
+    sequence: u64,
+    options: CaptureOptions,
+}
+
+impl ColdPass {
+    /// Begins the archive of `head`.
+    ///
+    /// # Errors
+    /// When the head is not of this version and chunker, or zstd cannot be set up.
+    pub fn new(stock: Stock, head: &Head, options: &CaptureOptions) -> Result<Self, CaptureError> {
+        check(head)?;
+        let sink = Cold::new(stock, Scribe::new(head)?, options)?;
+        Ok(Self { pass: Pass::new(sink, Watch::new(None), options), sequence: head.sequence, options: options.clone() })
+    }
+
+    /// Captures a part; see [`Capture::part`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn part(&mut self, part: &Part, progress: &mut dyn FnMut(Progress<'_>)) -> Result<(), CaptureError> {
+        self.pass.part(part, progress)?;
+        self.pass.stream.sink.settle()
+    }
+
+    /// Captures a file from memory; see [`Capture::data`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn data(&mut self, path: &Path, bytes: &[u8], mtime: Timestamp) -> Result<(), CaptureError> {
+        self.pass.data(path, bytes, mtime)
+    }
+
+    /// Ends the pass: the list of frames is complete, and nothing of the archive is written yet.
+    ///
+    /// # Errors
+    /// When the scratch file cannot be written.
+    pub fn finish(mut self) -> Result<Recorded, CaptureError> {
+        self.pass.stream.end()?;
+        let stream = self.pass.stream;
+        let (entries, raw, read) = (stream.entries, stream.at, stream.read);
+        let (complete, warnings) = stream.told.into_parts();
+        let recorded = stream.sink.finish()?;
+        Ok(Recorded { recorded, sequence: self.sequence, options: self.options, entries, raw, read, complete, warnings })
+    }
+}
+
+/// An archive that is decided but not written.
+pub struct Recorded {
+    recorded: cold::Recorded,
+    sequence: u64,
+    options: CaptureOptions,
+    entries: u64,
+    raw: u64,
+    read: u64,
+    complete: bool,
+    warnings: Vec<String>,
+}
+
+impl Recorded {
+    /// Writes the archive to `out`.
+    ///
+    /// # Errors
+    /// When writing fails; [`CaptureError::Damaged`] when a frame of an earlier archive is not what it was.
+    pub fn assemble<W: Write>(self, out: W, facts: RunFacts) -> Result<Captured<W>, CaptureError> {
+        let Self { recorded, sequence, options, entries, raw, read, complete, warnings } = self;
+        let (assembler, stock, pieces) = recorded.assemble(out, sequence, &options)?;
+        assembler.finish(Totals { entries, raw, read, complete, warnings, pieces }, facts, &stock)
     }
 }

@@ -150,6 +150,14 @@ where
         Ok(())
     }
 
+    /// Ends the running bundle here, whatever its length: where a piece ends that was cut by itself.
+    ///
+    /// # Errors
+    /// What `sink` gives.
+    pub fn end_bundle(&mut self) -> Result<(), E> {
+        self.close_bundle()
+    }
+
     /// Ends the stream and gives the sink back.
     ///
     /// # Errors
@@ -180,6 +188,42 @@ where
         }
         self.data.drain(..start);
         Ok(())
+    }
+}
+
+/// Foretells where bundles end, from keys and lengths alone: so a bundle can be recognised before any of it is read.
+///
+/// The property test in `cut/tests.rs` holds it to what [`Cutter`] does with the bytes.
+#[derive(Debug, Default)]
+pub(crate) struct Bundler {
+    /// Length of the running bundle as the cutter would hold it.
+    len: u64,
+}
+
+impl Bundler {
+    /// Whether the running bundle ends before a member that brings `length` bytes to it.
+    pub(crate) fn ends_before(&self, length: u64) -> bool {
+        self.len > 0 && self.len + length > BUNDLE_MAX as u64
+    }
+
+    /// Adds the member `key` that brings `length` bytes. Returns whether the bundle ends after it.
+    pub(crate) fn ends_after(&mut self, key: &[u8], length: u64) -> bool {
+        self.add(length);
+        self.len >= BUNDLE_MIN as u64 && ends_bundle(key, length)
+    }
+
+    /// Adds bytes that draw nothing.
+    pub(crate) fn add(&mut self, length: u64) {
+        self.len += length;
+        if self.len > BUNDLE_MAX as u64 {
+            // A member longer than a bundle is cut off at each maximum; a rest of none does not occur.
+            self.len = (self.len - 1) % BUNDLE_MAX as u64 + 1;
+        }
+    }
+
+    /// The bundle has ended.
+    pub(crate) fn end(&mut self) {
+        self.len = 0;
     }
 }
 

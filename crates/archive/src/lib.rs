@@ -18,10 +18,11 @@ mod notes;
 mod pick;
 mod progress;
 mod seek;
+mod stock;
 mod untar;
 mod walk;
 
-pub use capture::{Capture, CaptureError, CaptureOptions, Captured, RunFacts};
+pub use capture::{Capture, CaptureError, CaptureOptions, Captured, Clock, ColdPass, HotPass, Part, Recorded, RunFacts};
 pub use class::classify;
 pub use cut::{Cutter, LARGE_MIN};
 pub use extract::{ExtractError, ExtractOptions, Extracted, extract};
@@ -29,14 +30,15 @@ pub use frame::{Compressor, Decoder, FrameError, Stated, compress, decode, max_f
 pub use header::TAR_END;
 pub use id::{FrameId, InvalidFrameId};
 pub use manifest::{
-    Chunker, Class, End, Entry, FrameRef, Head, Kind, Line, Manifest, ManifestError, ManifestReader, ManifestWriter, Mtime, PathText,
-    Quiesced,
+    Chunker, Class, End, Entry, FrameRef, FramesDigest, Head, Kind, Line, MANIFEST_VERSION, Manifest, ManifestError, ManifestReader,
+    ManifestWriter, Mtime, PathText, Quiesced,
 };
 pub use meta::sparse::Segment;
 pub use name::{ArchiveName, InvalidName, JobName};
 pub use pick::{Picked, pick};
 pub use progress::Progress;
 pub use seek::{Tail, TailError, read_tail, write_tail};
+pub use stock::{CacheError, Stock};
 pub use untar::{Member, TarError, TarReader};
 
 /// Longest raw frame, in bytes: the maximum of the chunker. Whoever decodes a frame refuses more.

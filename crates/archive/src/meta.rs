@@ -27,6 +27,8 @@ pub(crate) struct Stat {
     /// 512-byte blocks on disk.
     pub(crate) blocks: u64,
     pub(crate) mtime: Mtime,
+    /// When content or attributes changed last; not archived, it says whether a file is what it was.
+    pub(crate) ctime: Mtime,
     /// Device and inode: what makes two names one file.
     pub(crate) id: (u64, u64),
     pub(crate) links: u64,

@@ -27,7 +27,7 @@ pub(crate) struct Found<'a> {
     pub(crate) name: &'a CStr,
     /// Its absolute path without the leading slash.
     pub(crate) path: &'a [u8],
-    /// Its path relative to the root of the source; empty for the root.
+    /// Its path relative to the base of the walk; empty for that.
     pub(crate) key: &'a [u8],
     /// What it was when it was looked at.
     pub(crate) stat: Stat,
@@ -56,6 +56,9 @@ pub(crate) trait Visit {
     /// An entry.
     fn entry(&mut self, found: &Found<'_>) -> Result<(), Self::Error>;
 
+    /// Whether `path`, absolute and without the leading slash, is left out with all below it.
+    fn leave_out(&self, path: &[u8]) -> bool;
+
     /// What cannot be walked; `path` is absolute, without the leading slash.
     fn trouble(&mut self, path: &[u8], trouble: Trouble);
 }
@@ -68,11 +71,12 @@ pub(crate) struct Root {
 }
 
 impl Root {
-    /// Finds the root at `path`: absolute, without the leading slash, of plain names; empty for `/`.
-    pub(crate) fn open(path: &[u8]) -> Os<Self> {
-        let (above, name) = match path.iter().rposition(|&byte| byte == b'/') {
-            Some(slash) => (&path[..slash], &path[slash + 1..]),
-            None => (&b""[..], path),
+    /// Finds the root at `at` and walks it as if it lay at `path`. Both are absolute, without the leading slash, of plain names; empty
+    /// for `/`. They differ where a snapshot is read.
+    pub(crate) fn open(path: &[u8], at: &[u8]) -> Os<Self> {
+        let (above, name) = match at.iter().rposition(|&byte| byte == b'/') {
+            Some(slash) => (&at[..slash], &at[slash + 1..]),
+            None => (&b""[..], at),
         };
         let name = if name.is_empty() { &b"."[..] } else { name };
         let name = CString::new(name).map_err(|_| Errno::INVAL)?;
@@ -93,10 +97,10 @@ struct Level {
     len: usize,
 }
 
-/// Walks everything from `root` down.
-pub(crate) fn walk<V: Visit>(root: &Root, visitor: &mut V) -> Result<(), V::Error> {
+/// Walks everything from `root` down; keys are relative to `base`, which is the root's path or one above it.
+pub(crate) fn walk<V: Visit>(root: &Root, base: &[u8], visitor: &mut V) -> Result<(), V::Error> {
     let mut path = root.path.clone();
-    let cut = if path.is_empty() { 0 } else { path.len() + 1 };
+    let cut = if base.is_empty() { 0 } else { base.len() + 1 };
     let mut levels: Vec<Level> = Vec::new();
     levels.extend(step(root.above.as_fd(), &root.name, &path, cut, visitor)?);
     while let Some(level) = levels.last_mut() {
@@ -115,7 +119,12 @@ pub(crate) fn walk<V: Visit>(root: &Root, visitor: &mut V) -> Result<(), V::Erro
         path.extend_from_slice(name.to_bytes());
         if path.len() > LONGEST {
             visitor.trouble(&path, Trouble::TooLong);
-        } else if let Some(deeper) = step(dir.as_fd(), &name, &path, cut, visitor)? {
+            continue;
+        }
+        if visitor.leave_out(&path) {
+            continue;
+        }
+        if let Some(deeper) = step(dir.as_fd(), &name, &path, cut, visitor)? {
             levels.push(deeper);
             if let Some(far) = levels.len().checked_sub(OPEN + 1) {
                 levels[far].dir = None;
@@ -220,24 +229,29 @@ mod tests {
             Ok(())
         }
 
+        fn leave_out(&self, path: &[u8]) -> bool {
+            path.ends_with(b"/out")
+        }
+
         fn trouble(&mut self, path: &[u8], trouble: Trouble) {
             self.troubles.push((String::from_utf8_lossy(path).rsplit('/').next().unwrap_or_default().to_owned(), trouble));
         }
     }
 
     fn walked(path: &Path, mut heard: Heard) -> Heard {
-        let root = Root::open(path.as_os_str().as_bytes().strip_prefix(b"/").unwrap()).unwrap();
-        walk(&root, &mut heard).unwrap();
+        let path = path.as_os_str().as_bytes().strip_prefix(b"/").unwrap();
+        let root = Root::open(path, path).unwrap();
+        walk(&root, path, &mut heard).unwrap();
         heard
     }
 
     #[test]
     fn byte_order_directory_first_links_not_followed() {
         let dir = tempfile::tempdir().unwrap();
-        for path in ["b", "a", "a.d", "ä", "B"] {
+        for path in ["b", "a", "a.d", "ä", "B", "out"] {
             fs::create_dir(dir.path().join(path)).unwrap();
         }
-        for path in ["b/z", "b/Z", "a/x", "a.d/y", "c"] {
+        for path in ["b/z", "b/Z", "a/x", "a.d/y", "c", "out/left"] {
             fs::write(dir.path().join(path), "").unwrap();
         }
         std::os::unix::fs::symlink("a", dir.path().join("link")).unwrap();
@@ -282,6 +296,7 @@ mod tests {
         fs::write(&file, "").unwrap();
         assert_eq!(walked(&file, Heard::default()).keys, [""]);
         let gone = dir.path().join("gone");
-        assert_eq!(Root::open(&gone.as_os_str().as_bytes()[1..]).err(), Some(Errno::NOENT));
+        let gone = &gone.as_os_str().as_bytes()[1..];
+        assert_eq!(Root::open(gone, gone).err(), Some(Errno::NOENT));
     }
 }

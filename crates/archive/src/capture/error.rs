@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use crate::FrameError;
+use crate::{FrameError, FrameId};
 
 /// Why an archive cannot be made. A file that cannot be read is not among these: it is a warning.
 #[derive(Debug, thiserror::Error)]
@@ -40,7 +40,21 @@ pub enum CaptureError {
     /// A chunk cannot be compressed.
     #[error("compress a chunk: {0}")]
     Frame(#[source] FrameError),
-    /// A thread that compresses has died.
-    #[error("compress a chunk: a compressing thread ended early")]
+    /// A frame that was to be taken from an earlier archive, or from the scratch file, is not what it was.
+    #[error("take over frame {id} of an earlier archive: {reason}")]
+    Damaged {
+        /// The frame.
+        id: FrameId,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// New frames cannot be kept until they are needed.
+    #[error("write the scratch file: {0}")]
+    Scratch(#[source] io::Error),
+    /// [`crate::CaptureOptions::stop`] was set.
+    #[error("stopped")]
+    Stopped,
+    /// A thread that makes frames or the manifest has died.
+    #[error("make frames: a thread ended early")]
     Thread,
 }

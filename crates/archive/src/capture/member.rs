@@ -5,20 +5,17 @@
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
-use std::fs::File;
-use std::io::Write;
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use rustix::io::Errno;
 
-use super::content::{Body, Lack, Pieces};
-use super::{Capture, CaptureError};
-use crate::meta::sparse::{Segment, segments};
+use super::sink::Sink;
+use super::stream::Content;
+use super::{CaptureError, Pass};
+use crate::meta::sparse::segments;
 use crate::meta::{Attributes, Stat, of_file, of_name, sys};
-use crate::notes::shown;
 use crate::walk::{Found, Trouble, Visit};
 use crate::{Kind, Mtime, Progress};
 
@@ -34,23 +31,27 @@ pub(super) struct Taken<'a> {
     pub(super) link: Option<&'a [u8]>,
     pub(super) device: (u32, u32),
     pub(super) attributes: &'a Attributes,
-    pub(super) segments: Option<&'a [Segment]>,
 }
 
 /// The archived names of files that have several, by device and inode.
 #[derive(Debug, Default)]
 pub(super) struct Links(HashMap<(u64, u64), Vec<u8>>);
 
-/// A source while it is walked.
-pub(super) struct Source<'a, 'p, W: Write> {
-    pub(super) capture: &'a mut Capture<W>,
+/// A part of a source while it is walked.
+pub(super) struct Walked<'a, 'c, 'p, S> {
+    pub(super) pass: &'a mut Pass<'c, S>,
+    /// Paths that are left out, without leading slash.
+    pub(super) exclude: &'a [Vec<u8>],
+    /// The device that is read, and the one that it is a snapshot of.
+    pub(super) device: (u64, u64),
     pub(super) progress: &'p mut dyn FnMut(Progress<'_>),
 }
 
-impl<W: Write> Visit for Source<'_, '_, W> {
+impl<S: Sink> Visit for Walked<'_, '_, '_, S> {
     type Error = CaptureError;
 
     fn entry(&mut self, found: &Found<'_>) -> Result<(), CaptureError> {
+        let found = &Found { stat: self.live(found.stat), ..*found };
         let Some(kind) = found.stat.kind else {
             self.warn(found.path, "a socket, which no archive can hold, was left out");
             return Ok(());
@@ -58,7 +59,7 @@ impl<W: Write> Visit for Source<'_, '_, W> {
         if kind == Kind::Symlink && found.key.is_empty() {
             self.lack(found.path, "the source is a symbolic link; only the link is archived, name its target instead");
         }
-        let first = (kind != Kind::Dir && found.stat.links > 1).then(|| self.capture.links.0.get(&found.stat.id).cloned()).flatten();
+        let first = (kind != Kind::Dir && found.stat.links > 1).then(|| self.pass.links.0.get(&found.stat.id).cloned()).flatten();
         if let Some(first) = first {
             return self.add(found, &found.stat, Kind::Hardlink, Some(&first), &Attributes::default());
         }
@@ -83,6 +84,10 @@ impl<W: Write> Visit for Source<'_, '_, W> {
         Ok(())
     }
 
+    fn leave_out(&self, path: &[u8]) -> bool {
+        self.exclude.iter().any(|excluded| excluded == path)
+    }
+
     fn trouble(&mut self, path: &[u8], trouble: Trouble) {
         match trouble {
             Trouble::Vanished => self.unreadable(path, Errno::NOENT),
@@ -93,11 +98,11 @@ impl<W: Write> Visit for Source<'_, '_, W> {
     }
 }
 
-impl<W: Write> Source<'_, '_, W> {
+impl<S: Sink> Walked<'_, '_, '_, S> {
     fn file(&mut self, found: &Found<'_>) -> Result<(), CaptureError> {
         let opened = sys::open_file(found.dir, found.name).and_then(|file| Ok((sys::stat(&file)?, file)));
         let (stat, mut file) = match opened {
-            Ok(opened) => opened,
+            Ok((stat, file)) => (self.live(stat), file),
             Err(cause) => {
                 self.unreadable(found.path, cause);
                 return Ok(());
@@ -110,33 +115,9 @@ impl<W: Write> Source<'_, '_, W> {
         // Asking for holes may fail where reading does not; then all of it counts as data.
         let sparse = segments(&mut file, &stat).unwrap_or_default();
         let attributes = self.attributes(found, Some(file.as_fd()));
-        let taken = Taken { segments: sparse.as_deref(), ..taken(found, &stat, Kind::File, None, &attributes) };
-        let mut first = [0; 16];
-        // A failure here shows again when the content is read.
-        let len = file.read_at(&mut first, 0).unwrap_or(0);
-        let whole = [Segment { at: 0, len: stat.size }];
-        let mut body = Body::new(Pieces::new(&file, sparse.as_deref().unwrap_or(&whole)));
-        let path = Path::new(OsStr::from_bytes(found.path));
-        let Capture { stream, names, .. } = &mut *self.capture;
-        let progress = &mut *self.progress;
-        let absolute = Path::new("/").join(path);
-        let mut tick = |(entries, raw, written)| progress(Progress { entries, raw, written, path: &absolute });
-        stream.member(&taken, names, &first[..len], &mut |buffer| body.fill(buffer), &mut tick)?;
-        let lack = body.into_lack();
+        let taken = taken(found, &stat, Kind::File, None, &attributes);
         self.remember(&stat, found.path);
-        self.judge(found.path, &stat, &file, lack);
-        Ok(())
-    }
-
-    /// Tells what happened to a file while it was read.
-    fn judge(&mut self, path: &[u8], before: &Stat, file: &File, lack: Option<Lack>) {
-        let changed = !sys::stat(file).is_ok_and(|after| (after.size, after.mtime) == (before.size, before.mtime));
-        match lack {
-            Some(Lack::Failed(cause)) => self.lack(path, &format!("it could not be read to its end, the rest is zeros: {cause}")),
-            Some(Lack::Short) => self.warn(path, "it became shorter while it was read; zeros fill the rest"),
-            None if changed => self.warn(path, "it changed while it was read"),
-            None => {}
-        }
+        self.member(found, &taken, Content::File { file, stat, segments: sparse })
     }
 
     fn add(
@@ -148,11 +129,21 @@ impl<W: Write> Source<'_, '_, W> {
         attributes: &Attributes,
     ) -> Result<(), CaptureError> {
         let taken = Taken { size: 0, ..taken(found, stat, kind, link, attributes) };
-        let Capture { stream, names, .. } = &mut *self.capture;
+        self.member(found, &taken, Content::None)
+    }
+
+    fn member(&mut self, found: &Found<'_>, taken: &Taken<'_>, content: Content<'_>) -> Result<(), CaptureError> {
+        let Pass { stream, names, .. } = &mut *self.pass;
         let progress = &mut *self.progress;
         let absolute = Path::new("/").join(OsStr::from_bytes(found.path));
         let mut tick = |(entries, raw, written)| progress(Progress { entries, raw, written, path: &absolute });
-        stream.member(&taken, names, &[], &mut |_| (), &mut tick)
+        stream.member(taken, names, content, &mut tick)
+    }
+
+    /// A file in a snapshot is the file that it is a snapshot of, so that it is known again tomorrow.
+    fn live(&self, stat: Stat) -> Stat {
+        let (read, live) = self.device;
+        if stat.id.0 == read { Stat { id: (live, stat.id.1), ..stat } } else { stat }
     }
 
     fn attributes(&mut self, found: &Found<'_>, opened: Option<std::os::fd::BorrowedFd<'_>>) -> Attributes {
@@ -167,7 +158,7 @@ impl<W: Write> Source<'_, '_, W> {
 
     fn remember(&mut self, stat: &Stat, path: &[u8]) {
         if stat.links > 1 && stat.kind != Some(Kind::Dir) {
-            self.capture.links.0.entry(stat.id).or_insert_with(|| path.to_vec());
+            self.pass.links.0.entry(stat.id).or_insert_with(|| path.to_vec());
         }
     }
 
@@ -180,15 +171,12 @@ impl<W: Write> Source<'_, '_, W> {
         }
     }
 
-    /// What a person should know.
     fn warn(&mut self, path: &[u8], text: &str) {
-        self.capture.notes.add(format!("/{}: {text}", shown(path)));
+        self.pass.stream.told.warn(path, text);
     }
 
-    /// What a person should know, and what makes this archive incomplete.
     fn lack(&mut self, path: &[u8], text: &str) {
-        self.capture.complete = false;
-        self.warn(path, text);
+        self.pass.stream.told.lack(path, text);
     }
 }
 
@@ -204,6 +192,5 @@ fn taken<'a>(found: &'a Found<'_>, stat: &Stat, kind: Kind, link: Option<&'a [u8
         link,
         device: stat.device,
         attributes,
-        segments: None,
     }
 }

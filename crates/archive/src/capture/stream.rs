@@ -1,98 +1,129 @@
-//! The way of the bytes: members become a tar stream, and the stream chunks.
+//! The way of the bytes: members become a tar stream, the stream pieces, and pieces chunks.
 //!
-//! Invariant: what is hashed into the digest, counted, and given to the chunker is the same bytes in the same order; whatever moves
-//! the stream goes through [`Stream::pass`]. A member's line stands in the manifest before any of its bytes is in a frame.
+//! Invariant: the bytes of the stream depend only on the members, never on what was known; a piece is taken from the stock whole or
+//! read whole. A bundle's files stay open until the bundle ends, so what is read is what its header was made of, whatever is renamed
+//! over it meanwhile; there are at most 512 of them, because each brings a kilobyte at least.
 
-use std::io::Write;
-use std::sync::mpsc::channel;
+use std::{
+    fs::File,
+    os::unix::fs::FileExt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+        mpsc::{Receiver, channel},
+    },
+};
 
-use super::frames::{BATCH, Frames};
-use super::member::Taken;
-use super::{CaptureError, CaptureOptions, padding};
-use crate::header::{Member, write};
-use crate::meta::Names;
-use crate::{Chunker, Cutter, End, Entry, FrameId, Head, Kind, LARGE_MIN, ManifestWriter, PathText, classify};
+use super::{
+    CaptureError, CaptureOptions,
+    content::{Body, Lack, Pieces},
+    member::Taken,
+    padding,
+    sink::Sink,
+    told::Told,
+    watch::Watch,
+};
+use crate::{
+    Class, Cutter, Entry, Kind, LARGE_MIN, PathText, classify,
+    cut::Bundler,
+    header::{Member, TAR_END, write},
+    meta::{Names, Stat, sparse::Segment, sys},
+    stock::{Key, KeyMaker},
+};
 
 /// Content read at once, in bytes.
 const PIECE: u64 = 1 << 20;
 
-type Sink = Box<dyn FnMut(&[u8]) -> Result<(), CaptureError> + Send>;
+type ToChunks = Box<dyn FnMut(&[u8]) -> Result<(), CaptureError> + Send>;
 
-/// How far the stream has come.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Sums {
+/// What fills a member.
+pub(super) enum Content<'a> {
+    /// Nothing.
+    None,
+    /// A file, open, as it was when it was opened.
+    File { file: File, stat: Stat, segments: Option<Vec<Segment>> },
+    /// Bytes in memory.
+    Bytes(&'a [u8]),
+}
+
+/// A member of the bundle under way.
+struct Waiting {
+    path: Vec<u8>,
+    header: Vec<u8>,
+    content: Option<Held>,
+    /// Length of the content in the stream, without padding.
+    len: usize,
+    padding: usize,
+}
+
+enum Held {
+    File(File, Stat, Option<Vec<Segment>>),
+    Bytes(Vec<u8>),
+}
+
+/// The bundle under way.
+struct Bundle {
+    members: Vec<Waiting>,
+    key: KeyMaker,
+    calm: bool,
+}
+
+impl Bundle {
+    fn new() -> Self {
+        Self { members: Vec::new(), key: KeyMaker::bundle(), calm: true }
+    }
+}
+
+/// The tar stream on its way.
+pub(super) struct Stream<'c, S> {
+    pub(super) sink: S,
+    pub(super) told: Told,
+    cutter: Cutter<ToChunks>,
+    chunks: Receiver<Vec<u8>>,
+    bundler: Bundler,
+    bundle: Bundle,
+    watch: Watch<'c>,
+    /// Which share of what is known is read all the same.
+    audit: Option<(u8, u8)>,
+    stop: Arc<AtomicBool>,
     pub(super) entries: u64,
-    pub(super) frames: u64,
-    pub(super) raw: u64,
-    pub(super) bytes: u64,
-    pub(super) digest: FrameId,
-}
-
-/// A stream that has ended.
-pub(super) struct Ended<W> {
-    pub(super) out: W,
-    pub(super) manifest: Vec<u8>,
-    pub(super) end: End,
-    /// Length in the file and raw length of each frame.
-    pub(super) frames: Vec<(u32, u32)>,
-}
-
-/// The tar stream on its way into the file.
-pub(super) struct Stream<W> {
-    frames: Frames<W>,
-    manifest: ManifestWriter<Vec<u8>>,
-    cutter: Cutter<Sink>,
-    digest: blake3::Hasher,
-    entries: u64,
-    at: u64,
+    pub(super) at: u64,
+    /// Bytes of content read from files.
+    pub(super) read: u64,
     buffer: Vec<u8>,
 }
 
-/// Where the bytes given to [`Stream::pass`] belong.
-#[derive(Clone, Copy)]
-enum Part {
-    Header,
-    Small,
-    Large,
-}
-
-impl<W: Write> Stream<W> {
-    pub(super) fn new(out: W, head: &Head, options: &CaptureOptions) -> Result<Self, CaptureError> {
-        if head.chunker != Chunker::files_1() {
-            return Err(CaptureError::Head("its chunker is not files-1"));
-        }
-        let mut manifest = ManifestWriter::new(Vec::new()).map_err(CaptureError::Manifest)?;
-        manifest.head(head).map_err(CaptureError::Manifest)?;
+impl<'c, S: Sink> Stream<'c, S> {
+    pub(super) fn new(sink: S, watch: Watch<'c>, options: &CaptureOptions) -> Self {
         let (sender, chunks) = channel();
-        let sink: Sink = Box::new(move |chunk| sender.send(chunk.to_vec()).map_err(|_| CaptureError::Thread));
-        let frames = Frames::new(out, chunks, options)?;
-        Ok(Self { frames, manifest, cutter: Cutter::new(sink), digest: blake3::Hasher::new(), entries: 0, at: 0, buffer: Vec::new() })
-    }
-
-    fn sums(&self) -> Sums {
-        Sums {
-            entries: self.entries,
-            frames: self.frames.lengths().len() as u64,
-            raw: self.at,
-            bytes: self.frames.written(),
-            digest: FrameId::from_bytes(*self.digest.finalize().as_bytes()),
+        let to_chunks: ToChunks = Box::new(move |chunk| sender.send(chunk.to_vec()).map_err(|_| CaptureError::Thread));
+        Self {
+            sink,
+            told: Told::default(),
+            cutter: Cutter::new(to_chunks),
+            chunks,
+            bundler: Bundler::default(),
+            bundle: Bundle::new(),
+            watch,
+            audit: options.audit,
+            stop: options.stop.clone(),
+            entries: 0,
+            at: 0,
+            read: 0,
+            buffer: Vec::new(),
         }
     }
 
-    /// How far it has come, without the digest: entries, raw bytes, bytes written.
-    fn counts(&self) -> (u64, u64, u64) {
-        (self.entries, self.at, self.frames.written())
-    }
-
-    /// Adds a member. `first` is the beginning of its content, `fill` gives all of it piece by piece, `tick` hears of each piece.
+    /// Adds a member; `tick` hears how far the stream has come, as entries, raw bytes and bytes written.
     pub(super) fn member(
         &mut self,
         taken: &Taken<'_>,
         names: &Names,
-        first: &[u8],
-        fill: &mut dyn FnMut(&mut [u8]),
+        content: Content<'_>,
         tick: &mut dyn FnMut((u64, u64, u64)),
     ) -> Result<(), CaptureError> {
+        self.go_on()?;
+        let segments = if let Content::File { segments, .. } = &content { segments.as_deref() } else { None };
         let member = Member {
             path: taken.path,
             kind: taken.kind,
@@ -106,11 +137,10 @@ impl<W: Write> Stream<W> {
             link: taken.link,
             device: taken.device,
             attributes: taken.attributes,
-            segments: taken.segments,
+            segments,
         };
         let blob = write(&member);
-        let large = (blob.stored >= LARGE_MIN).then(|| classify(taken.path, first));
-        let entry = Entry {
+        let mut entry = Entry {
             path: absolute(taken.path),
             kind: taken.kind,
             mode: taken.mode,
@@ -122,71 +152,243 @@ impl<W: Write> Stream<W> {
             mtime: taken.mtime,
             link: taken.link.map(|link| if taken.kind == Kind::Hardlink { absolute(link) } else { PathText(link.to_vec()) }),
             device: matches!(taken.kind, Kind::Char | Kind::Block).then_some(taken.device),
-            class: large,
+            class: None,
             at: self.at,
             data: self.at + blob.bytes.len() as u64 - blob.map,
             stored: blob.stored,
         };
-        self.manifest.entry(&entry).map_err(CaptureError::Manifest)?;
-        self.entries += 1;
-        tick(self.counts());
-        self.pass(Part::Header, &blob.bytes)?;
-        if let Some(class) = large {
-            self.cutter.large_begin(class)?;
+        let (header, len) = (blob.bytes, blob.stored - blob.map);
+        let rest = padding(blob.stored);
+        if blob.stored < LARGE_MIN {
+            self.sink.entry(&entry)?;
+            self.count(header.len() as u64, len + rest as u64, tick);
+            // Below LARGE_MIN.
+            return self.small(taken, header, content, len as usize, rest);
         }
-        let part = if large.is_some() { Part::Large } else { Part::Small };
-        let mut left = blob.stored - blob.map;
-        let mut buffer = std::mem::take(&mut self.buffer);
-        while left > 0 {
-            let len = left.min(PIECE);
-            buffer.resize(len as usize, 0);
-            fill(&mut buffer);
-            self.pass(part, &buffer)?;
-            left -= len;
-            if left > 0 {
-                tick(self.counts());
+        let known = self.known_large(taken.path, &content);
+        let class = match known {
+            Some((_, Some(span))) => span.class,
+            _ => Some(classify(taken.path, &first(&content))),
+        };
+        entry.class = class;
+        self.sink.entry(&entry)?;
+        self.count(header.len() as u64, 0, tick);
+        if self.bundler.ends_before(header.len() as u64) {
+            self.flush()?;
+        }
+        self.wait(taken.path, header, Content::None, 0, 0);
+        self.flush()?;
+        self.large(taken.path, known, class.unwrap_or(Class::Data), content, len, rest, tick)
+    }
+
+    /// Adds the two zero blocks, and gives out all that is left.
+    pub(super) fn end(&mut self) -> Result<(), CaptureError> {
+        self.at += TAR_END.len() as u64;
+        if self.bundler.ends_before(TAR_END.len() as u64) {
+            self.flush()?;
+        }
+        self.wait(b"", TAR_END.to_vec(), Content::None, 0, 0);
+        self.flush()
+    }
+
+    /// Reads all that still waits, as if a bundle ended here: nothing of a source may be read after this.
+    pub(super) fn hold(&mut self) -> Result<(), CaptureError> {
+        for member in &mut self.bundle.members {
+            if let Some(Held::File(file, stat, segments)) = &member.content {
+                let mut bytes = vec![0; member.len];
+                self.read += member.len as u64;
+                let changed = fill(&mut bytes, &member.path, file, stat, segments.as_deref(), &mut self.told);
+                self.bundle.calm &= !changed;
+                member.content = Some(Held::Bytes(bytes));
             }
         }
-        self.buffer = buffer;
-        let rest = [0; 511];
-        self.pass(part, &rest[..padding(blob.stored)])?;
-        if large.is_some() {
-            self.cutter.large_end(0)?;
+        Ok(())
+    }
+
+    fn count(&mut self, header: u64, content: u64, tick: &mut dyn FnMut((u64, u64, u64))) {
+        self.at += header + content;
+        self.entries += 1;
+        tick((self.entries, self.at, self.sink.written()));
+    }
+
+    fn small(&mut self, taken: &Taken<'_>, header: Vec<u8>, content: Content<'_>, len: usize, rest: usize) -> Result<(), CaptureError> {
+        let length = (header.len() + len + rest) as u64;
+        if self.bundler.ends_before(length) {
+            self.flush()?;
         }
-        self.cutter.member_end(taken.key)?;
-        self.frames.write(BATCH, &mut self.manifest)
+        self.wait(taken.path, header, content, len, rest);
+        if self.bundler.ends_after(taken.key, length) { self.flush() } else { Ok(()) }
     }
 
-    /// Adds bytes that belong to no member.
-    pub(super) fn raw(&mut self, bytes: &[u8]) -> Result<(), CaptureError> {
-        self.pass(Part::Header, bytes)
+    /// Puts a member into the bundle under way.
+    fn wait(&mut self, path: &[u8], header: Vec<u8>, content: Content<'_>, len: usize, padding: usize) {
+        self.bundle.key.bytes(&header);
+        let content = match content {
+            _ if len == 0 => None,
+            Content::None => None,
+            Content::File { file, stat, segments } => {
+                self.bundle.key.content(&stat, segments.as_deref());
+                self.bundle.calm &= self.watch.is_calm(&file, &stat);
+                Some(Held::File(file, stat, segments))
+            }
+            Content::Bytes(bytes) => {
+                self.bundle.key.bytes(bytes);
+                Some(Held::Bytes(bytes.to_vec()))
+            }
+        };
+        self.bundle.members.push(Waiting { path: path.to_vec(), header, content, len, padding });
     }
 
-    /// Writes all frames that are decided.
-    pub(super) fn settle(&mut self) -> Result<(), CaptureError> {
-        self.frames.write(0, &mut self.manifest)
-    }
-
-    /// Ends the stream and the manifest, whose last line is made from the final sums.
-    pub(super) fn finish(mut self, end: impl FnOnce(Sums) -> End) -> Result<Ended<W>, CaptureError> {
-        let sums = self.sums();
-        drop(self.cutter.finish()?);
-        self.frames.write(0, &mut self.manifest)?;
-        let end = end(Sums { frames: self.frames.lengths().len() as u64, bytes: self.frames.written(), ..sums });
-        let manifest = self.manifest.end(&end).map_err(CaptureError::Manifest)?;
-        let (out, frames) = self.frames.into_parts();
-        Ok(Ended { out, manifest, end, frames })
-    }
-
-    fn pass(&mut self, part: Part, bytes: &[u8]) -> Result<(), CaptureError> {
-        self.digest.update(bytes);
-        self.at += bytes.len() as u64;
-        match part {
-            Part::Header => self.cutter.header(bytes)?,
-            Part::Small => self.cutter.small(bytes)?,
-            Part::Large => self.cutter.large(bytes)?,
+    /// Ends the bundle under way: taken from the stock, or read.
+    fn flush(&mut self) -> Result<(), CaptureError> {
+        self.bundler.end();
+        let Bundle { members, key, calm } = std::mem::replace(&mut self.bundle, Bundle::new());
+        if members.is_empty() {
+            return Ok(());
         }
-        self.frames.write(BATCH, &mut self.manifest)
+        let key = key.key();
+        let known = self.sink.stock().pieces.get(&key).copied();
+        let audited = known.filter(|_| self.audits(&key));
+        if let (Some(span), None) = (known, audited) {
+            return self.sink.take(key, span);
+        }
+        self.sink.begin(members.iter().rfind(|member| member.content.is_some()).map_or(&b""[..], |member| &member.path), audited);
+        let mut changed = false;
+        for Waiting { path, header, content, len, padding } in members {
+            self.cutter.header(&header)?;
+            match content {
+                None => {}
+                Some(Held::Bytes(bytes)) => self.cutter.small(&bytes)?,
+                Some(Held::File(file, stat, segments)) => {
+                    self.read += len as u64;
+                    self.buffer.resize(len, 0);
+                    changed |= fill(&mut self.buffer, &path, &file, &stat, segments.as_deref(), &mut self.told);
+                    self.cutter.small(&self.buffer)?;
+                }
+            }
+            self.cutter.small(&[0; 511][..padding])?;
+        }
+        self.cutter.end_bundle()?;
+        self.deal()?;
+        self.sink.end((calm && !changed).then_some(key), None);
+        Ok(())
+    }
+
+    /// The key of a large file's data, and what is known by it; None where it cannot have one.
+    fn known_large(&self, path: &[u8], content: &Content<'_>) -> Option<(Key, Option<crate::stock::Span>)> {
+        let Content::File { stat, segments, .. } = content else { return None };
+        let mut key = KeyMaker::large(path);
+        key.content(stat, segments.as_deref());
+        let key = key.key();
+        Some((key, self.sink.stock().pieces.get(&key).copied()))
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "all that is known of one large file")]
+    fn large(
+        &mut self,
+        path: &[u8],
+        known: Option<(Key, Option<crate::stock::Span>)>,
+        class: Class,
+        content: Content<'_>,
+        len: u64,
+        rest: usize,
+        tick: &mut dyn FnMut((u64, u64, u64)),
+    ) -> Result<(), CaptureError> {
+        let audited = known.and_then(|(key, span)| span.filter(|_| self.audits(&key)));
+        if let (Some((key, Some(span))), None) = (known, audited) {
+            self.at += len + rest as u64;
+            return self.sink.take(key, span);
+        }
+        self.sink.begin(path, audited);
+        self.cutter.large_begin(class)?;
+        let mut calm = false;
+        match content {
+            Content::None => {}
+            Content::Bytes(bytes) => {
+                for piece in bytes.chunks(PIECE as usize) {
+                    self.at += piece.len() as u64;
+                    self.cutter.large(piece)?;
+                    self.deal()?;
+                }
+            }
+            Content::File { file, stat, segments } => {
+                calm = self.watch.is_calm(&file, &stat);
+                let whole = [Segment { at: 0, len: stat.size }];
+                let mut body = Body::new(Pieces::new(&file, segments.as_deref().unwrap_or(&whole)));
+                let mut left = len;
+                while left > 0 {
+                    self.go_on()?;
+                    let now = left.min(PIECE);
+                    self.buffer.resize(now as usize, 0);
+                    body.fill(&mut self.buffer);
+                    self.at += now;
+                    self.read += now;
+                    self.cutter.large(&self.buffer)?;
+                    self.deal()?;
+                    left -= now;
+                    tick((self.entries, self.at, self.sink.written()));
+                }
+                calm &= !judge(path, &stat, &file, body.into_lack(), &mut self.told);
+            }
+        }
+        self.at += rest as u64;
+        self.cutter.large_end(rest)?;
+        self.deal()?;
+        self.sink.end(known.filter(|_| calm).map(|(key, _)| key), Some(class));
+        Ok(())
+    }
+
+    fn go_on(&self) -> Result<(), CaptureError> {
+        if self.stop.load(Ordering::SeqCst) { Err(CaptureError::Stopped) } else { Ok(()) }
+    }
+
+    fn audits(&self, key: &Key) -> bool {
+        self.audit.is_some_and(|(which, of)| key.0[0] % of.max(1) == which % of.max(1))
+    }
+
+    /// Hands on the chunks that are cut.
+    fn deal(&mut self) -> Result<(), CaptureError> {
+        for chunk in self.chunks.try_iter() {
+            self.sink.chunk(chunk)?;
+        }
+        Ok(())
+    }
+}
+
+/// Fills `buffer` with the content of `file`. Returns whether it is not what it was.
+fn fill(buffer: &mut [u8], path: &[u8], file: &File, stat: &Stat, segments: Option<&[Segment]>, told: &mut Told) -> bool {
+    let whole = [Segment { at: 0, len: stat.size }];
+    let mut body = Body::new(Pieces::new(file, segments.unwrap_or(&whole)));
+    body.fill(buffer);
+    judge(path, stat, file, body.into_lack(), told)
+}
+
+/// Tells what happened to a file while it was read. Returns whether anything did.
+fn judge(path: &[u8], before: &Stat, file: &File, lack: Option<Lack>, told: &mut Told) -> bool {
+    let after = sys::stat(file).ok();
+    let changed = after.is_none_or(|after| (after.size, after.mtime) != (before.size, before.mtime));
+    // Only of interest to whoever wants to know it by its times: a new name or mode leaves the content as it was.
+    let touched = after.is_none_or(|after| after.ctime != before.ctime);
+    match &lack {
+        Some(Lack::Failed(cause)) => told.lack(path, &format!("it could not be read to its end, the rest is zeros: {cause}")),
+        Some(Lack::Short) => told.warn(path, "it became shorter while it was read; zeros fill the rest"),
+        None if changed => told.warn(path, "it changed while it was read"),
+        None => {}
+    }
+    lack.is_some() || changed || touched
+}
+
+/// The beginning of the content, enough to tell its class. A failure shows again when it is read.
+fn first(content: &Content<'_>) -> Vec<u8> {
+    match content {
+        Content::None => Vec::new(),
+        Content::Bytes(bytes) => bytes[..bytes.len().min(16)].to_vec(),
+        Content::File { file, .. } => {
+            let mut first = vec![0; 16];
+            let len = file.read_at(&mut first, 0).unwrap_or(0);
+            first.truncate(len);
+            first
+        }
     }
 }
 

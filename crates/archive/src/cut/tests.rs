@@ -293,3 +293,66 @@ fn an_error_of_the_sink_ends_the_cut() {
     let mut cutter = Cutter::new(|_: &[u8]| Err("full"));
     assert_eq!(cutter.small(&vec![0; 600_000]), Err("full"));
 }
+
+/// The chunks as a capture makes them: piece by piece, each piece ended where the bundler foretells it.
+fn cut_by_pieces(members: &[Member]) -> Vec<Vec<u8>> {
+    let mut chunks = Vec::new();
+    let mut cutter = Cutter::new(|chunk: &[u8]| {
+        chunks.push(chunk.to_vec());
+        Ok::<(), Infallible>(())
+    });
+    let mut bundler = Bundler::default();
+    for member in members {
+        let bundled = member.header + if member.large.is_some() { 0 } else { member.data.len() + member.padding() };
+        if bundler.ends_before(bundled as u64) {
+            let Ok(()) = cutter.end_bundle();
+            bundler.end();
+        }
+        let Ok(()) = cutter.header(&vec![b'H'; member.header]);
+        let ends = match member.large {
+            None => {
+                let Ok(()) = cutter.small(&member.data);
+                let Ok(()) = cutter.small(&vec![0; member.padding()]);
+                bundler.ends_after(member.key.as_bytes(), bundled as u64)
+            }
+            Some(class) => {
+                let Ok(()) = cutter.end_bundle();
+                bundler.end();
+                let Ok(()) = cutter.large_begin(class);
+                let Ok(()) = cutter.large(&member.data);
+                let Ok(()) = cutter.large_end(member.padding());
+                false
+            }
+        };
+        if ends {
+            let Ok(()) = cutter.end_bundle();
+            bundler.end();
+        }
+    }
+    if bundler.ends_before(1024) {
+        let Ok(()) = cutter.end_bundle();
+    }
+    let Ok(()) = cutter.header(&[0; 1024]);
+    let Ok(_) = cutter.finish();
+    chunks
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+    #[test]
+    fn the_bundler_foretells_what_the_cutter_does(
+        sizes in proptest::collection::vec((0usize..4, 0usize..600, 0usize..300), 1..60)
+    ) {
+        let mut members = Vec::new();
+        for (number, (kind, header, data)) in sizes.into_iter().enumerate() {
+            let (header, data, large) = match kind {
+                // Headers beyond the maximum occur: attributes, or a map of many holes.
+                0 => (512 * (header * 4 + 1), data, None),
+                1 => (1536, (data + 256) << 10, Some(Class::Page)),
+                _ => (1536, data << 9, None),
+            };
+            members.push(Member { key: format!("k{number}"), header, data: vec![number as u8; data], large });
+        }
+        prop_assert_eq!(lengths(&cut_by_pieces(&members)), lengths(&cut(&members, 1 << 20)));
+    }
+}

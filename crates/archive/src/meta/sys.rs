@@ -49,6 +49,7 @@ fn convert(found: &rustix::fs::Stat) -> Stat {
         size: u64::try_from(found.st_size).unwrap_or(0),
         blocks: u64::try_from(found.st_blocks).unwrap_or(0),
         mtime: Mtime(found.st_mtime as i64, found.st_mtime_nsec as u32),
+        ctime: Mtime(found.st_ctime as i64, found.st_ctime_nsec as u32),
         id: (found.st_dev as u64, found.st_ino as u64),
         links: found.st_nlink as u64,
         device,
@@ -130,4 +131,36 @@ pub(crate) fn next_hole(file: &File, from: u64) -> Result<u64> {
         Err(Errno::NXIO) => Ok(u64::MAX),
         other => other,
     }
+}
+
+/// Whether a file system stamps every change of a file, one through a shared mapping included, once its dirty pages were written out:
+/// what comparing times rests on. True only for those where that was tested (`docs/two-passes.md`).
+#[cfg(target_os = "linux")]
+pub(crate) fn stamps_changes(file: impl AsFd) -> bool {
+    const EXT4: u64 = 0xef53;
+    const XFS: u64 = 0x5846_5342;
+    const BTRFS: u64 = 0x9123_683e;
+    rustix::fs::fstatfs(file).is_ok_and(|found| {
+        #[allow(clippy::unnecessary_cast, reason = "the field's type differs between targets")]
+        let kind = found.f_type as u64;
+        matches!(kind, EXT4 | XFS | BTRFS)
+    })
+}
+
+/// Nothing is known of other systems: everything is read again there.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn stamps_changes(_file: impl AsFd) -> bool {
+    false
+}
+
+/// Writes out all that is dirty on the file system of `file`.
+#[cfg(target_os = "linux")]
+pub(crate) fn sync_all(file: impl AsFd) -> Result<()> {
+    rustix::fs::syncfs(file)
+}
+
+/// Never asked for where [`stamps_changes`] says no.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn sync_all(_file: impl AsFd) -> Result<()> {
+    Err(Errno::NOTSUP)
 }

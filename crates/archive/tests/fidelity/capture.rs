@@ -5,16 +5,16 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use jiff::Timestamp;
-use offsite_archive::{Capture, CaptureError, CaptureOptions, Captured, Class, ExtractOptions, Kind, read_tail};
+use offsite_archive::{CaptureError, Captured, Class, ExtractOptions, Kind, Part, read_tail};
 
-use super::support::{below, capture, capture_by, entries, extract, facts, frames, head, is_root, noise, raw, scratch, touch};
+use super::support::{begin, below, capture, capture_by, entries, extract, facts, frames, head, is_root, noise, raw, scratch, touch};
 
 /// Captures `source`, doing `meddle` when the member `at` has been begun and none of its content read.
 fn meddled(source: &Path, at: &str, meddle: impl Fn()) -> Captured<Vec<u8>> {
-    let mut capture = Capture::new(Vec::new(), head(&[source]), CaptureOptions::default()).unwrap();
+    let mut capture = begin(Vec::new(), head(&[source])).unwrap();
     let mut done = false;
     capture
-        .source(source, &mut |progress| {
+        .part(&Part::whole(source), &mut |progress| {
             if !done && progress.path.ends_with(at) {
                 done = true;
                 meddle();
@@ -127,18 +127,18 @@ fn a_source_that_is_a_link_is_not_passed_over_in_silence() {
 #[test]
 fn refuses_what_would_be_a_bad_archive() {
     let (_source, source) = scratch();
-    let fresh = || Capture::new(Vec::new(), head(&[]), CaptureOptions::default()).unwrap();
-    let gone = fresh().source(&source.join("gone"), &mut |_| ()).unwrap_err();
+    let fresh = || begin(Vec::new(), head(&[])).unwrap();
+    let gone = fresh().part(&Part::whole(source.join("gone")), &mut |_| ()).unwrap_err();
     assert!(matches!(gone, CaptureError::Root { .. }), "{gone}");
     let mut capture = fresh();
-    capture.source(&source, &mut |_| ()).unwrap();
+    capture.part(&Part::whole(&source), &mut |_| ()).unwrap();
     for path in [source.clone(), source.join("below")] {
-        assert!(matches!(capture.source(&path, &mut |_| ()), Err(CaptureError::Overlap { .. })), "{path:?}");
+        assert!(matches!(capture.part(&Part::whole(&path), &mut |_| ()), Err(CaptureError::Overlap { .. })), "{path:?}");
     }
-    assert!(matches!(capture.source(Path::new("relative"), &mut |_| ()), Err(CaptureError::Path(_))));
+    assert!(matches!(capture.part(&Part::whole("relative"), &mut |_| ()), Err(CaptureError::Path(_))));
     let mut head = head(&[]);
     head.chunker.page += 1;
-    assert!(matches!(Capture::new(Vec::new(), head, CaptureOptions::default()).err(), Some(CaptureError::Head(_))));
+    assert!(matches!(begin(Vec::new(), head).err(), Some(CaptureError::Head(_))));
 }
 
 #[test]
@@ -158,8 +158,8 @@ fn a_full_disk_is_an_error() {
     fs::write(source.join("small"), noise(2, 100_000)).unwrap();
     let whole = capture(&[&source]).out.len();
     for room in [0, 1000, 3 << 20, whole - 1] {
-        let mut capture = Capture::new(Full(room), head(&[&source]), CaptureOptions::default()).unwrap();
-        let done = capture.source(&source, &mut |_| ()).and_then(|()| capture.finish(facts()).map(drop));
+        let mut capture = begin(Full(room), head(&[&source])).unwrap();
+        let done = capture.part(&Part::whole(&source), &mut |_| ()).and_then(|()| capture.finish(facts()).map(drop));
         assert!(matches!(&done, Err(CaptureError::Write(cause)) if cause.kind() == io::ErrorKind::StorageFull), "{room}: {done:?}");
     }
 }
@@ -168,12 +168,12 @@ fn a_full_disk_is_an_error() {
 fn generated_files_lie_beside_the_sources() {
     let (_source, source) = scratch();
     fs::write(source.join("a"), "a").unwrap();
-    let mut capture = Capture::new(Vec::new(), head(&[]), CaptureOptions::default()).unwrap();
+    let mut capture = begin(Vec::new(), head(&[])).unwrap();
     let time = Timestamp::from_nanosecond(-1_250_000_000).unwrap();
     let path = Path::new("/offsite/services.json");
     capture.data(path, b"{}", time).unwrap();
     capture.data(Path::new("/offsite/large.sql"), &noise(4, 300_000), time).unwrap();
-    capture.source(&source, &mut |_| ()).unwrap();
+    capture.part(&Part::whole(&source), &mut |_| ()).unwrap();
     assert!(matches!(capture.data(path, b"", time), Err(CaptureError::Overlap { .. })));
     assert!(matches!(capture.data(&source.join("b"), b"", time), Err(CaptureError::Overlap { .. })));
     let captured = capture.finish(facts()).unwrap();
@@ -212,10 +212,10 @@ fn threads_change_nothing_but_time() {
 #[test]
 fn progress_grows_to_the_end() {
     let (_source, source) = scratch();
-    fs::write(source.join("large"), noise(1, 20 << 20)).unwrap();
-    let mut capture = Capture::new(Vec::new(), head(&[]), CaptureOptions::default()).unwrap();
+    fs::write(source.join("large"), noise(1, 40 << 20)).unwrap();
+    let mut capture = begin(Vec::new(), head(&[])).unwrap();
     let mut seen = vec![];
-    capture.source(&source, &mut |progress| seen.push((progress.entries, progress.raw, progress.written))).unwrap();
-    assert!(seen.len() >= 20 && seen.windows(2).all(|pair| pair[0] <= pair[1]), "{seen:?}");
-    assert!(seen.iter().any(|&(_, raw, written)| raw > 15 << 20 && written > 1 << 20), "{seen:?}");
+    capture.part(&Part::whole(&source), &mut |progress| seen.push((progress.entries, progress.raw, progress.written))).unwrap();
+    assert!(seen.len() >= 40 && seen.windows(2).all(|pair| pair[0] <= pair[1]), "{seen:?}");
+    assert!(seen.iter().any(|&(_, raw, written)| raw > 35 << 20 && written > 1 << 20), "{seen:?}");
 }

@@ -10,14 +10,14 @@ use proptest::prelude::*;
 use super::support::{all, assert_same, below, capture, chmod, entries, extract, frames, look, noise, raw, scratch, touch};
 
 #[derive(Debug, Clone)]
-enum What {
+pub(super) enum What {
     File { seed: u64, len: usize, mode: u32 },
     Dir { mode: u32 },
     Link { target: String },
     Name { of: prop::sample::Index },
 }
 
-type Spec = Vec<(Vec<String>, What, (i64, i64))>;
+pub(super) type Spec = Vec<(Vec<String>, What, (i64, i64))>;
 
 fn what() -> impl Strategy<Value = What> {
     let len = prop_oneof![4 => 0..2000_usize, 2 => 0..300_000_usize, 1 => 250_000..1_500_000_usize];
@@ -29,7 +29,7 @@ fn what() -> impl Strategy<Value = What> {
     ]
 }
 
-fn spec() -> impl Strategy<Value = Spec> {
+pub(super) fn spec() -> impl Strategy<Value = Spec> {
     let name = prop_oneof![4 => "[a-c]", 2 => "[a-zA-Z0-9 ._é-]{1,12}", 1 => "[x-z]{60,200}"];
     let name = name.prop_filter("a name", |name| name != "." && name != "..");
     let time = (-3_000_000_000_i64..6_000_000_000, prop_oneof![Just(0), 0..1_000_000_000_i64]);
@@ -37,7 +37,7 @@ fn spec() -> impl Strategy<Value = Spec> {
 }
 
 /// Builds what of `spec` can be built: later entries give way to earlier ones.
-fn build(root: &Path, spec: &Spec) {
+pub(super) fn build(root: &Path, spec: &Spec) {
     let mut files = Vec::new();
     let mut made = Vec::new();
     for (names, what, time) in spec {

@@ -4,7 +4,9 @@
 mod capture;
 mod hostile;
 mod laws;
+mod mapped;
 mod museum;
 mod others;
+mod passes;
 mod restore;
 mod support;

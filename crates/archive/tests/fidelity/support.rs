@@ -3,20 +3,20 @@
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs;
-use std::io::Cursor;
+use std::io::{Cursor, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 
 use jiff::Timestamp;
 use offsite_archive::{
-    Capture, CaptureOptions, Captured, Chunker, Decoder, Entry, ExtractError, ExtractOptions, Extracted, FrameRef, Head, Line, Manifest,
-    ManifestReader, PathText, RunFacts,
+    Capture, CaptureError, CaptureOptions, Captured, Chunker, Decoder, Entry, ExtractError, ExtractOptions, Extracted, FrameRef,
+    FramesDigest, Head, Line, Manifest, ManifestReader, Part, PathText, RunFacts, Stock,
 };
 
 pub(crate) fn head(sources: &[&Path]) -> Head {
     Head {
-        version: 1,
+        version: offsite_archive::MANIFEST_VERSION,
         archive: "services/2026-11-22T040000Z".parse().unwrap(),
         sequence: 7,
         host: "pi".to_owned(),
@@ -27,7 +27,7 @@ pub(crate) fn head(sources: &[&Path]) -> Head {
 }
 
 pub(crate) fn facts() -> RunFacts {
-    RunFacts { finished: Timestamp::from_second(1_795_000_000).unwrap(), quiesced: vec![], warnings: vec![] }
+    RunFacts { finished: Timestamp::from_second(1_795_000_000).unwrap(), quiesced: vec![], warnings: vec![], complete: true }
 }
 
 pub(crate) fn capture(sources: &[&Path]) -> Captured<Vec<u8>> {
@@ -35,11 +35,21 @@ pub(crate) fn capture(sources: &[&Path]) -> Captured<Vec<u8>> {
 }
 
 pub(crate) fn capture_by(sources: &[&Path], threads: usize) -> Captured<Vec<u8>> {
-    let mut capture = Capture::new(Vec::new(), head(sources), CaptureOptions { threads, ..CaptureOptions::default() }).unwrap();
+    let mut capture = begin_by(Vec::new(), head(sources), threads).unwrap();
     for source in sources {
-        capture.source(source, &mut |_| ()).unwrap();
+        capture.part(&Part::whole(source), &mut |_| ()).unwrap();
     }
     capture.finish(facts()).unwrap()
+}
+
+/// A single pass with nothing at hand.
+pub(crate) fn begin<W: Write>(out: W, head: Head) -> Result<Capture<'static, W>, CaptureError> {
+    begin_by(out, head, CaptureOptions::default().threads)
+}
+
+fn begin_by<W: Write>(out: W, head: Head, threads: usize) -> Result<Capture<'static, W>, CaptureError> {
+    let options = CaptureOptions { threads, ..CaptureOptions::default() };
+    Capture::new(out, head, &options, Stock::new(tempfile::tempfile().unwrap()), None)
 }
 
 pub(crate) fn frames(captured: &Captured<Vec<u8>>) -> Vec<FrameRef> {
@@ -62,7 +72,9 @@ pub(crate) fn raw(captured: &Captured<Vec<u8>>) -> Vec<u8> {
         at = end;
     }
     assert_eq!(raw.len() as u64, captured.end.raw);
-    assert_eq!(offsite_archive::FrameId::of(&raw), captured.end.digest);
+    let mut digest = FramesDigest::new();
+    frames(captured).iter().for_each(|frame| digest.push(&frame.id, frame.raw));
+    assert_eq!(digest.finish(), captured.end.digest);
     raw
 }
 

@@ -1,0 +1,76 @@
+//! The single pass: what is read goes into the archive at once.
+//!
+//! For jobs that stop nothing, and where nobody waits. What the stock knows is taken from there all the same.
+
+use std::io::Write;
+
+use super::{CaptureError, assemble::Assembler, audit::Audit, sink::Sink};
+use crate::{
+    Class, Entry,
+    stock::{Key, Remembered, Span, Stock},
+};
+
+/// The archive, and what to remember of it.
+pub(super) struct Direct<W> {
+    pub(super) stock: Stock,
+    pub(super) assembler: Assembler<W>,
+    pub(super) pieces: Vec<Remembered>,
+    audit: Audit,
+    begun: u32,
+    handed: u32,
+}
+
+impl<W: Write> Direct<W> {
+    pub(super) fn new(stock: Stock, assembler: Assembler<W>) -> Self {
+        Self { stock, assembler, pieces: Vec::new(), audit: Audit::default(), begun: 0, handed: 0 }
+    }
+
+    /// Writes what is under way. Returns what the audit found.
+    pub(super) fn settle(&mut self) -> Result<Vec<String>, CaptureError> {
+        self.assembler.settle(&self.stock)?;
+        let wrong = self.audit.differences(&self.stock, |place| self.assembler.id(place));
+        if !wrong.is_empty() {
+            self.pieces.clear();
+        }
+        Ok(wrong)
+    }
+}
+
+impl<W: Write> Sink for Direct<W> {
+    fn stock(&self) -> &Stock {
+        &self.stock
+    }
+
+    fn written(&self) -> u64 {
+        self.assembler.written()
+    }
+
+    fn entry(&mut self, entry: &Entry) -> Result<(), CaptureError> {
+        self.assembler.entry(entry)
+    }
+
+    fn take(&mut self, key: Key, span: Span) -> Result<(), CaptureError> {
+        self.pieces.push(Remembered { key, span: Span { first: self.handed, ..span } });
+        for number in self.stock.order(span) {
+            self.assembler.held(*number, &self.stock)?;
+        }
+        self.handed += span.count;
+        Ok(())
+    }
+
+    fn begin(&mut self, shown: &[u8], audited: Option<Span>) {
+        self.begun = self.handed;
+        self.audit.begin(shown, audited);
+    }
+
+    fn chunk(&mut self, chunk: Vec<u8>) -> Result<(), CaptureError> {
+        self.handed += 1;
+        self.assembler.chunk(chunk, &self.stock)
+    }
+
+    fn end(&mut self, key: Option<Key>, class: Option<Class>) {
+        let span = Span { first: self.begun, count: self.handed - self.begun, class };
+        self.audit.end(span);
+        self.pieces.extend(key.map(|key| Remembered { key, span }));
+    }
+}

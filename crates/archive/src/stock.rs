@@ -1,0 +1,194 @@
+//! The stock: frames that are at hand, and what was read to get them.
+//!
+//! An archive is mostly last night's. Its frames lie in last night's file, and a *piece* (a bundle, or the data of one large file) whose
+//! files have not changed needs neither reading nor compressing: its frames are taken from the stock. Invariants: a frame is known by the
+//! BLAKE3 of its raw bytes and is checked again when it is taken out, so rot does not spread; a piece is known by everything that its
+//! bytes depend on, and only if the file system is one where an unchanged time proves unchanged content (`docs/two-passes.md`).
+
+mod cache;
+mod piece;
+
+use std::{
+    collections::HashMap,
+    fs::File,
+    io,
+    os::unix::fs::FileExt,
+    sync::{Arc, PoisonError, RwLock},
+};
+
+pub use cache::CacheError;
+pub(crate) use cache::{Remembered, write as write_cache};
+pub(crate) use piece::{Key, KeyMaker};
+
+use crate::{Class, FrameId, Manifest};
+
+/// BLAKE3 of a frame as it is stored, its first 16 bytes: finds rot without decoding. It never identifies anything.
+pub(crate) type Sum = [u8; 16];
+
+/// The sum of a stored frame.
+pub(crate) fn sum(frame: &[u8]) -> Sum {
+    let mut sum = Sum::default();
+    sum.copy_from_slice(&blake3::hash(frame).as_bytes()[..16]);
+    sum
+}
+
+/// How the bytes of a held frame lie in its file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// As a zstd frame; its sum, where that is known.
+    Frame(Option<Sum>),
+    /// As they are: read in a hurry, to be compressed later.
+    Raw,
+}
+
+/// A frame at hand.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Held {
+    pub(crate) id: FrameId,
+    /// Raw length.
+    pub(crate) raw: u32,
+    /// Which file.
+    pub(crate) shelf: u32,
+    /// Where in it.
+    pub(crate) at: u64,
+    /// Length there.
+    pub(crate) len: u32,
+    pub(crate) form: Form,
+}
+
+/// Frames in a row: those of a piece.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Span {
+    /// The first one, as a place in [`Stock::order`].
+    pub(crate) first: u32,
+    pub(crate) count: u32,
+    /// The class of a large file.
+    pub(crate) class: Option<Class>,
+}
+
+/// The ids of all frames at hand with their numbers, shared with the threads that ask before they compress.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Ids(Arc<RwLock<HashMap<FrameId, u32>>>);
+
+impl Ids {
+    pub(crate) fn get(&self, id: &FrameId) -> Option<u32> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).get(id).copied()
+    }
+
+    fn put(&self, id: FrameId, number: u32) {
+        self.0.write().unwrap_or_else(PoisonError::into_inner).entry(id).or_insert(number);
+    }
+}
+
+/// Frames at hand. Memory: about 150 bytes a frame.
+#[derive(Debug)]
+pub struct Stock {
+    /// The first one is the scratch file.
+    shelves: Vec<Arc<File>>,
+    /// Length of the scratch file.
+    end: u64,
+    frames: Vec<Held>,
+    ids: Ids,
+    order: Vec<u32>,
+    pub(crate) pieces: HashMap<Key, Span>,
+}
+
+impl Stock {
+    /// An empty stock, which keeps what is new in `scratch`: an empty file that nobody else uses, best without a name, on a disk with
+    /// room for what changed.
+    pub fn new(scratch: File) -> Self {
+        Self {
+            shelves: vec![Arc::new(scratch)],
+            end: 0,
+            frames: Vec::new(),
+            ids: Ids::default(),
+            order: Vec::new(),
+            pieces: HashMap::new(),
+        }
+    }
+
+    /// Adds the frames of a finished archive: its file and its manifest. `cache` is what [`crate::Captured::cache`] was for it, if that is
+    /// still there; with it, unchanged files need not be read.
+    ///
+    /// # Errors
+    /// The cache is not this archive's or damaged. The frames were added all the same; only time is lost.
+    pub fn add(&mut self, file: File, manifest: &Manifest, cache: Option<&[u8]>) -> Result<(), CacheError> {
+        let read = cache.map(|bytes| cache::read(bytes, manifest)).transpose();
+        let (read, error) = match read {
+            Ok(read) => (read, None),
+            Err(error) => (None, Some(error)),
+        };
+        let base = self.order.len() as u32;
+        let shelf = self.shelves.len() as u32;
+        self.shelves.push(Arc::new(file));
+        for ((number, frame), at) in manifest.frames.iter().enumerate().zip(manifest.frame_offsets()) {
+            let form = Form::Frame(read.as_ref().map(|read| read.sums[number]));
+            let number = self.put(Held { id: frame.id, raw: frame.raw, shelf, at, len: frame.len, form });
+            self.order.push(number);
+        }
+        for (key, span) in read.into_iter().flat_map(|read| read.pieces) {
+            self.pieces.insert(key, Span { first: span.first + base, ..span });
+        }
+        error.map_or(Ok(()), Err)
+    }
+
+    /// Forgets which files gave which frames: everything will be read again, though not compressed again. For when the clock was
+    /// changed, or an audit has found that times cannot be relied on.
+    pub fn forget_pieces(&mut self) {
+        self.pieces.clear();
+    }
+
+    /// How many pieces are known.
+    pub fn pieces(&self) -> usize {
+        self.pieces.len()
+    }
+
+    pub(crate) fn ids(&self) -> Ids {
+        self.ids.clone()
+    }
+
+    pub(crate) fn shelf(&self, held: &Held) -> Arc<File> {
+        self.shelves[held.shelf as usize].clone()
+    }
+
+    pub(crate) fn held(&self, number: u32) -> &Held {
+        &self.frames[number as usize]
+    }
+
+    pub(crate) fn order(&self, span: Span) -> &[u32] {
+        &self.order[span.first as usize..][..span.count as usize]
+    }
+
+    /// Where the next [`Stock::line_up`] puts its frame.
+    pub(crate) fn next(&self) -> u32 {
+        self.order.len() as u32
+    }
+
+    /// Appends a frame to the order.
+    pub(crate) fn line_up(&mut self, number: u32) {
+        self.order.push(number);
+    }
+
+    /// Appends `bytes` to the scratch file and takes them in as a frame. Returns its number.
+    pub(crate) fn keep(&mut self, id: FrameId, raw: u32, bytes: &[u8], form: Form) -> io::Result<u32> {
+        self.shelves[0].write_all_at(bytes, self.end)?;
+        let held = Held { id, raw, shelf: 0, at: self.end, len: bytes.len() as u32, form };
+        self.end += bytes.len() as u64;
+        Ok(self.put(held))
+    }
+
+    /// Bytes in the scratch file.
+    pub(crate) fn kept(&self) -> u64 {
+        self.end
+    }
+
+    fn put(&mut self, held: Held) -> u32 {
+        if let Some(number) = self.ids.get(&held.id) {
+            return number;
+        }
+        let number = self.frames.len() as u32;
+        self.frames.push(held);
+        self.ids.put(held.id, number);
+        number
+    }
+}

@@ -1,0 +1,56 @@
+//! What a piece is known by: everything that its bytes depend on.
+//!
+//! A bundle's headers are hashed as they are, so owners, modes, names and attributes count; of content, which is the point not to read,
+//! its file's identity, length and both times count. A piece that has the same key has the same bytes.
+
+use crate::{
+    Mtime,
+    meta::{Stat, sparse::Segment},
+};
+
+/// The key of a piece.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Key(pub(crate) [u8; 32]);
+
+/// Gathers what a piece's bytes depend on.
+#[derive(Debug)]
+pub(crate) struct KeyMaker(blake3::Hasher);
+
+impl KeyMaker {
+    /// The key of a bundle, of which nothing is known yet.
+    pub(crate) fn bundle() -> Self {
+        Self(blake3::Hasher::new_derive_key("offsite 2026 stock: bundle, chunker files-1"))
+    }
+
+    /// The key of the data of the large file at `path`.
+    pub(crate) fn large(path: &[u8]) -> Self {
+        let mut maker = Self(blake3::Hasher::new_derive_key("offsite 2026 stock: large file, chunker files-1"));
+        maker.bytes(path);
+        maker
+    }
+
+    /// Bytes that stand in the piece.
+    pub(crate) fn bytes(&mut self, bytes: &[u8]) {
+        self.number(bytes.len() as u64);
+        self.0.update(bytes);
+    }
+
+    /// A file's content, not read: `segments` of it where it has holes.
+    pub(crate) fn content(&mut self, stat: &Stat, segments: Option<&[Segment]>) {
+        let time = |Mtime(seconds, nanos): Mtime| [seconds as u64, u64::from(nanos)];
+        let numbers = [stat.id.0, stat.id.1, stat.size].into_iter().chain(time(stat.mtime)).chain(time(stat.ctime));
+        numbers.for_each(|number| self.number(number));
+        let segments = segments.unwrap_or_default();
+        self.number(segments.len() as u64);
+        segments.iter().flat_map(|piece| [piece.at, piece.len]).for_each(|number| self.number(number));
+    }
+
+    /// The key.
+    pub(crate) fn key(&self) -> Key {
+        Key(*self.0.finalize().as_bytes())
+    }
+
+    fn number(&mut self, number: u64) {
+        self.0.update(&number.to_le_bytes());
+    }
+}

@@ -1,0 +1,448 @@
+//! Two passes, a stock and a cache change how an archive is made, never what is in it.
+
+use std::fs::{self, File, OpenOptions};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use jiff::{SignedDuration, Timestamp};
+use offsite_archive::{Capture, CaptureError, CaptureOptions, Captured, ColdPass, FramesDigest, HotPass, Manifest, Part, Stock};
+use proptest::prelude::*;
+
+use super::laws::{Spec, build, spec};
+use super::support::{capture, facts, frames, head, noise, scratch, touch};
+
+/// As if all had been written an hour ago. Each change in these tests sets another time, so that nothing hangs on the clock's ticks.
+pub(super) fn later() -> Timestamp {
+    Timestamp::now() + SignedDuration::from_hours(1)
+}
+
+pub(super) fn stock() -> Stock {
+    Stock::new(tempfile::tempfile().unwrap())
+}
+
+/// The stock that a night begins with: what the night before left.
+fn after(night: &Captured<Vec<u8>>) -> Stock {
+    let mut stock = stock();
+    stock.add(file_of(night), &Manifest::read(&night.manifest).unwrap(), Some(&night.cache)).unwrap();
+    stock
+}
+
+fn file_of(night: &Captured<Vec<u8>>) -> File {
+    let file = tempfile::tempfile().unwrap();
+    file.write_all_at(&night.out, 0).unwrap();
+    file
+}
+
+pub(super) fn hot(stock: Stock, source: &Path, audit: Option<(u8, u8)>) -> (Stock, Vec<String>) {
+    let options = CaptureOptions { audit, ..CaptureOptions::default() };
+    let mut pass = HotPass::new(stock, &options, &later).unwrap();
+    pass.part(&Part::whole(source), &mut |_| ()).unwrap();
+    pass.finish().unwrap()
+}
+
+pub(super) fn cold(stock: Stock, source: &Path) -> Result<Captured<Vec<u8>>, CaptureError> {
+    let mut pass = ColdPass::new(stock, &head(&[source]), &CaptureOptions::default()).unwrap();
+    pass.part(&Part::whole(source), &mut |_| ()).unwrap();
+    pass.finish().unwrap().assemble(Vec::new(), facts())
+}
+
+/// A night in two passes, with `meanwhile` between them.
+fn night(stock: Stock, source: &Path, meanwhile: impl FnOnce()) -> Captured<Vec<u8>> {
+    let (stock, wrong) = hot(stock, source, None);
+    assert_eq!(wrong, Vec::<String>::new());
+    meanwhile();
+    cold(stock, source).unwrap()
+}
+
+fn single(stock: Stock, source: &Path) -> Captured<Vec<u8>> {
+    let mut pass = Capture::new(Vec::new(), head(&[source]), &CaptureOptions::default(), stock, Some(&later)).unwrap();
+    pass.part(&Part::whole(source), &mut |_| ()).unwrap();
+    pass.finish(facts()).unwrap()
+}
+
+/// Times are relied on only where that was tested; elsewhere everything is read, which is slow and right.
+fn times_count(path: &Path) -> bool {
+    let kind = rustix::fs::statfs(path).unwrap().f_type as u64;
+    let known = [0xef53, 0x5846_5342, 0x9123_683e].contains(&kind);
+    if !known {
+        println!("part of this test is skipped: {} lies on a file system whose times nobody relies on", path.display());
+    }
+    known
+}
+
+fn tree(source: &Path) {
+    for (name, len) in [("a/library.db", 3 << 20), ("a/dump.sql", 900_000), ("b/photo.jpg", 5 << 20), ("b/other.jpg", 2 << 20)] {
+        fs::create_dir_all(source.join(name).parent().unwrap()).unwrap();
+        fs::write(source.join(name), noise(len as u64, len)).unwrap();
+    }
+    edit(&source.join("a/library.db"), 0, b"SQLite format 3\0", 1_700_000_000);
+    for number in 0..300 {
+        fs::write(source.join(format!("a/{number:03}")), noise(number, 3000)).unwrap();
+    }
+}
+
+/// Changes a file in place and gives it a new time.
+fn edit(path: &Path, at: u64, bytes: &[u8], time: i64) {
+    OpenOptions::new().write(true).open(path).unwrap().write_all_at(bytes, at).unwrap();
+    touch(path, time, 0);
+}
+
+#[test]
+fn an_unchanged_tree_is_not_read_again() {
+    let (_source, source) = scratch();
+    tree(&source);
+    let full = capture(&[&source]);
+    let first = night(stock(), &source, || ());
+    assert!(first.out == full.out && first.manifest == full.manifest);
+    let again = night(after(&first), &source, || ());
+    assert!(again.out == full.out && again.manifest == full.manifest);
+    let by_single = single(after(&first), &source);
+    assert!(by_single.out == full.out && by_single.manifest == full.manifest);
+    assert_eq!((again.fresh, by_single.fresh), (0, 0));
+    if times_count(&source) {
+        assert_eq!((first.read, again.read, by_single.read), (0, 0, 0));
+    }
+    // And so on from there: the cache of a night that read nothing is as good.
+    let third = night(after(&again), &source, || ());
+    assert!(third.out == full.out && third.cache == again.cache);
+}
+
+#[test]
+fn what_changes_between_the_passes_is_in_the_archive_as_it_is_then() {
+    let (_source, source) = scratch();
+    tree(&source);
+    let first = night(stock(), &source, || ());
+    let second = night(after(&first), &source, || {
+        edit(&source.join("a/library.db"), 1 << 20, &noise(77, 8192), 1_800_000_000);
+        edit(&source.join("a/123"), 10, b"changed", 1_800_000_001);
+        fs::rename(source.join("b/other.jpg"), source.join("b/renamed.jpg")).unwrap();
+        fs::remove_file(source.join("a/007")).unwrap();
+        fs::write(source.join("a/new"), noise(5, 100_000)).unwrap();
+        super::support::chmod(&source.join("a/200"), 0o600);
+    });
+    let full = capture(&[&source]);
+    assert!(second.manifest == full.manifest && second.out == full.out);
+    if times_count(&source) {
+        // The database, the renamed photo, and the bundles of the small ones: no more.
+        assert!(second.read > 5 << 20 && second.read < 8 << 20, "{}", second.read);
+    }
+    assert!(second.fresh < 1 << 20, "{}", second.fresh);
+}
+
+#[test]
+fn a_lost_cache_costs_reading_and_nothing_else() {
+    let (_source, source) = scratch();
+    tree(&source);
+    let first = night(stock(), &source, || ());
+    let manifest = Manifest::read(&first.manifest).unwrap();
+    let mut damaged: Vec<Vec<u8>> = (0..first.cache.len()).step_by(97).map(|at| flipped(&first.cache, at)).collect();
+    damaged.extend([vec![], first.cache[..first.cache.len() / 2].to_vec(), [&first.cache[..], b"x"].concat()]);
+    for cache in damaged {
+        assert!(stock().add(tempfile::tempfile().unwrap(), &manifest, Some(&cache)).is_err());
+    }
+    for cache in [None, Some(flipped(&first.cache, 200))] {
+        let mut without = stock();
+        let added = without.add(file_of(&first), &manifest, cache.as_deref());
+        assert_eq!(added.is_err(), cache.is_some());
+        let again = night(without, &source, || ());
+        assert!(again.out == first.out && again.fresh == 0);
+    }
+    // Another archive's cache says nothing of this one.
+    edit(&source.join("a/000"), 0, b"other", 1_800_000_000);
+    let other = night(stock(), &source, || ());
+    assert!(stock().add(file_of(&first), &manifest, Some(&other.cache)).is_err());
+}
+
+fn flipped(bytes: &[u8], at: usize) -> Vec<u8> {
+    let mut bytes = bytes.to_vec();
+    bytes[at] ^= 1;
+    bytes
+}
+
+#[test]
+fn rot_in_the_earlier_archive_does_not_spread() {
+    let (_source, source) = scratch();
+    tree(&source);
+    let first = night(stock(), &source, || ());
+    let manifest = Manifest::read(&first.manifest).unwrap();
+    for at in [0, first.out.len() / 3, manifest.end.bytes as usize - 1] {
+        let rotten =
+            Captured { out: flipped(&first.out, at), manifest: first.manifest.clone(), cache: first.cache.clone(), ..first_of(&first) };
+        for cache in [Some(&rotten.cache[..]), None] {
+            let mut stock = stock();
+            stock.add(file_of(&rotten), &manifest, cache).unwrap();
+            let (stock, _) = hot(stock, &source, None);
+            assert!(matches!(cold(stock, &source), Err(CaptureError::Damaged { .. })), "byte {at}");
+        }
+    }
+}
+
+fn first_of(night: &Captured<Vec<u8>>) -> Captured<Vec<u8>> {
+    let Captured { out, manifest, end, cache, fresh, read } = night;
+    Captured { out: out.clone(), manifest: manifest.clone(), end: end.clone(), cache: cache.clone(), fresh: *fresh, read: *read }
+}
+
+/// A cache that was made for the right archive and speaks of wrong frames: what a file system that lies would look like.
+fn lying(cache: &[u8], frames: usize) -> Vec<u8> {
+    const PIECE: usize = 41;
+    let mut cache = cache[..cache.len() - 32].to_vec();
+    let pieces = cache.len() - (8 + 4 + 8 + 32 + 8 + 16 * frames);
+    assert!(pieces >= 2 * PIECE && pieces.is_multiple_of(PIECE), "{pieces}");
+    let table = cache.len() - pieces;
+    // Every piece's frames are those of the next one.
+    let spans: Vec<Vec<u8>> = cache[table..].chunks(PIECE).map(|piece| piece[32..40].to_vec()).collect();
+    for (number, piece) in cache[table..].chunks_mut(PIECE).enumerate() {
+        piece[32..40].copy_from_slice(&spans[(number + 1) % spans.len()]);
+    }
+    let hash = blake3::hash(&cache);
+    cache.extend_from_slice(hash.as_bytes());
+    cache
+}
+
+#[test]
+fn an_audit_finds_what_times_do_not_tell() {
+    let (_source, source) = scratch();
+    tree(&source);
+    if !times_count(&source) {
+        return;
+    }
+    let first = night(stock(), &source, || ());
+    let frames = frames(&first).len();
+    let manifest = Manifest::read(&first.manifest).unwrap();
+    let misled = || {
+        let mut stock = stock();
+        stock.add(file_of(&first), &manifest, Some(&lying(&first.cache, frames))).unwrap();
+        stock
+    };
+    // Unaudited, the lie would be believed: so this test can fail.
+    assert!(cold(hot(misled(), &source, None).0, &source).unwrap().end.digest != first.end.digest);
+    let (stock, wrong) = hot(misled(), &source, Some((0, 1)));
+    assert!(wrong.iter().any(|text| text.contains("b/photo.jpg: its content is not what it was")), "{wrong:?}");
+    assert_eq!(stock.pieces(), 0);
+    let healed = cold(stock, &source).unwrap();
+    assert!(healed.end.digest == first.end.digest && healed.read > 10 << 20);
+    // In a single pass there is no second chance: it says so, and leaves no cache.
+    let options = CaptureOptions { audit: Some((0, 1)), ..CaptureOptions::default() };
+    let mut pass = Capture::new(Vec::new(), head(&[&source]), &options, misled(), Some(&later)).unwrap();
+    pass.part(&Part::whole(&source), &mut |_| ()).unwrap();
+    let told = pass.finish(facts()).unwrap();
+    assert!(!told.end.complete && told.end.warnings.iter().any(|text| text.contains("not what it was")), "{:?}", told.end);
+    // Each share is some of it, and all shares together are all of it.
+    let shares: Vec<usize> = (0..5).map(|share| hot(misled(), &source, Some((share, 5))).1.len()).collect();
+    assert_eq!(shares.iter().sum::<usize>(), wrong.len(), "{shares:?}");
+}
+
+#[test]
+fn an_audit_of_what_is_true_finds_nothing() {
+    let (_source, source) = scratch();
+    tree(&source);
+    let first = night(stock(), &source, || ());
+    for share in [(0, 1), (0, 2), (1, 2)] {
+        let (stock, wrong) = hot(after(&first), &source, Some(share));
+        assert_eq!(wrong, Vec::<String>::new());
+        assert!(cold(stock, &source).unwrap().out == first.out);
+        let options = CaptureOptions { audit: Some(share), ..CaptureOptions::default() };
+        let mut pass = Capture::new(Vec::new(), head(&[&source]), &options, after(&first), Some(&later)).unwrap();
+        pass.part(&Part::whole(&source), &mut |_| ()).unwrap();
+        let made = pass.finish(facts()).unwrap();
+        assert!(made.out == first.out && made.end.warnings.is_empty());
+        assert!(!times_count(&source) || share.1 > 1 || made.read > 10 << 20);
+    }
+}
+
+#[test]
+fn young_files_are_read_again() {
+    let (_source, source) = scratch();
+    fs::write(source.join("large"), noise(1, 3 << 20)).unwrap();
+    // A clock that stands still: everything is younger than it, so nothing is known by its times.
+    let now = Timestamp::now();
+    let clock = move || now;
+    let mut pass = HotPass::new(stock(), &CaptureOptions::default(), &clock).unwrap();
+    pass.part(&Part::whole(&source), &mut |_| ()).unwrap();
+    let (stock, _) = pass.finish().unwrap();
+    let made = cold(stock, &source).unwrap();
+    assert_eq!(made.read, 3 << 20);
+    assert!(made.out == capture(&[&source]).out);
+}
+
+#[test]
+fn parts_of_a_source_make_up_the_source() {
+    let (_source, source) = scratch();
+    tree(&source);
+    let part = |path: PathBuf, exclude: Vec<PathBuf>| Part { source: source.clone(), path, at: None, exclude };
+    let parts = [
+        part(source.clone(), vec![source.join("a"), source.join("b/photo.jpg")]),
+        part(source.join("b/photo.jpg"), vec![]),
+        part(source.join("a"), vec![]),
+    ];
+    let mut hot = HotPass::new(stock(), &CaptureOptions::default(), &later).unwrap();
+    parts.iter().for_each(|part| hot.part(part, &mut |_| ()).unwrap());
+    let mut cold = ColdPass::new(hot.finish().unwrap().0, &head(&[&source]), &CaptureOptions::default()).unwrap();
+    parts.iter().for_each(|part| cold.part(part, &mut |_| ()).unwrap());
+    let made = cold.finish().unwrap().assemble(Vec::new(), facts()).unwrap();
+    let paths = |captured| {
+        let mut paths: Vec<_> = super::support::entries(captured).into_iter().map(|entry| (entry.path.0, entry.size)).collect();
+        paths.sort();
+        paths
+    };
+    assert_eq!(paths(&made), paths(&capture(&[&source])));
+    if times_count(&source) {
+        assert_eq!(made.read, 0);
+    }
+}
+
+#[test]
+fn a_snapshot_is_read_in_place_of_the_source() {
+    let (_source, source) = scratch();
+    tree(&source);
+    let full = capture(&[&source]);
+    let (_elsewhere, elsewhere) = scratch();
+    let copy = elsewhere.join("snapshot");
+    let status = std::process::Command::new("cp").arg("-a").arg(&source).arg(&copy).status().unwrap();
+    assert!(status.success());
+    fs::remove_dir_all(source.join("a")).unwrap();
+    let mut pass = ColdPass::new(stock(), &head(&[&source]), &CaptureOptions::default()).unwrap();
+    pass.part(&Part { at: Some(copy), ..Part::whole(&source) }, &mut |_| ()).unwrap();
+    let made = pass.finish().unwrap().assemble(Vec::new(), facts()).unwrap();
+    assert!(made.out == full.out && made.manifest == full.manifest);
+}
+
+#[test]
+fn a_file_that_is_replaced_while_it_waits_is_whole() {
+    let (_source, source) = scratch();
+    fs::write(source.join("a"), noise(1, 1000)).unwrap();
+    fs::write(source.join("b"), noise(2, 1000)).unwrap();
+    touch(&source.join("a"), 1_700_000_000, 0);
+    let mut pass = ColdPass::new(stock(), &head(&[&source]), &CaptureOptions::default()).unwrap();
+    let mut done = false;
+    pass.part(&Part::whole(&source), &mut |progress| {
+        // "a" waits in its bundle, open and unread.
+        if !done && progress.path.ends_with("b") {
+            done = true;
+            fs::write(source.join("new"), noise(3, 1000)).unwrap();
+            fs::rename(source.join("new"), source.join("a")).unwrap();
+        }
+    })
+    .unwrap();
+    let made = pass.finish().unwrap().assemble(Vec::new(), facts()).unwrap();
+    assert!(done);
+    let (_into, into) = scratch();
+    super::support::extract(&super::support::raw(&made), &into, &super::support::all()).unwrap();
+    assert!(fs::read(super::support::below(&into, &source).join("a")).unwrap() == noise(1, 1000));
+}
+
+#[test]
+fn a_scratch_file_that_cannot_be_written_is_an_error() {
+    let (_source, source) = scratch();
+    tree(&source);
+    let read_only = File::open(source.join("a/000")).unwrap();
+    let mut pass = ColdPass::new(Stock::new(read_only), &head(&[&source]), &CaptureOptions::default()).unwrap();
+    let done = pass.part(&Part::whole(&source), &mut |_| ()).and_then(|()| pass.finish().map(drop));
+    assert!(matches!(done, Err(CaptureError::Scratch(_))), "{done:?}");
+}
+
+#[test]
+fn whoever_wants_it_to_stop_is_heard_at_every_point() {
+    let (_source, source) = scratch();
+    tree(&source);
+    let stopped_at = |call: usize| {
+        let options = CaptureOptions::default();
+        let (stop, mut calls) = (options.stop.clone(), 0);
+        let mut pass = ColdPass::new(stock(), &head(&[&source]), &options).unwrap();
+        let done = pass.part(&Part::whole(&source), &mut |_| {
+            calls += 1;
+            stop.store(calls == call, std::sync::atomic::Ordering::SeqCst);
+        });
+        (done, calls)
+    };
+    let all = stopped_at(usize::MAX).1;
+    for call in [1, 2, all / 3, all / 2, all - 2] {
+        assert!(matches!(stopped_at(call), (Err(CaptureError::Stopped), calls) if calls == call), "{call} of {all}");
+    }
+}
+
+#[derive(Debug, Clone)]
+enum Change {
+    Edit(prop::sample::Index, u64),
+    Grow(prop::sample::Index, usize),
+    Remove(prop::sample::Index),
+    Mode(prop::sample::Index, u32),
+    More(Box<Spec>),
+}
+
+fn change() -> impl Strategy<Value = Change> {
+    let index = any::<prop::sample::Index>;
+    prop_oneof![
+        3 => (index(), any::<u64>()).prop_map(|(of, seed)| Change::Edit(of, seed)),
+        2 => (index(), 1..600_000_usize).prop_map(|(of, by)| Change::Grow(of, by)),
+        1 => index().prop_map(Change::Remove),
+        1 => (index(), 0..0o1000_u32).prop_map(|(of, mode)| Change::Mode(of, mode | 0o400)),
+        1 => spec().prop_map(|spec| Change::More(Box::new(spec))),
+    ]
+}
+
+fn files(root: &Path, found: &mut Vec<PathBuf>) {
+    let mut names: Vec<_> = fs::read_dir(root).unwrap().map(|entry| entry.unwrap().path()).collect();
+    names.sort();
+    for path in names {
+        let kind = fs::symlink_metadata(&path).unwrap();
+        if kind.is_dir() {
+            files(&path, found);
+        } else if kind.is_file() {
+            found.push(path);
+        }
+    }
+}
+
+fn apply(root: &Path, changes: &[Change], time: &mut i64) {
+    for change in changes {
+        let mut all = Vec::new();
+        files(root, &mut all);
+        *time += 1;
+        match change {
+            Change::More(spec) => build(&root.join("more"), spec),
+            _ if all.is_empty() => {}
+            Change::Edit(of, seed) => {
+                let path: &PathBuf = of.get(&all);
+                let len = fs::metadata(path).unwrap().len();
+                edit(path, seed % (len + 1), &noise(*seed, 100.min((len - seed % (len + 1)) as usize)), *time);
+            }
+            Change::Grow(of, by) => {
+                let path: &PathBuf = of.get(&all);
+                let len = fs::metadata(path).unwrap().len();
+                edit(path, len, &noise(*by as u64, *by), *time);
+            }
+            Change::Remove(of) => fs::remove_file(of.get(&all)).unwrap(),
+            Change::Mode(of, mode) => super::support::chmod(of.get::<PathBuf>(&all).as_path(), *mode),
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 30, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Nights follow nights, with changes between nights and between passes: each archive is that of a full reading, and its frames
+    /// are those of its manifest.
+    #[test]
+    fn by_every_way_the_archive_is_that_of_a_full_reading(
+        first in spec(),
+        nights in prop::collection::vec((prop::collection::vec(change(), 0..4), prop::collection::vec(change(), 0..4), any::<bool>()), 1..4),
+    ) {
+        let (_source, source) = scratch();
+        let (root, mut time) = (source.join("tree"), 1_800_000_000);
+        fs::create_dir_all(root.join("more")).unwrap();
+        build(&root, &first);
+        let mut last = night(stock(), &root, || ());
+        for (before, between, once) in nights {
+            apply(&root, &before, &mut time);
+            let made = if once { single(after(&last), &root) } else { night(after(&last), &root, || apply(&root, &between, &mut time)) };
+            let full = capture(&[&root]);
+            prop_assert_eq!(&made.end.digest, &full.end.digest);
+            prop_assert!(made.manifest == full.manifest && made.out == full.out);
+            let mut digest = FramesDigest::new();
+            frames(&made).iter().for_each(|frame| digest.push(&frame.id, frame.raw));
+            prop_assert_eq!(digest.finish(), made.end.digest);
+            last = made;
+        }
+    }
+}
