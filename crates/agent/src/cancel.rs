@@ -1,10 +1,10 @@
 //! A wish to stop, heard by whoever reads and writes for long.
 //!
 //! A signal only sets a flag: what a run does about it depends on where it is. Before anything is stopped it just ends; while it
-//! reads, the next write fails and the services come back; while they come back, nothing is hurried.
+//! reads, reading ends and the services come back; while they come back, nothing is hurried.
 
 use std::{
-    io::{self, Write},
+    io,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -47,51 +47,13 @@ impl Cancel {
         self.0.store(true, Ordering::SeqCst);
     }
 
+    /// The flag itself, for those who know no [`Cancel`].
+    pub(crate) fn flag(&self) -> Arc<AtomicBool> {
+        self.0.clone()
+    }
+
     /// Whether somebody wants us to stop.
     pub fn is_set(&self) -> bool {
         self.0.load(Ordering::SeqCst)
-    }
-}
-
-/// A writer that fails once the flag is set.
-#[derive(Debug)]
-pub(crate) struct Stoppable<W> {
-    inner: W,
-    cancel: Cancel,
-}
-
-impl<W> Stoppable<W> {
-    pub(crate) fn new(inner: W, cancel: Cancel) -> Self {
-        Self { inner, cancel }
-    }
-
-    pub(crate) fn into_inner(self) -> W {
-        self.inner
-    }
-}
-
-impl<W: Write> Write for Stoppable<W> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        // Not ErrorKind::Interrupted, which callers take as a reason to try again.
-        if self.cancel.is_set() { Err(io::Error::other("stopped by a signal")) } else { self.inner.write(bytes) }
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.inner.flush()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn writes_until_somebody_wants_it_to_stop() {
-        let cancel = Cancel::default();
-        let mut out = Stoppable::new(Vec::new(), cancel.clone());
-        out.write_all(b"one").unwrap();
-        cancel.set();
-        assert_eq!(out.write_all(b"two").unwrap_err().to_string(), "stopped by a signal");
-        assert_eq!(out.into_inner(), b"one");
     }
 }

@@ -3,23 +3,21 @@
 //! Everything that a run would refuse is looked at with the same functions that the run uses, and all of it is told at once; what a
 //! run would not notice, data that no source covers and a disk that is filling up, is told as a warning.
 
-use std::path::PathBuf;
-
 use offsite_archive::JobName;
 use offsite_repository::{Archives, Layout, LocalStore, PackName, Repository, RepositoryError};
 use serde::Serialize;
 
 use crate::{
     chain,
-    config::{Config, Quiesce},
-    engine::{Docker, Engine},
+    config::{Config, Quiesce, Snapshot},
     human::{count, size},
     journal::{self, Event},
     ledger::Ledger,
     modes, place,
-    plan::uncovered,
-    quiesce::{QuiesceError, prepare, real},
+    snapshot::{Btrfs, survey},
 };
+
+mod services;
 
 /// How bad a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -61,13 +59,17 @@ pub fn check(config: &Config) -> Vec<Finding> {
     state(config, &mut found);
     for (name, job) in &config.jobs {
         let what = format!("job {name}");
-        match crate::run::check_sources(job, &config.repository) {
+        match crate::sources::check_sources(config, name, job) {
             Ok(()) => found.add(Level::Ok, &what, format!("{} can be read", count(job.sources.len(), "source"))),
             Err(error) => found.add(Level::Bad, &what, chain(&error)),
         }
     }
-    if config.jobs.values().any(|job| job.quiesce == Quiesce::Down) {
-        services(config, &mut found);
+    for (name, job) in config.jobs.iter().filter(|(_, job)| job.snapshot == Snapshot::Auto) {
+        let says = survey(&Btrfs::new(None), &job.sources);
+        says.into_iter().for_each(|(level, says)| found.add(level, &format!("job {name}"), says));
+    }
+    if config.jobs.values().any(|job| job.quiesce != Quiesce::None) {
+        services::services(config, &mut found);
     }
     found.0
 }
@@ -152,47 +154,21 @@ fn state(config: &Config, found: &mut Findings) {
         Err(error) => found.add(Level::Bad, "journal", chain(&error)),
         Ok(records) => {
             for name in config.jobs.keys() {
-                let runs = records.iter().rev().filter(|record| record.job == *name && !matches!(record.event, Event::Resumed { .. }));
+                let runs = records
+                    .iter()
+                    .rev()
+                    .filter(|record| record.job == *name && matches!(record.event, Event::Made { .. } | Event::Failed { .. }));
                 match runs.map(|record| (record.time, &record.event)).next() {
                     Some((time, Event::Failed { error })) => {
                         found.add(Level::Warning, &format!("job {name}"), format!("the last run failed at {time:.0}: {error}"))
+                    }
+                    Some((time, Event::Made { degraded: Some(reason), .. })) => {
+                        found.add(Level::Warning, &format!("job {name}"), format!("the last run, at {time:.0}: {reason}"))
                     }
                     Some((time, _)) => found.add(Level::Ok, &format!("job {name}"), format!("the last run made an archive at {time:.0}")),
                     None => found.add(Level::Warning, &format!("job {name}"), "it has never run"),
                 }
             }
-        }
-    }
-}
-
-fn services(config: &Config, found: &mut Findings) {
-    let engine = Docker::new(&config.docker, None);
-    match engine.version() {
-        Ok(version) => found.add(Level::Ok, "engine", version),
-        Err(error) => return found.add(Level::Bad, "engine", chain(&error)),
-    }
-    let sources: Vec<PathBuf> = config.jobs.values().flat_map(|job| job.sources.clone()).collect();
-    for (name, job) in config.jobs.iter().filter(|(_, job)| job.quiesce == Quiesce::Down) {
-        let what = format!("job {name}");
-        match prepare(&engine, job) {
-            Ok((projects, warnings)) => {
-                for project in &projects {
-                    let services = project.services.iter().map(|service| service.name.as_str()).collect::<Vec<_>>().join(", ");
-                    found.add(Level::Ok, &what, format!("stops and brings back project {}: {services}", project.name));
-                }
-                if projects.is_empty() {
-                    found.add(Level::Warning, &what, "no compose project of its folders is running, so nothing is stopped");
-                }
-                warnings.into_iter().for_each(|warning| found.add(Level::Warning, &what, warning));
-                match engine.containers() {
-                    Ok(containers) => uncovered(&containers, &projects, &sources, &real)
-                        .into_iter()
-                        .for_each(|says| found.add(Level::Warning, &what, says)),
-                    Err(error) => found.add(Level::Bad, &what, chain(&error)),
-                }
-            }
-            Err(QuiesceError::Refused(reasons)) => reasons.into_iter().for_each(|reason| found.add(Level::Bad, &what, reason)),
-            Err(error) => found.add(Level::Bad, &what, chain(&error)),
         }
     }
 }

@@ -35,8 +35,10 @@ pub(crate) enum Verb {
     Archives(Json),
     /// Write an example configuration, or make the repository of the one that is there
     Init,
-    /// Write the systemd units: a timer for each job, and what brings services back after a power cut
+    /// Write the systemd units: a timer for each job, and what brings services back whatever happens
     Install(Install),
+    /// Take away what install wrote, and nothing else
+    Uninstall(Uninstall),
 }
 
 #[derive(Debug, Args)]
@@ -47,11 +49,23 @@ pub(crate) struct Run {
     /// Wait for another agent to end.
     #[arg(long)]
     pub(crate) wait: bool,
+
+    /// Accept that a source is empty, or that nothing is mounted where a disk was, from now on until it is there again.
+    #[arg(long)]
+    pub(crate) accept_empty: bool,
+
+    /// Read every file, also those that are known to be unchanged.
+    #[arg(long)]
+    pub(crate) full: bool,
+
+    /// Right after a boot, wait until the services are up and the clock is right, 10 minutes at most; later, do not wait.
+    #[arg(long)]
+    pub(crate) after_boot: bool,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Resume {
-    /// Wait for a run to end.
+    /// Wait until a run has brought its services back.
     #[arg(long)]
     pub(crate) wait: bool,
 
@@ -78,6 +92,17 @@ pub(crate) struct Install {
     pub(crate) print: bool,
 
     /// Also enable them at once, and disable the timers of jobs that are no more.
+    #[arg(long)]
+    pub(crate) now: bool,
+
+    /// The folder of the units.
+    #[arg(long, value_name = "FOLDER", default_value = "/etc/systemd/system")]
+    pub(crate) to: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Uninstall {
+    /// Also disable and stop them at once.
     #[arg(long)]
     pub(crate) now: bool,
 

@@ -10,16 +10,22 @@ use std::{
     num::NonZeroU32,
     path::{Path, PathBuf},
     str::FromStr,
+    time::Duration,
 };
 
 use serde::{Deserialize, Deserializer, de};
+use span::Span;
 
 mod nearest;
+mod span;
 mod time;
+mod url;
 pub mod yaml;
 
 pub use offsite_archive::JobName;
+pub(crate) use span::words;
 pub use time::{InvalidTime, TimeOfDay};
+pub use url::Url;
 pub use yaml::ConfigError;
 
 /// Where the configuration is when nothing else is said.
@@ -40,10 +46,14 @@ pub struct Config {
     pub state: PathBuf,
     /// The docker command: a name to be found in PATH or an absolute path.
     pub docker: PathBuf,
+    /// How long a docker command that only asks may take; one that stops or starts may take ten times as long.
+    pub docker_patience: Duration,
     /// The group that may read the repository: a name or a number.
     pub group: Option<String>,
     /// The jobs by name.
     pub jobs: BTreeMap<JobName, Job>,
+    /// What stands in the file, for the lines of what turns out to be wrong later.
+    text: String,
 }
 
 /// One job.
@@ -53,6 +63,14 @@ pub struct Job {
     pub sources: Vec<PathBuf>,
     /// How services are made consistent first.
     pub quiesce: Quiesce,
+    /// Whether sources are read from a snapshot where their file system offers one.
+    pub snapshot: Snapshot,
+    /// Whether all projects are away at once, or one after the other.
+    pub scope: Scope,
+    /// How long services may be away; then they come back, whatever was read.
+    pub budget: Duration,
+    /// When services that are back count as well.
+    pub health: Health,
     /// Folders below which a compose project belongs to this job.
     pub projects: Vec<PathBuf>,
     /// When the timer starts it; no timer where absent.
@@ -70,7 +88,42 @@ pub enum Quiesce {
     /// `docker compose down`, and up again after reading. A plain stop has corrupted databases.
     #[default]
     Down,
+    /// `docker compose stop`, and up again after reading: quicker, but networks and containers stay as they are.
+    Stop,
     /// Nothing is stopped; the engine is not asked for anything.
+    None,
+}
+
+/// How many projects are away at the same time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Scope {
+    /// All of the job's: what they hold together is of one moment.
+    #[default]
+    All,
+    /// One after the other; those that write to the same place go together.
+    Each,
+}
+
+/// When services that are back count as well, besides the health checks of their compose files.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Health {
+    /// Each of them has to answer with success.
+    pub urls: Vec<Url>,
+    /// The certificate of an authority of one's own, in PEM, which https:// may be signed by.
+    pub ca: Option<PathBuf>,
+    /// How long it is waited for.
+    pub wait: Duration,
+}
+
+/// Whether sources are read from a snapshot of their file system, with the services up again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Snapshot {
+    /// Where the file system offers one; from the folders themselves where not.
+    Auto,
+    /// Always from the folders themselves.
+    #[default]
     None,
 }
 
@@ -97,6 +150,8 @@ struct File {
     keep: Keep,
     state: Option<Absolute>,
     docker: Option<Docker>,
+    #[serde(default = "two_minutes")]
+    docker_patience: Span,
     group: Option<Group>,
     jobs: Jobs,
 }
@@ -107,11 +162,28 @@ struct FileJob {
     sources: Vec<Absolute>,
     #[serde(default)]
     quiesce: Quiesce,
+    #[serde(default)]
+    snapshot: Snapshot,
+    scope: Option<Scope>,
+    budget: Option<Span>,
+    #[serde(default)]
+    health: Vec<Url>,
+    ca: Option<Absolute>,
+    health_wait: Option<Span>,
     projects: Option<Absolute>,
     at: Option<TimeOfDay>,
     #[serde(default)]
     days: Vec<Day>,
     keep: Option<Keep>,
+}
+
+/// Services that may be away for half an hour: enough for a first archive on a small machine, and little enough to be back at breakfast.
+const BUDGET: Duration = Duration::from_secs(30 * 60);
+/// A database that replays its log takes minutes.
+const HEALTH_WAIT: Duration = Duration::from_secs(5 * 60);
+
+fn two_minutes() -> Span {
+    Span(Duration::from_secs(120))
 }
 
 fn three() -> Keep {
@@ -257,17 +329,53 @@ impl Config {
             if !job.days.is_empty() && job.at.is_none() {
                 return Err(invalid("days", "needs \"at\" beside it".into()));
             }
-            if job.quiesce == Quiesce::None && job.projects.is_some() {
-                return Err(invalid("projects", "has no meaning where \"quiesce\" is \"none\"".into()));
+            let of_stopping = [
+                ("projects", job.projects.is_some()),
+                ("scope", job.scope.is_some()),
+                ("budget", job.budget.is_some()),
+                ("health", !job.health.is_empty()),
+                ("health_wait", job.health_wait.is_some()),
+            ];
+            if job.quiesce == Quiesce::None
+                && let Some((key, _)) = of_stopping.into_iter().find(|(_, said)| *said)
+            {
+                return Err(invalid(key, "has no meaning where \"quiesce\" is \"none\"".into()));
             }
+            if job.ca.is_some() && !job.health.iter().any(Url::is_https) {
+                return Err(invalid("ca", "has no meaning without a \"health\" that begins with https://".into()));
+            }
+            if let Some((other, problem)) = jobs.iter().find_map(|(other, earlier)| Some((other, overlap(&sources, earlier)?))) {
+                return Err(invalid("sources", format!("{problem} of job \"{other}\" and would be archived twice")));
+            }
+            let health = Health { urls: job.health, ca: job.ca.map(|ca| ca.0), wait: job.health_wait.map_or(HEALTH_WAIT, |wait| wait.0) };
+            let (scope, budget) = (job.scope.unwrap_or_default(), job.budget.map_or(BUDGET, |budget| budget.0));
             let projects = job.projects.map_or_else(|| sources.clone(), |folder| vec![folder.0]);
             let keep = job.keep.unwrap_or(file.keep).0;
-            jobs.insert(name, Job { sources, quiesce: job.quiesce, projects, at: job.at, days: job.days, keep });
+            let (quiesce, snapshot, at, days) = (job.quiesce, job.snapshot, job.at, job.days);
+            jobs.insert(name, Job { sources, quiesce, scope, budget, health, snapshot, projects, at, days, keep });
         }
         let docker = file.docker.map_or_else(|| "docker".into(), |docker| docker.0);
         let path = std::path::absolute(path).unwrap_or_else(|_| path.into());
-        Ok(Self { path, repository, state, docker, group: file.group.map(|group| group.0), jobs })
+        let docker_patience = file.docker_patience.0;
+        Ok(Self { path, repository, state, docker, docker_patience, group: file.group.map(|group| group.0), jobs, text: text.to_owned() })
     }
+}
+
+impl Config {
+    /// Where the key at the end of `keys` stands, as "/etc/offsite/agent.yaml:5"; without the line where it cannot be told.
+    pub fn place(&self, keys: &[&str]) -> String {
+        let line = yaml::line_of(&self.text, keys).map(|line| format!(":{line}")).unwrap_or_default();
+        format!("{}{line}", self.path.display())
+    }
+}
+
+/// Whether one of `sources` is, contains or lies in a source of `other`, and which.
+fn overlap(sources: &[PathBuf], other: &Job) -> Option<String> {
+    sources.iter().find_map(|source| {
+        let theirs = other.sources.iter().find(|theirs| source.starts_with(theirs) || theirs.starts_with(source))?;
+        let how = if source.starts_with(theirs) { "lies in" } else { "contains" };
+        Some(format!("{} {how} {}", source.display(), theirs.display()))
+    })
 }
 
 fn check_sources(sources: &[PathBuf], repository: &Path) -> Result<(), String> {
@@ -295,92 +403,4 @@ fn check_sources(sources: &[PathBuf], repository: &Path) -> Result<(), String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const GOOD: &str = "repository: /srv/backup/offsite\nkeep: 3\njobs:\n  services:\n    sources: [/srv/services/, /etc/ssh]\n    quiesce: down\n    projects: /srv/services\n    at: \"04:00\"\n";
-
-    fn parse(text: &str) -> Result<Config, String> {
-        Config::parse(Path::new("/etc/agent.yaml"), text).map_err(|error| error.to_string())
-    }
-
-    fn refused(from: &str, to: &str) -> String {
-        assert!(GOOD.contains(from), "{from}");
-        parse(&GOOD.replace(from, to)).unwrap_err()
-    }
-
-    #[test]
-    fn reads_what_is_written() {
-        let config = parse(GOOD).unwrap();
-        assert_eq!(config.repository, Path::new("/srv/backup/offsite"));
-        assert_eq!(
-            (config.state.as_path(), config.docker.as_path(), &config.group),
-            (Path::new(DEFAULT_STATE), Path::new("docker"), &None)
-        );
-        let job = &config.jobs[&"services".parse().unwrap()];
-        assert_eq!(job.sources, [Path::new("/srv/services"), Path::new("/etc/ssh")]);
-        assert_eq!((job.quiesce, job.keep.get(), job.at.map(|at| at.to_string())), (Quiesce::Down, 3, Some("04:00".into())));
-        assert_eq!(job.projects, [Path::new("/srv/services")]);
-    }
-
-    #[test]
-    fn a_short_file_gets_the_defaults() {
-        let config = parse("repository: /b\ngroup: 33\njobs:\n  x: {sources: [/a]}\n").unwrap();
-        let job = &config.jobs[&"x".parse().unwrap()];
-        assert_eq!(
-            (job.keep.get(), job.quiesce, job.at, job.projects.as_slice()),
-            (3, Quiesce::Down, None, [PathBuf::from("/a")].as_slice())
-        );
-        assert_eq!(config.group.as_deref(), Some("33"));
-    }
-
-    #[test]
-    fn the_example_is_valid_and_shows_the_defaults() {
-        let config = parse(EXAMPLE).unwrap();
-        assert_eq!(config.state, Path::new(DEFAULT_STATE));
-        assert_eq!(config.jobs.len(), 1);
-        // Each key that is shown commented out must be one that exists.
-        let all: String = EXAMPLE.lines().map(|line| line.replacen("#: ", "", 1) + "\n").collect();
-        parse(&all).unwrap();
-        assert!(all.contains("\ngroup:") && all.contains("\nstate:") && all.contains("\ndocker:") && all.contains("days:"), "{all}");
-    }
-
-    #[test]
-    fn says_where_and_what_is_wrong() {
-        let file = "/etc/agent.yaml";
-        for (from, to, said) in [
-            ("quiesce: down", "quiesce: dwon", ":6: jobs.services.quiesce: unknown value \"dwon\"; did you mean \"down\"?"),
-            ("sources:", "sorces:", ":5: jobs.services: unknown key \"sorces\"; did you mean \"sources\"?"),
-            ("\"04:00\"", "\"4 am\"", ":8: jobs.services.at: a time of day is \"HH:MM\" from \"00:00\" to \"23:59\", not \"4 am\""),
-            ("\"04:00\"", "\"24:00\"", ":8: jobs.services.at: a time of day is \"HH:MM\" from \"00:00\" to \"23:59\", not \"24:00\""),
-            ("keep: 3", "keep: 0", ":2: keep: 0 would keep no archive; the least is 1"),
-            ("keep: 3", "keep: many", ":2: keep: invalid type: string \"many\", expected a number of archives"),
-            ("/etc/ssh", "etc/ssh", ":5: jobs.services.sources[1]: \"etc/ssh\" is not an absolute path without \".\" and \"..\""),
-            (
-                "[/srv/services/, /etc/ssh]",
-                "[/srv]",
-                ":5: jobs.services.sources: /srv contains the repository /srv/backup/offsite: every archive would contain the ones before",
-            ),
-            ("/etc/ssh", "/srv/services/x", ":5: jobs.services.sources: /srv/services/x lies in /srv/services and would be archived twice"),
-            ("/etc/ssh", "/srv/services", ":5: jobs.services.sources: /srv/services lies in /srv/services and would be archived twice"),
-            (
-                "/etc/ssh",
-                "/srv/backup/offsite/x",
-                ":5: jobs.services.sources: /srv/backup/offsite/x lies in the repository /srv/backup/offsite",
-            ),
-            ("[/srv/services/, /etc/ssh]", "[]", ":5: jobs.services.sources: there is no source"),
-            ("down", "none", ":7: jobs.services.projects: has no meaning where \"quiesce\" is \"none\""),
-            (
-                "keep: 3",
-                "state: /srv/backup/offsite/state",
-                ":2: state: lies in the repository, which another machine reads; ledger and journal are not for it",
-            ),
-            ("  services:\n", "  Services:\n", ":4: jobs: "),
-        ] {
-            let found = refused(from, to);
-            assert!(found.starts_with(&format!("{file}{said}")), "{from} -> {to}: {found}");
-        }
-        assert!(refused("    at:", "  services:\n    sources: [/x]\n    at:").contains("job \"services\" stands twice"));
-        assert!(parse("repository: /b\njobs: {}\n").unwrap_err().ends_with(":2: jobs: there is no job"));
-    }
-}
+mod tests;

@@ -4,7 +4,7 @@
 //! `plan` and knows no engine. The command and not the socket's protocol, because compose projects exist only in the command: their
 //! files, profiles, order and names are its business.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use crate::ledger::Project;
 
@@ -13,10 +13,11 @@ mod docker;
 mod inspect;
 
 pub use command::CommandError;
+pub(crate) use command::output;
 pub(crate) use docker::Docker;
 
-/// What the agent asks of a container engine.
-pub(crate) trait Engine {
+/// What the agent asks of a container engine. May be asked from any thread: bringing back does not wait for a reader that hangs.
+pub(crate) trait Engine: Sync {
     /// The versions of engine and compose as one text.
     ///
     /// Errors: no engine answers, or compose is missing or too old.
@@ -32,10 +33,15 @@ pub(crate) trait Engine {
     /// Errors: the files are missing or invalid: then nothing of the project could be started again.
     fn configured(&self, project: &Project) -> Result<BTreeMap<String, String>, EngineError>;
 
-    /// Stops and removes all of the project's containers, keeps its volumes.
+    /// Stops and removes all of the project's containers, keeps its volumes. Cut short after `limit`.
     ///
-    /// Errors: some may still run.
-    fn down(&self, project: &Project) -> Result<(), EngineError>;
+    /// Errors: some may still run, and where it was cut short, may end only later.
+    fn down(&self, project: &Project, limit: Duration) -> Result<(), EngineError>;
+
+    /// Stops all of the project's containers and keeps them. Cut short after `limit`.
+    ///
+    /// Errors: as [`Engine::down`].
+    fn stop(&self, project: &Project, limit: Duration) -> Result<(), EngineError>;
 
     /// Starts exactly the project's recorded services in the recorded numbers; leaves alone what runs.
     ///
@@ -50,6 +56,10 @@ pub(crate) struct Container {
     pub name: String,
     /// What it is doing.
     pub state: State,
+    /// What its health check says; `None` where it has none.
+    pub health: Option<Health>,
+    /// How long the engine lets it end by itself; the engine's own 10 s where `None`.
+    pub grace: Option<Duration>,
     /// When it was made, as the engine writes it: sorts by time.
     pub created: String,
     /// What compose noted on it; `None` for a container of its own.
@@ -69,6 +79,17 @@ pub(crate) enum State {
     Restarting,
     /// It does not run: made and never started, ended, dead, being removed.
     Stopped,
+}
+
+/// What a container's health check says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Health {
+    /// It has not decided yet.
+    Starting,
+    /// All is well.
+    Healthy,
+    /// It is not.
+    Unhealthy,
 }
 
 /// What compose noted on a container.
@@ -108,6 +129,13 @@ impl Mount {
     pub(crate) fn anonymous(&self) -> bool {
         let hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
         self.volume.as_ref().is_some_and(|name| name.len() == 64 && name.bytes().all(hex))
+    }
+}
+
+impl EngineError {
+    /// Whether a command was cut short, so that what it began may go on in the engine.
+    pub(crate) fn is_late(&self) -> bool {
+        matches!(self, Self::Command { source: CommandError::Late { .. }, .. })
     }
 }
 

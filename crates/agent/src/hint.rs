@@ -4,7 +4,7 @@ use std::error::Error;
 
 use offsite_repository::{RepositoryError, is_disk_full};
 
-use crate::{CommandError, ConfigError, EngineError, LedgerError, LockError, ModesError, QuiesceError, ResumeError, RunError};
+use crate::{AbsentError, CommandError, ConfigError, EngineError, LedgerError, LockError, ModesError, QuiesceError, ResumeError, RunError};
 
 /// What to do about `error`, looked for in its whole chain; `None` where its text says all.
 pub fn hint(error: &(dyn Error + 'static)) -> Option<String> {
@@ -27,12 +27,19 @@ fn one(error: &(dyn Error + 'static)) -> Option<String> {
         return match error {
             RunError::NotBack { .. } => Some(not_back()),
             RunError::Quiesce(QuiesceError::Engine(error)) => one(error),
+            RunError::Quiesce(QuiesceError::Budget { .. }) => {
+                Some("raise \"budget\" of the job, or look at what takes so long to stop: docker compose ps".into())
+            }
             RunError::Lock(error) => one(error),
             RunError::Ledger(error) => one(error),
             RunError::Modes(error) => one(error),
             RunError::Source { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
                 Some("nothing was stopped; mount the disk, or take the source out of the configuration".into())
             }
+            RunError::Absent(AbsentError::Absent(_)) => Some(
+                "nothing was stopped; mount it (mount -a), or, if that is how it shall be: offsite-agent run JOB --accept-empty".into(),
+            ),
+            RunError::Absent(AbsentError::Lock(error)) => one(error),
             RunError::Local(_) => Some("mount the repository's disk, or make the repository with offsite-agent init".into()),
             _ => None,
         };
@@ -55,7 +62,9 @@ fn one(error: &(dyn Error + 'static)) -> Option<String> {
         Some(LockError::Busy { .. }) => {
             return Some("wait until it ends (--wait), or look with: systemctl list-units 'offsite-agent@*'".into());
         }
-        Some(LockError::Lock { .. } | LockError::Folder(_)) => return Some("the agent needs to be root, or another state folder".into()),
+        Some(LockError::Lock { .. } | LockError::Folder(_) | LockError::Holders { .. } | LockError::Strike { .. }) => {
+            return Some("the agent needs to be root, or another state folder".into());
+        }
         None => {}
     }
     if error.is::<ModesError>() {

@@ -42,6 +42,12 @@ pub enum Event {
         raw: u64,
         /// Length of the archive's file, in bytes.
         bytes: u64,
+        /// Bytes read from files while services were away, or at all where none was.
+        #[serde(default)]
+        read: u64,
+        /// Bytes of frames that the archive before has not.
+        #[serde(default)]
+        fresh: u64,
         /// What was stopped, and for how long.
         quiesced: Vec<Quiesced>,
         /// How many warnings its manifest holds.
@@ -49,6 +55,15 @@ pub enum Event {
         /// Services that ran when they were brought back and did not at the end of the run.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         died: Vec<String>,
+        /// Why the archive counts for less than one that was taken as configured.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        degraded: Option<String>,
+        /// Services that came back and were not well, each as one sentence.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        unhealthy: Vec<String>,
+        /// How long the services took to start, in seconds: the longest of the run.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        starting: Option<f64>,
         /// Archives that went.
         forgotten: Vec<ArchiveName>,
     },
@@ -57,10 +72,18 @@ pub enum Event {
         /// Why.
         error: String,
     },
+    /// Services run again, but were not well when waiting for that was over. Written before the ledger is cleared.
+    Unhealthy {
+        /// What was not well, each as one sentence.
+        services: Vec<String>,
+    },
     /// Services that another run had left stopped were brought back.
     Resumed {
         /// Their projects.
         projects: Vec<String>,
+        /// Processes that hung and were ended for it: the run itself, or a docker command of it.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        ended: Vec<String>,
     },
 }
 

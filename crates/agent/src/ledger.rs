@@ -10,7 +10,10 @@ use jiff::Timestamp;
 use offsite_archive::JobName;
 use serde::{Deserialize, Serialize};
 
-use crate::durable::{self, DurableError};
+use crate::{
+    durable::{self, DurableError},
+    health::Checks,
+};
 
 /// What was running when a run began to stop it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,10 +24,17 @@ pub struct Ledger {
     pub job: JobName,
     /// When that run began.
     pub started: Timestamp,
+    /// When the services must be up again at the latest. After this, whoever finds the ledger may take the run for hung. `None` in
+    /// ledgers of older agents.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub latest_by: Option<Timestamp>,
     /// How far it has come.
     pub stage: Stage,
     /// The docker command that stopped them.
     pub docker: PathBuf,
+    /// What has to be well once they run.
+    #[serde(default)]
+    pub checks: Checks,
     /// The projects that were running, in the order in which they are stopped.
     pub projects: Vec<Project>,
 }
@@ -39,6 +49,8 @@ pub enum Stage {
     Reading,
     /// Projects are being brought back; some may run already.
     Starting,
+    /// All were seen running, none is owed; only that they are healthy is still awaited.
+    Checking,
 }
 
 /// One compose project as it ran.
@@ -151,8 +163,10 @@ mod tests {
             version: 1,
             job: "services".parse().unwrap(),
             started: Timestamp::UNIX_EPOCH,
+            latest_by: Some(Timestamp::UNIX_EPOCH),
             stage: Stage::Stopping,
             docker: "docker".into(),
+            checks: Checks { urls: vec!["https://p.home".parse().unwrap()], ca: Some("/ca.pem".into()), wait: 60 },
             projects: vec![project],
         }
     }
@@ -167,6 +181,15 @@ mod tests {
         assert_eq!(Ledger::read(dir.path()).unwrap(), Some(ledger));
         Ledger::clear(dir.path()).unwrap();
         assert_eq!(Ledger::read(dir.path()).unwrap(), None);
+    }
+
+    #[test]
+    fn a_ledger_of_an_older_agent_is_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let old = r#"{"version":1,"job":"services","started":"1970-01-01T00:00:00Z","stage":"reading","docker":"docker","projects":[]}"#;
+        std::fs::write(path(dir.path()), old).unwrap();
+        let read = Ledger::read(dir.path()).unwrap().unwrap();
+        assert_eq!((read.latest_by, read.stage, read.checks), (None, Stage::Reading, Checks::default()));
     }
 
     #[test]

@@ -7,23 +7,38 @@
 
 use std::error::Error;
 
+mod away;
+mod budget;
 mod cancel;
 mod check;
+mod clock;
+mod comeback;
 pub mod config;
 mod durable;
 mod engine;
+#[cfg(test)]
+mod fake;
+mod groups;
+mod health;
 mod hint;
+mod holder;
 pub mod human;
 mod journal;
 mod ledger;
 mod lock;
 mod modes;
 mod number;
+mod overdue;
+mod passes;
 mod place;
 mod plan;
+mod polite;
 mod quiesce;
 mod resume;
 mod run;
+mod snapshot;
+mod sources;
+mod stock;
 mod units;
 
 pub use cancel::Cancel;
@@ -31,6 +46,7 @@ pub use check::{Finding, Level, check};
 pub use config::{Config, ConfigError, TimeOfDay};
 pub use durable::DurableError;
 pub use engine::{CommandError, EngineError};
+pub use health::Checks;
 pub use hint::hint;
 pub use journal::{Event, Record};
 pub use ledger::{Ledger, LedgerError, Project, Service, Stage};
@@ -38,8 +54,9 @@ pub use lock::{Lock, LockError};
 pub use modes::ModesError;
 pub use quiesce::{NotBack, QuiesceError};
 pub use resume::{ResumeError, Resumed, give_up, resume};
-pub use run::{Made, RunError, RunOptions, run};
-pub use units::{Unit, is_ours, timer_job, units};
+pub use run::{Made, RunError, RunOptions, run, run_after_boot};
+pub use sources::{Absent, AbsentError, accept_empty};
+pub use units::{Enabled, Unit, enabled, is_ours, timer_job, units};
 
 /// The archives in the repository of `config`, sorted by name.
 ///

@@ -27,6 +27,7 @@ fn main() -> ExitCode {
         Verb::Archives(archives) => command::archives::archives(&cli, archives),
         Verb::Init => command::init::init(&cli),
         Verb::Install(install) => command::install::install(&cli, install),
+        Verb::Uninstall(uninstall) => command::install::uninstall(&cli, uninstall),
     };
     match done {
         Ok(exit) => exit.into(),

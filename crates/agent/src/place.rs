@@ -6,6 +6,7 @@
 
 use std::{
     collections::HashSet,
+    fs::File,
     num::NonZeroU32,
     path::{Path, PathBuf},
     sync::Arc,
@@ -13,9 +14,10 @@ use std::{
 
 use jiff::Timestamp;
 use object_store::ObjectStore;
-use offsite_archive::{ArchiveName, JobName};
+use offsite_archive::{ArchiveName, JobName, Manifest};
 use offsite_repository::{
-    Candidate, Layout, LocalStore, PackName, Repository, RepositoryError, Staged, Standing, forget, manifest_path, plan_keep, publish,
+    Candidate, Layout, LocalStore, PackName, Repository, RepositoryError, Staged, Standing, archive_path, forget, manifest_path, plan_keep,
+    publish,
 };
 use tokio::runtime::Runtime;
 
@@ -36,6 +38,12 @@ pub(crate) struct Place {
     note: PathBuf,
 }
 
+/// The archive before the one that a run makes.
+pub(crate) struct Newest {
+    pub file: File,
+    pub manifest: Manifest,
+}
+
 /// A runtime for one thing after another.
 pub(crate) fn runtime() -> Result<Runtime, RunError> {
     let built = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -52,6 +60,8 @@ impl Place {
         if repository.layout() != Layout::Plain {
             return Err(RunError::Layout { path: root.into(), layout: repository.layout() });
         }
+        // Before anything is stopped, as all that may fail: the archive to come must not be newer than what opens it without offsite.
+        runtime.block_on(repository.renew_recover()).map_err(RunError::Repository)?;
         settle(root, group)?;
         let place = Self { runtime, local, repository, group: group.map(str::to_owned), note: state.join("unfinished.json") };
         place.tidy(root)?;
@@ -125,6 +135,26 @@ impl Place {
     /// A file to write the archive to; it goes away unless it is published.
     pub(crate) fn stage(&self) -> Result<Staged, RunError> {
         self.local.stage().map_err(RunError::Local)
+    }
+
+    /// A file without a name for what is only needed until the archive is written. Beside the archives, because there is room.
+    pub(crate) fn scratch(&self) -> Result<File, RunError> {
+        let folder = self.local.root();
+        tempfile::tempfile_in(folder).map_err(|source| RunError::Scratch { folder: folder.into(), source })
+    }
+
+    /// The newest archive of `job` that can be read; `None` where there is none.
+    ///
+    /// Errors: its file or manifest cannot be read after all.
+    pub(crate) fn newest(&self, job: &JobName) -> Result<Option<Newest>, RunError> {
+        let archives = self.block_on(self.repository.archives())?.good;
+        let Some(info) = archives.into_iter().filter(|info| info.name.job == *job).max_by_key(|info| info.sequence) else {
+            return Ok(None);
+        };
+        let path = self.local.file(&archive_path(&info.name)).map_err(RunError::Local)?;
+        let file = File::open(&path).map_err(|source| RunError::Newest { path, source })?;
+        let manifest = self.block_on(self.repository.manifest(&info.name))?.manifest;
+        Ok(Some(Newest { file, manifest }))
     }
 
     /// Commits the archive and opens it to those who may read it. Returns the length of its file, in bytes.

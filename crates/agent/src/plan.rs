@@ -10,7 +10,7 @@ use std::{
 };
 
 use crate::{
-    config::Job,
+    config::{Job, Quiesce},
     engine::{Compose, Container, State},
     ledger::{Project, Service},
 };
@@ -41,14 +41,14 @@ pub(crate) fn plan(containers: &[Container], job: &Job, real: &dyn Fn(&Path) -> 
 
     let mut plan = Plan { warnings: outsiders(containers, job, &projects, real), ..Plan::default() };
     for (name, members) in projects {
-        plan.refusals.extend(refusals(name, &members));
+        plan.refusals.extend(refusals(name, &members, job.quiesce));
         plan.projects.extend(project(name, &members));
     }
     plan
 }
 
 /// What of one project could not be brought back.
-fn refusals(project: &str, members: &[(&Container, &Compose)]) -> Vec<String> {
+fn refusals(project: &str, members: &[(&Container, &Compose)], quiesce: Quiesce) -> Vec<String> {
     let mut said = Vec::new();
     for (container, compose) in members {
         let name = &container.name;
@@ -61,7 +61,8 @@ fn refusals(project: &str, members: &[(&Container, &Compose)]) -> Vec<String> {
         if container.state == State::Paused {
             said.push(format!("container {name} of project {project} is paused: unpause or stop it"));
         }
-        for mount in container.mounts.iter().filter(|mount| mount.anonymous()) {
+        // A container that is only stopped keeps them.
+        for mount in container.mounts.iter().filter(|mount| mount.anonymous() && quiesce != Quiesce::Stop) {
             let target = mount.target.display();
             said.push(format!("container {name} of project {project} keeps {target} in a volume without a name, which would be lost: give it one in the compose file, as `volumes: [\"data:{target}\"]`"));
         }

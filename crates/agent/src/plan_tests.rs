@@ -7,6 +7,10 @@ fn job() -> Job {
     Job {
         sources: vec!["/srv/services".into(), "/etc/ssh".into()],
         quiesce: Quiesce::Down,
+        scope: crate::config::Scope::All,
+        budget: std::time::Duration::from_secs(60),
+        health: crate::config::Health::default(),
+        snapshot: crate::config::Snapshot::None,
         projects: vec!["/srv/services".into()],
         at: None,
         days: Vec::new(),
@@ -18,6 +22,8 @@ fn container(project: &str, service: &str, number: u32) -> Container {
     Container {
         name: format!("{project}-{service}-{number}"),
         state: State::Running,
+        health: None,
+        grace: None,
         created: "2026-11-22T08:00:00.1Z".into(),
         compose: Some(Compose {
             project: project.into(),

@@ -11,8 +11,8 @@ use std::{
 
 use crate::{
     cancel::Cancel,
-    config::Job,
-    engine::{Engine, EngineError},
+    config::{Job, Quiesce, words},
+    engine::{Container, Engine, EngineError},
     ledger::{Ledger, LedgerError, Project, Stage},
     plan,
 };
@@ -29,6 +29,9 @@ pub enum QuiesceError {
     /// The plan says that something could not be brought back. Nothing was stopped.
     #[error("nothing was stopped, because it could not be brought back as it is:{}", list(.0))]
     Refused(Vec<String>),
+    /// Nobody could tell afterwards whether services are well. Nothing was stopped.
+    #[error("nothing was stopped, because nobody could tell whether services come back well: {0}")]
+    Unasked(String),
     /// The engine failed.
     #[error(transparent)]
     Engine(#[from] EngineError),
@@ -38,9 +41,28 @@ pub enum QuiesceError {
     /// Containers go on running though their projects are down.
     #[error("still running after their projects were stopped: {}", .0.join(", "))]
     StillRunning(Vec<String>),
+    /// Stopping alone used up the time that services may be away.
+    #[error("stopping took longer than services may be away ({}){}", words(*budget), because(cause.as_ref()))]
+    Budget {
+        /// How long they may be away.
+        budget: Duration,
+        /// The command that was cut short.
+        cause: Option<EngineError>,
+    },
     /// A signal came in between.
     #[error("stopped by a signal")]
     Stopped,
+}
+
+impl QuiesceError {
+    /// Whether a stop was cut short, which may go on in the engine.
+    pub(crate) fn is_late(&self) -> bool {
+        matches!(self, Self::Engine(error) | Self::Budget { cause: Some(error), .. } if error.is_late())
+    }
+}
+
+fn because(cause: Option<&EngineError>) -> String {
+    cause.map(|cause| format!(": {cause}")).unwrap_or_default()
 }
 
 /// Services that did not come back; the ledger still names them.
@@ -57,17 +79,32 @@ fn list(lines: &[String]) -> String {
     lines.iter().map(|line| format!("\n  - {line}")).collect()
 }
 
-/// What a job will stop, and what a person should know about it.
+/// What a job will stop.
+#[derive(Debug, Default)]
+pub(crate) struct Prepared {
+    /// The projects that are running, by name.
+    pub projects: Vec<Project>,
+    /// All containers of the engine.
+    pub containers: Vec<Container>,
+    /// What a person should know; it hinders nothing.
+    pub warnings: Vec<String>,
+}
+
+/// Looks at what a job will stop, and whether all of it can be brought back.
 ///
 /// Errors: [`QuiesceError::Refused`] with every reason at once; the engine's.
-pub(crate) fn prepare(engine: &dyn Engine, job: &Job) -> Result<(Vec<Project>, Vec<String>), QuiesceError> {
+pub(crate) fn prepare(engine: &dyn Engine, job: &Job) -> Result<Prepared, QuiesceError> {
     engine.version()?;
     let containers = engine.containers()?;
     let mut plan = plan::plan(&containers, job, &real);
     for project in &plan.projects {
         match engine.configured(project) {
             Ok(configured) => {
-                let (refusals, warnings) = plan::compare(project, &containers, &configured);
+                let (refusals, mut warnings) = plan::compare(project, &containers, &configured);
+                if job.quiesce == Quiesce::Stop {
+                    // The same containers go on, as they were made.
+                    warnings.clear();
+                }
                 plan.refusals.extend(refusals);
                 plan.warnings.extend(warnings);
             }
@@ -76,7 +113,11 @@ pub(crate) fn prepare(engine: &dyn Engine, job: &Job) -> Result<(Vec<Project>, V
                 .push(format!("the compose files of project {} are not usable, so nothing could start it again: {error}", project.name)),
         }
     }
-    if plan.refusals.is_empty() { Ok((plan.projects, plan.warnings)) } else { Err(QuiesceError::Refused(plan.refusals)) }
+    if plan.refusals.is_empty() {
+        Ok(Prepared { projects: plan.projects, containers, warnings: plan.warnings })
+    } else {
+        Err(QuiesceError::Refused(plan.refusals))
+    }
 }
 
 /// `path` without symbolic links, or as it is where that cannot be told.
@@ -87,10 +128,21 @@ pub(crate) fn real(path: &Path) -> std::path::PathBuf {
 /// Since when each project has been away, by its name.
 pub(crate) type Away = Vec<(String, Instant)>;
 
-/// Writes `ledger` to `state` and stops its projects. `away` gets each project before it is touched, also on error.
-pub(crate) fn stop(engine: &dyn Engine, ledger: &mut Ledger, state: &Path, cancel: &Cancel, away: &mut Away) -> Result<(), QuiesceError> {
+/// Writes `ledger` to `state` and stops its projects as `job` says, until `limit` at most. `away` gets each project before it is touched,
+/// also on error. Returns what a person should know.
+pub(crate) fn stop(
+    engine: &dyn Engine,
+    ledger: &mut Ledger,
+    state: &Path,
+    cancel: &Cancel,
+    job: &Job,
+    limit: Instant,
+    away: &mut Away,
+) -> Result<Vec<String>, QuiesceError> {
     ledger.advance(state, Stage::Stopping)?;
+    let over = |cause| QuiesceError::Budget { budget: job.budget, cause };
     let mut left: Vec<&Project> = ledger.projects.iter().collect();
+    let mut warnings = Vec::new();
     while !left.is_empty() {
         let (before, mut error) = (left.len(), None);
         let mut stuck = Vec::new();
@@ -98,17 +150,31 @@ pub(crate) fn stop(engine: &dyn Engine, ledger: &mut Ledger, state: &Path, cance
             if cancel.is_set() {
                 return Err(QuiesceError::Stopped);
             }
+            let time = limit.saturating_duration_since(Instant::now());
+            if time.is_zero() {
+                return Err(over(error));
+            }
             tracing::info!(project = project.name, "stopping");
             if away.iter().all(|(name, _)| *name != project.name) {
                 away.push((project.name.clone(), Instant::now()));
             }
-            if let Err(failed) = engine.down(project) {
+            let stopped = if job.quiesce == Quiesce::Stop { engine.stop(project, time) } else { engine.down(project, time) };
+            if let Err(failed) = stopped {
+                if failed.is_late() && Instant::now() >= limit {
+                    return Err(over(Some(failed)));
+                }
                 error = Some(failed);
                 stuck.push(project);
             }
         }
         if let Some(error) = error.filter(|_| stuck.len() == before) {
-            return Err(error.into());
+            let names: Vec<Project> = stuck.into_iter().cloned().collect();
+            // What a network or volume in use elsewhere made fail, has stopped the containers all the same; what was cut short may not.
+            if error.is_late() || !plan::still_running(&names, &engine.containers()?).is_empty() {
+                return Err(error.into());
+            }
+            warnings.push(format!("all of it was stopped, though: {error}"));
+            break;
         }
         left = stuck;
     }
@@ -116,33 +182,49 @@ pub(crate) fn stop(engine: &dyn Engine, ledger: &mut Ledger, state: &Path, cance
     if !running.is_empty() {
         return Err(QuiesceError::StillRunning(running));
     }
-    Ok(ledger.advance(state, Stage::Reading)?)
+    if Instant::now() >= limit {
+        return Err(over(None));
+    }
+    ledger.advance(state, Stage::Reading)?;
+    Ok(warnings)
 }
 
-/// Starts `projects` and sees them run. Returns when each was seen running, by its name.
-pub(crate) fn bring_back(engine: &dyn Engine, projects: &[Project]) -> Result<Away, NotBack> {
-    let mut back = Away::new();
+/// Projects that run again.
+pub(crate) struct Started {
+    /// When each was seen running, by its name.
+    pub running: Away,
+    /// All containers of the engine, when the last of them was.
+    pub containers: Vec<Container>,
+}
+
+/// Starts `projects` and sees them run.
+pub(crate) fn bring_back(engine: &dyn Engine, projects: &[Project]) -> Result<Started, NotBack> {
+    let mut running = Away::new();
+    let mut seen = Vec::new();
     // Stopped last, started first.
     let mut left: Vec<&Project> = projects.iter().rev().collect();
     let mut attempt = 1;
     loop {
         let mut reasons = start(engine, &left);
         match engine.containers() {
-            Ok(containers) => left.retain(|project| {
-                let lacking = plan::lacking(project, &containers);
-                let is_back = lacking.is_empty();
-                if is_back {
-                    back.push((project.name.clone(), Instant::now()));
-                    // `up` may complain of what does not matter here: running as recorded is what counts.
-                    reasons.retain(|(name, _)| *name != project.name);
-                }
-                reasons.extend(lacking.into_iter().map(|reason| (project.name.clone(), reason)));
-                !is_back
-            }),
+            Ok(containers) => {
+                left.retain(|project| {
+                    let lacking = plan::lacking(project, &containers);
+                    let is_back = lacking.is_empty();
+                    if is_back {
+                        running.push((project.name.clone(), Instant::now()));
+                        // `up` may complain of what does not matter here: running as recorded is what counts.
+                        reasons.retain(|(name, _)| *name != project.name);
+                    }
+                    reasons.extend(lacking.into_iter().map(|reason| (project.name.clone(), reason)));
+                    !is_back
+                });
+                seen = containers;
+            }
             Err(error) => reasons.push((String::new(), error.to_string())),
         }
         if left.is_empty() {
-            return Ok(back);
+            return Ok(Started { running, containers: seen });
         }
         if attempt == ATTEMPTS {
             return Err(NotBack {

@@ -4,36 +4,42 @@
 //! finished leaves nothing; older archives go only after the new one is published. The rest of the run (the tail of the archive,
 //! publishing, keeping) happens while the services are up again.
 
-use std::{
-    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
-    path::{Path, PathBuf},
-};
+use std::{path::PathBuf, time::Duration};
 
 use jiff::Timestamp;
-use offsite_archive::{
-    ArchiveName, Capture, CaptureError, CaptureOptions, Chunker, End, Head, JobName, PathText, Progress, Quiesced, RunFacts,
-};
-use offsite_repository::{Layout, LocalError, PublishError, RepositoryError, Staged};
+use offsite_archive::{ArchiveName, CaptureError, CaptureOptions, Chunker, End, Head, JobName, PathText, Progress, RunFacts};
+use offsite_repository::{Layout, LocalError, PublishError, RepositoryError};
 
 use crate::{
-    cancel::{Cancel, Stoppable},
+    away::{Back, Window},
+    budget,
+    cancel::Cancel,
+    clock::settle,
+    comeback::died,
     config::{Config, Job, Quiesce},
     durable::DurableError,
     engine::{Docker, Engine},
+    groups,
+    health::{Curl, Probe},
     journal::{self, Event, Record},
-    ledger::{Ledger, LedgerError, Project, Stage},
+    ledger::LedgerError,
     lock::{Lock, LockError},
     modes::ModesError,
+    passes::{Passes, Planned, Written},
     place::Place,
-    plan,
-    quiesce::{self, Away, NotBack, QuiesceError, bring_back},
+    quiesce::{self, NotBack, Prepared, QuiesceError},
     resume::{ResumeError, leftovers},
+    snapshot::{self, Btrfs},
+    sources::{AbsentError, check_sources, remember},
+    stock,
 };
 
 /// What a caller brings to a run.
 pub struct RunOptions<'a> {
     /// Whether to wait for another agent to end, instead of being refused.
     pub wait: bool,
+    /// Whether to read everything, whatever is known of it.
+    pub full: bool,
     /// The wish to stop.
     pub cancel: Cancel,
     /// What time it is.
@@ -53,12 +59,22 @@ pub struct Made {
     pub end: End,
     /// Length of its file, in bytes.
     pub bytes: u64,
+    /// Bytes read from files while services were away, or at all where none was; the rest was known to be unchanged.
+    pub read: u64,
+    /// Bytes of frames that the archive before has not: what the Mac will fetch.
+    pub fresh: u64,
     /// How many archives of the job there are now.
     pub kept: usize,
     /// Archives that went.
     pub forgotten: Vec<ArchiveName>,
     /// Services that were back and do not run any more.
     pub died: Vec<String>,
+    /// Why the archive counts for less than one that was taken as configured.
+    pub degraded: Option<String>,
+    /// Services that came back and are not well.
+    pub unhealthy: Vec<String>,
+    /// How long services took to start: the longest of the run.
+    pub starting: Option<Duration>,
 }
 
 /// Why a run made no archive, or not all of what follows one.
@@ -82,29 +98,38 @@ pub enum RunError {
     #[error("what an earlier run left stopped is not back")]
     Leftovers(#[source] ResumeError),
     /// A source cannot be read; nothing was stopped.
-    #[error("cannot read source {}: {source}", path.display())]
+    #[error("cannot read source {}{}: {source}", path.display(), named(place))]
     Source {
         /// The source.
         path: PathBuf,
+        /// Where the configuration names it: file and line, or empty.
+        place: String,
         /// What the system said.
         source: std::io::Error,
     },
     /// A source is a symbolic link; nothing was stopped.
-    #[error("source {} is a symbolic link, and only the link would be archived: name {} instead", path.display(), target.display())]
+    #[error("source {}{} is a symbolic link, and only the link would be archived: name {} instead", path.display(), named(place), target.display())]
     Link {
         /// The source.
         path: PathBuf,
+        /// Where the configuration names it: file and line, or empty.
+        place: String,
         /// Where it leads.
         target: PathBuf,
     },
     /// The repository lies in a source, by way of a symbolic link; nothing was stopped.
-    #[error("source {} contains the repository {}: every archive would contain the ones before", path.display(), repository.display())]
+    #[error("source {}{} contains the repository {}: every archive would contain the ones before", path.display(), named(place), repository.display())]
     Inside {
         /// The source.
         path: PathBuf,
+        /// Where the configuration names it: file and line, or empty.
+        place: String,
         /// Where the repository really is.
         repository: PathBuf,
     },
+    /// A disk of a source is not there, or that cannot be told; nothing was stopped.
+    #[error(transparent)]
+    Absent(#[from] AbsentError),
     /// The repository's folder cannot be used.
     #[error("cannot use the repository")]
     Local(#[source] LocalError),
@@ -118,6 +143,22 @@ pub enum RunError {
         path: PathBuf,
         /// Its layout.
         layout: Layout,
+    },
+    /// There is no room, or no right, to keep what is new until the archive is written.
+    #[error("cannot make a scratch file in {}: {source}", folder.display())]
+    Scratch {
+        /// The repository's folder.
+        folder: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The archive before cannot be opened.
+    #[error("cannot open {}: {source}", path.display())]
+    Newest {
+        /// Its file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
     },
     /// What an earlier run left unfinished cannot be removed.
     #[error("cannot remove what an earlier run left unfinished, {}: {source}", path.display())]
@@ -145,6 +186,12 @@ pub enum RunError {
     /// Its modes cannot be set, so the Mac could not read it, or others could.
     #[error(transparent)]
     Modes(#[from] ModesError),
+    /// Nobody could watch how long services are away. Nothing was stopped.
+    #[error("cannot watch the time that services are away: {source}")]
+    Watch {
+        /// What the system said.
+        source: std::io::Error,
+    },
     /// Services could not be stopped safely. What was stopped is back.
     #[error(transparent)]
     Quiesce(#[from] QuiesceError),
@@ -178,6 +225,10 @@ pub enum RunError {
     },
 }
 
+fn named(place: &str) -> String {
+    if place.is_empty() { String::new() } else { format!(" ({place})") }
+}
+
 fn also(after: Option<&RunError>) -> String {
     after.map(|error| format!("\nbefore that: {}", crate::chain(error))).unwrap_or_default()
 }
@@ -187,13 +238,28 @@ fn also(after: Option<&RunError>) -> String {
 /// Errors: there is no archive of this run, unless the error is about what follows publishing. Services run as before unless it is
 /// [`RunError::NotBack`].
 pub fn run(config: &Config, name: &JobName, options: RunOptions<'_>) -> Result<Made, RunError> {
+    with(config, name, options, Vec::new())
+}
+
+/// As [`run`]; but right after a boot it first waits until the services are up and the clock is right, 10 minutes at most. What is not
+/// then becomes a warning in the manifest.
+///
+/// Errors: as [`run`].
+pub fn run_after_boot(config: &Config, name: &JobName, options: RunOptions<'_>) -> Result<Made, RunError> {
+    let known = settle(config, name, &options.cancel);
+    with(config, name, options, known)
+}
+
+/// A run whose manifest holds the warnings `known` too.
+fn with(config: &Config, name: &JobName, options: RunOptions<'_>, known: Vec<String>) -> Result<Made, RunError> {
     let Some(job) = config.jobs.get(name) else {
         let known = config.jobs.keys().map(ToString::to_string).collect::<Vec<_>>().join(", ");
         return Err(RunError::UnknownJob { job: name.clone(), path: config.path.clone(), known });
     };
     let lock = Lock::take(&config.state, &format!("run of {name}"), options.wait)?;
     let clock = options.clock;
-    let result = Run { config, name, job, lock: &lock }.run(options);
+    let engine = Docker::new(&config.docker, Some(&lock)).patient(config.docker_patience);
+    let result = Run { config, name, job, lock: &lock, engine: &engine, probe: &Curl, margin: None, known }.run(options);
     let event = match &result {
         Ok(made) => made.event(),
         Err(error) => Event::Failed { error: crate::chain(error) },
@@ -213,9 +279,14 @@ impl Made {
             entries: self.end.entries,
             raw: self.end.raw,
             bytes: self.bytes,
+            read: self.read,
+            fresh: self.fresh,
             quiesced: self.end.quiesced.clone(),
             warnings: self.end.warnings.len() as u64,
             died: self.died.clone(),
+            degraded: self.degraded.clone(),
+            unhealthy: self.unhealthy.clone(),
+            starting: self.starting.map(|starting| (starting.as_secs_f64() * 1000.0).round() / 1000.0),
             forgotten: self.forgotten.clone(),
         }
     }
@@ -226,46 +297,79 @@ struct Run<'a> {
     name: &'a JobName,
     job: &'a Job,
     lock: &'a Lock,
+    engine: &'a dyn Engine,
+    probe: &'a dyn Probe,
+    /// How much of the budget is kept for starting; what the journal says where `None`.
+    margin: Option<Duration>,
+    /// Warnings for the manifest that were known before.
+    known: Vec<String>,
 }
-
-type Archive = Capture<Stoppable<Staged>>;
 
 impl Run<'_> {
     fn run(&self, options: RunOptions<'_>) -> Result<Made, RunError> {
-        let RunOptions { cancel, clock, progress, .. } = options;
-        leftovers(&self.config.state, self.lock).map_err(RunError::Leftovers)?;
-        check_sources(self.job, &self.config.repository)?;
+        let RunOptions { cancel, clock, progress, full, .. } = options;
+        let (config, job) = (self.config, self.job);
+        leftovers(&config.state, self.lock).map_err(RunError::Leftovers)?;
+        check_sources(config, self.name, job)?;
         let started = clock();
-        let place = Place::open(&self.config.repository, self.config.group.as_deref(), &self.config.state)?;
-        let (archive, sequence) = place.next(self.name, &self.config.state, started)?;
-        let staged = place.stage()?;
+        let place = Place::open(&config.repository, config.group.as_deref(), &config.state)?;
+        let (archive, sequence) = place.next(self.name, &config.state, started)?;
+        remember(config, self.name, job).map_err(RunError::Absent)?;
         let head = self.head(&archive, sequence);
-        let mut capture =
-            Capture::new(Stoppable::new(staged, cancel.clone()), head, CaptureOptions::default()).map_err(RunError::Capture)?;
 
-        let engine = Docker::new(&self.config.docker, Some(self.lock));
-        let (projects, mut warnings) = match self.job.quiesce {
-            Quiesce::Down => quiesce::prepare(&engine, self.job)?,
-            Quiesce::None => (Vec::new(), Vec::new()),
-        };
-        let quiesced = self.read(&engine, &projects, started, &cancel, &mut capture, progress, &mut warnings)?;
-        if cancel.is_set() {
-            return Err(RunError::Stopped);
+        if !job.health.urls.is_empty() {
+            // Found out only afterwards, this would have cost a downtime for an archive that counts for nothing.
+            self.probe.ready(job.health.ca.as_deref()).map_err(QuiesceError::Unasked)?;
         }
+        let (engine, probe, name) = (self.engine, self.probe, self.name);
+        let plan = || {
+            check_sources(config, name, job)?;
+            let prepared = match job.quiesce {
+                Quiesce::Down | Quiesce::Stop => quiesce::prepare(engine, job)?,
+                Quiesce::None => Prepared::default(),
+            };
+            let (steps, together) = groups::steps(job, &prepared.containers, &prepared.projects, &quiesce::real);
+            Ok(Planned { steps, projects: prepared.projects, warnings: [prepared.warnings, together].concat() })
+        };
+        let margin = match self.margin {
+            Some(margin) => margin,
+            None => budget::margin(&journal::read(&config.state)?, self.name, job.budget),
+        };
+        let window = Window { engine, probe, config, name, job, started, clock, cancel: &cancel, margin };
+        let options = CaptureOptions { stop: cancel.flag(), ..CaptureOptions::default() };
+        let snapshots = Btrfs::new(Some(self.lock));
+        let left = snapshot::leftovers(&snapshots, &config.state);
+        let passes = Passes { place: &place, head: &head, options, clock, window: &window, plan: &plan, snapshots: &snapshots };
 
-        let facts = RunFacts { finished: clock(), quiesced, warnings };
-        let captured = capture.finish(facts).map_err(|error| self.unless_stopped(&cancel, error))?;
-        let (end, bytes) = (captured.end, place.publish(captured.out.into_inner(), &archive, captured.manifest)?);
-        let (kept, forgotten) = place.keep(self.name, self.job.keep)?;
-        let died = died(&engine, &projects);
-        Ok(Made { archive, sequence, end, bytes, kept, forgotten, died })
+        let mut known = [left, self.known.clone()].concat();
+        let (at_hand, warnings) = stock::open(&place, &config.state, name, full, started)?;
+        known.extend(warnings);
+        let written = match passes.write(at_hand, progress, &|back, warnings| facts(clock(), back, [&known[..], &warnings].concat())) {
+            Err(RunError::Capture(error @ CaptureError::Damaged { .. })) => {
+                // The disk gives back other bytes than it was given. Nothing of that archive is used, at the price of a second downtime.
+                stock::forget(&config.state, name)?;
+                known.push(format!("{error}: that archive is damaged on this disk, so everything was read and made anew"));
+                let nothing = offsite_archive::Stock::new(place.scratch()?);
+                passes.write(nothing, progress, &|back, warnings| facts(clock(), back, [&known[..], &warnings].concat()))?
+            }
+            written => written?,
+        };
+        let Written { captured, back, projects } = written;
+        let (end, cache, read, fresh) = (captured.end, captured.cache, captured.read, captured.fresh);
+        let bytes = place.publish(captured.out, &archive, captured.manifest)?;
+        stock::save(&config.state, name, &cache)?;
+        let (kept, forgotten) = place.keep(self.name, job.keep)?;
+        let died = died(engine, &projects);
+        let degraded = degraded(&back);
+        let (unhealthy, starting) = (back.unhealthy, back.starting);
+        Ok(Made { archive, sequence, end, bytes, read, fresh, kept, forgotten, died, degraded, unhealthy, starting })
     }
 
     fn head(&self, archive: &ArchiveName, sequence: u64) -> Head {
         use std::os::unix::ffi::OsStrExt;
         let sources = self.job.sources.iter().map(|source| PathText(source.as_os_str().as_bytes().to_vec())).collect();
         Head {
-            version: 1,
+            version: offsite_archive::MANIFEST_VERSION,
             archive: archive.clone(),
             sequence,
             host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
@@ -274,97 +378,31 @@ impl Run<'_> {
             chunker: Chunker::files_1(),
         }
     }
+}
 
-    /// The part with services away: stop, read, bring back. Returns what was away and for how long.
-    #[expect(clippy::too_many_arguments, reason = "the one place where everything meets")]
-    fn read(
-        &self,
-        engine: &dyn Engine,
-        projects: &[Project],
-        started: Timestamp,
-        cancel: &Cancel,
-        capture: &mut Archive,
-        progress: &mut dyn FnMut(Progress<'_>),
-        warnings: &mut Vec<String>,
-    ) -> Result<Vec<Quiesced>, RunError> {
-        let state = &self.config.state;
-        let mut sources = || {
-            self.job
-                .sources
-                .iter()
-                .try_for_each(|source| capture.source(source, progress))
-                .map_err(|error| self.unless_stopped(cancel, error))
-        };
-        if projects.is_empty() {
-            sources()?;
-            return Ok(Vec::new());
-        }
-        let docker = self.config.docker.clone();
-        let mut ledger =
-            Ledger { version: 1, job: self.name.clone(), started, stage: Stage::Stopping, docker, projects: projects.to_vec() };
-        let mut away = Away::new();
-        // Even a defect of ours must not leave services down: a panic goes on only after they are back.
-        let read = catch_unwind(AssertUnwindSafe(|| {
-            quiesce::stop(engine, &mut ledger, state, cancel, &mut away)?;
-            sources()
-        }));
-        if let Err(error) = ledger.advance(state, Stage::Starting) {
-            // The ledger on the disk names the same services at an earlier stage: good enough to go on.
-            warnings.push(error.to_string());
-        }
-        let back = bring_back(engine, projects);
-        let back = match (back, &read) {
-            (Ok(back), _) => back,
-            (Err(not_back), Ok(Err(_)) | Err(_)) => {
-                let after = read.ok().and_then(Result::err).map(Box::new);
-                return Err(RunError::NotBack { not_back, after });
-            }
-            (Err(not_back), Ok(Ok(()))) => return Err(RunError::NotBack { not_back, after: None }),
-        };
-        let cleared = Ledger::clear(state);
-        read.unwrap_or_else(|panic| resume_unwind(panic))?;
-        cleared?;
-        let seconds = |(project, since): (String, std::time::Instant)| {
-            let until = back.iter().find(|(name, _)| *name == project).map_or_else(std::time::Instant::now, |(_, until)| *until);
-            // To the millisecond: more would be noise in every manifest.
-            Quiesced { project, seconds: (until.saturating_duration_since(since).as_secs_f64() * 1000.0).round() / 1000.0 }
-        };
-        Ok(away.into_iter().map(seconds).collect())
-    }
-
-    /// A write that failed because a signal came is not the disk's fault.
-    fn unless_stopped(&self, cancel: &Cancel, error: CaptureError) -> RunError {
-        if cancel.is_set() { RunError::Stopped } else { RunError::Capture(error) }
+/// What stands in the manifest about a run whose services came back so.
+fn facts(finished: Timestamp, back: &Back, known: Vec<String>) -> RunFacts {
+    let degraded = degraded(back);
+    let complete = degraded.is_none();
+    RunFacts {
+        finished,
+        quiesced: back.quiesced.clone(),
+        warnings: [known, back.warnings.clone(), degraded.into_iter().collect()].concat(),
+        complete,
     }
 }
 
-/// Looks at each source before anything is stopped: a disk that is not mounted must not cost a downtime, a link in the place of a
-/// source would give an archive of that link, and a repository inside a source an archive of archives.
-pub(crate) fn check_sources(job: &Job, repository: &Path) -> Result<(), RunError> {
-    let home = quiesce::real(repository);
-    for path in &job.sources {
-        let failed = |source| RunError::Source { path: path.clone(), source };
-        let found = std::fs::symlink_metadata(path).map_err(failed)?;
-        if found.is_symlink() {
-            return Err(RunError::Link { path: path.clone(), target: quiesce::real(path) });
-        }
-        if found.is_dir() {
-            std::fs::read_dir(path).map_err(failed)?;
-        }
-        if home.starts_with(quiesce::real(path)) {
-            return Err(RunError::Inside { path: path.clone(), repository: home });
-        }
-    }
-    Ok(())
+/// Why an archive counts for less, if it does.
+fn degraded(back: &Back) -> Option<String> {
+    back.late.clone().or_else(|| not_well(&back.unhealthy))
 }
 
-/// A second look, after all the rest: services that started and ended again.
-fn died(engine: &dyn Engine, projects: &[Project]) -> Vec<String> {
-    if projects.is_empty() {
-        return Vec::new();
-    }
-    match engine.containers() {
-        Ok(containers) => projects.iter().flat_map(|project| plan::lacking(project, &containers)).collect(),
-        Err(error) => vec![format!("it is not known whether services still run: {error}")],
-    }
+/// What `unhealthy` means for an archive: nobody knows whether its data can be started from.
+fn not_well(unhealthy: &[String]) -> Option<String> {
+    (!unhealthy.is_empty())
+        .then(|| format!("services came back and are not well, so this archive replaces no good one: {}", unhealthy.join("; ")))
 }
+
+#[cfg(test)]
+#[path = "run_tests.rs"]
+mod tests;

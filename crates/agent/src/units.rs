@@ -9,7 +9,10 @@ use crate::config::{Config, DEFAULT_CONFIG, DEFAULT_STATE, Day, Job};
 
 const SERVICE: &str = include_str!("../../../packaging/systemd/offsite-agent@.service");
 const RESUME: &str = include_str!("../../../packaging/systemd/offsite-agent-resume.service");
+const NOTICE: &str = include_str!("../../../packaging/systemd/offsite-agent-resume.path");
 const TIMER: &str = include_str!("../../../packaging/systemd/offsite-agent@.timer");
+const RESUME_NAME: &str = "offsite-agent-resume.service";
+const NOTICE_NAME: &str = "offsite-agent-resume.path";
 /// Where the package puts the agent.
 const PROGRAM: &str = "/usr/bin/offsite-agent";
 const MARK: &str = "# Written by `offsite-agent install`; changes here are lost.\n";
@@ -27,14 +30,14 @@ pub struct Unit {
 pub fn units(config: &Config, program: &Path) -> Vec<Unit> {
     let fit = |text: &str| {
         let text = text.replace(PROGRAM, &word(program)).replace(DEFAULT_CONFIG, &word(&config.path));
-        let text =
-            text.replace(&format!("ConditionPathExists={DEFAULT_STATE}"), &format!("ConditionPathExists={}", condition(&config.state)));
+        // ConditionPathExists of the service and PathExists of the path unit.
+        let text = text.replace(&format!("PathExists={DEFAULT_STATE}"), &format!("PathExists={}", condition(&config.state)));
         // Another state folder is made by the agent itself.
         let own = config.state == Path::new(DEFAULT_STATE);
         text.lines().filter(|line| own || !line.starts_with("StateDirectory")).map(|line| format!("{line}\n")).collect::<String>()
     };
     let unit = |name: &str, text: String| Unit { name: name.into(), text: format!("{MARK}{text}") };
-    let mut units = vec![unit("offsite-agent@.service", fit(SERVICE)), unit("offsite-agent-resume.service", fit(RESUME))];
+    let mut units = vec![unit("offsite-agent@.service", fit(SERVICE)), unit(RESUME_NAME, fit(RESUME)), unit(NOTICE_NAME, fit(NOTICE))];
     for (name, job) in &config.jobs {
         if let Some(calendar) = calendar(job) {
             let text = TIMER.split_once("[Unit]").map_or(TIMER, |(_, rest)| rest);
@@ -43,6 +46,27 @@ pub fn units(config: &Config, program: &Path) -> Vec<Unit> {
         }
     }
     units
+}
+
+/// How a unit comes into force.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Enabled {
+    /// From the next boot on: it acts once, then.
+    AtBoot,
+    /// At once.
+    Now,
+    /// By another unit.
+    ByAnother,
+}
+
+/// How the unit with the file name `name` comes into force.
+pub fn enabled(name: &str) -> Enabled {
+    match name {
+        RESUME_NAME => Enabled::AtBoot,
+        NOTICE_NAME => Enabled::Now,
+        _ if timer_job(name).is_some() => Enabled::Now,
+        _ => Enabled::ByAnother,
+    }
 }
 
 /// Whether the unit file with this text was written by `install`.
@@ -105,6 +129,7 @@ mod tests {
         let units = units(&config("repository: /b\njobs:\n  services: {sources: [/a], at: \"04:00\"}\n"), Path::new(PROGRAM));
         assert_eq!(text(&units, "offsite-agent@.service"), format!("{MARK}{SERVICE}"));
         assert_eq!(text(&units, "offsite-agent-resume.service"), format!("{MARK}{RESUME}"));
+        assert_eq!(text(&units, "offsite-agent-resume.path"), format!("{MARK}{NOTICE}"));
         assert!(units.iter().all(|unit| is_ours(&unit.text)));
     }
 
@@ -124,7 +149,10 @@ mod tests {
         let config =
             Config::parse(Path::new("/my etc/a.yaml"), "repository: /b\nstate: /opt/state\njobs:\n  s: {sources: [/a], at: \"04:00\"}\n")
                 .unwrap();
-        for unit in units(&config, Path::new("/opt/100%/agent")).iter().filter(|unit| unit.name.ends_with("service")) {
+        let units = units(&config, Path::new("/opt/100%/agent"));
+        assert!(text(&units, "offsite-agent-resume.path").contains("\nPathExists=/opt/state/ledger.json\n"));
+        assert!(text(&units, "offsite-agent-resume.service").contains("\nConditionPathExists=/opt/state/ledger.json\n"));
+        for unit in units.iter().filter(|unit| unit.name.ends_with("service")) {
             assert!(unit.text.contains("/opt/100%%/agent --config \"/my etc/a.yaml\" r"), "{}", unit.text);
             assert!(
                 [PROGRAM, DEFAULT_CONFIG, DEFAULT_STATE, "StateDirectory"].iter().all(|gone| !unit.text.contains(gone)),

@@ -302,17 +302,16 @@ fn the_units_are_what_systemd_understands() {
     fs::create_dir(&units).unwrap();
     let to = ["install", "--to", units.to_str().unwrap()];
     let said = lab.agent(&to).ended(0);
-    assert!(said.out.ends_with("systemctl enable --now offsite-agent@services.timer\n"), "{said:?}");
+    assert!(said.out.ends_with("systemctl enable --now offsite-agent-resume.path offsite-agent@services.timer\n"), "{said:?}");
     let printed = lab.agent(&["install", "--print"]).ended(0).out;
-    let names = ["offsite-agent-resume.service", "offsite-agent@.service", "offsite-agent@services.timer"];
+    let names = ["offsite-agent-resume.path", "offsite-agent-resume.service", "offsite-agent@.service", "offsite-agent@services.timer"];
     for name in names {
         assert!(printed.contains(&fs::read_to_string(units.join(name)).unwrap()), "{name}");
     }
     if Command::new("systemd-analyze").arg("--version").output().is_ok() {
         let mut verify = Command::new("systemd-analyze");
-        verify.args(["verify"]).args(
-            ["offsite-agent-resume.service", "offsite-agent@services.timer", "offsite-agent@services.service"].map(|name| units.join(name)),
-        );
+        let instances = names.map(|name| units.join(name.replace("@.service", "@services.service")));
+        verify.arg("verify").args(instances);
         let said: Said = verify.output().unwrap().into();
         // Units of the machine itself are none of ours.
         let ours: Vec<&str> = said.err.lines().filter(|line| line.contains("offsite")).collect();

@@ -1,10 +1,11 @@
-//! `install`: the units to their folder, and with `--now` into force.
+//! `install` and `uninstall`: the units to their folder and into force, and away again.
 //!
-//! Only files that `install` wrote are replaced or removed: somebody's own unit of the same name is an error, not a loss.
+//! Only files that `install` wrote are replaced or removed: somebody's own unit of the same name is an error, not a loss. What brings
+//! services back is not removed while services are away.
 
 use std::{path::Path, process::Command};
 
-use offsite_agent::{Unit, is_ours, timer_job, units};
+use offsite_agent::{Enabled, Ledger, Unit, enabled, is_ours, timer_job, units};
 
 use super::{Done, load};
 use crate::{cli, exit::Exit};
@@ -40,40 +41,67 @@ pub(crate) fn install(cli: &cli::Cli, install: &cli::Install) -> Done {
         }
     }
     for timer in &old {
-        let path = install.to.join(timer);
-        std::fs::remove_file(&path).map_err(|error| format!("cannot remove {}: {error}", path.display()))?;
-        println!("removed {}", path.display());
+        remove(&install.to, timer)?;
     }
-    let enabled: Vec<&str> = units.iter().map(|unit| unit.name.as_str()).filter(|name| timer_job(name).is_some()).collect();
+    let names = |wanted| units.iter().map(|unit| unit.name.as_str()).filter(move |name| enabled(name) == wanted).collect::<Vec<_>>();
+    let steps =
+        [vec!["daemon-reload"], [vec!["enable"], names(Enabled::AtBoot)].concat(), [vec!["enable", "--now"], names(Enabled::Now)].concat()];
     if install.now {
-        systemctl(&["daemon-reload"])?;
-        systemctl(&["enable", "offsite-agent-resume.service"])?;
-        if !enabled.is_empty() {
-            systemctl(&[&["enable", "--now"], enabled.as_slice()].concat())?;
-        }
+        steps.iter().try_for_each(|step| systemctl(step))?;
     } else {
-        println!(
-            "now: systemctl daemon-reload && systemctl enable offsite-agent-resume.service && systemctl enable --now {}",
-            enabled.join(" ")
-        );
+        println!("now: {}", steps.map(|step| format!("systemctl {}", step.join(" "))).join(" && "));
+    }
+    Ok(Exit::Fine)
+}
+
+/// Takes everything out of force and away that `install` wrote. Nothing of the configuration, the archives or the journal goes.
+pub(crate) fn uninstall(cli: &cli::Cli, uninstall: &cli::Uninstall) -> Done {
+    // A broken configuration is no reason to keep the units.
+    let state = super::resume::state(cli);
+    if let Some(ledger) = Ledger::read(&state)? {
+        let text = format!("services are away for a run of {}, and the units bring them back", ledger.job);
+        return Err(format!("{text}: wait for the run, or: offsite-agent resume").into());
+    }
+    let ours = listed(&uninstall.to, |name| name.starts_with("offsite-agent"))?;
+    for name in ours.iter().filter(|name| uninstall.now && enabled(name) != Enabled::ByAnother) {
+        systemctl(&["disable", "--now", name])?;
+    }
+    for name in &ours {
+        remove(&uninstall.to, name)?;
+    }
+    match (ours.is_empty(), uninstall.now) {
+        (true, _) => println!("{} holds nothing that offsite-agent install wrote", uninstall.to.display()),
+        (false, true) => systemctl(&["daemon-reload"])?,
+        (false, false) => println!("now: systemctl daemon-reload"),
     }
     Ok(Exit::Fine)
 }
 
 /// Timers that an earlier `install` wrote for jobs that are no more, or have no time any more.
 fn old_timers(folder: &Path, units: &[Unit]) -> Result<Vec<String>, String> {
+    listed(folder, |name| timer_job(name).is_some() && units.iter().all(|unit| unit.name != name))
+}
+
+/// The files in `folder` that `install` wrote and whose names are `wanted`, sorted.
+fn listed(folder: &Path, wanted: impl Fn(&str) -> bool) -> Result<Vec<String>, String> {
     let failed = |error: std::io::Error| format!("cannot list {}: {error}", folder.display());
-    let mut old = Vec::new();
+    let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(failed)? {
         let entry = entry.map_err(failed)?;
         let Ok(name) = entry.file_name().into_string() else { continue };
-        let gone = timer_job(&name).is_some() && units.iter().all(|unit| unit.name != name);
-        if gone && std::fs::read_to_string(entry.path()).is_ok_and(|text| is_ours(&text)) {
-            old.push(name);
+        if wanted(&name) && std::fs::read_to_string(entry.path()).is_ok_and(|text| is_ours(&text)) {
+            found.push(name);
         }
     }
-    old.sort();
-    Ok(old)
+    found.sort();
+    Ok(found)
+}
+
+fn remove(folder: &Path, name: &str) -> Result<(), String> {
+    let path = folder.join(name);
+    std::fs::remove_file(&path).map_err(|error| format!("cannot remove {}: {error}", path.display()))?;
+    println!("removed {}", path.display());
+    Ok(())
 }
 
 fn systemctl(arguments: &[&str]) -> Result<(), String> {

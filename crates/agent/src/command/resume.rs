@@ -19,12 +19,24 @@ pub(crate) fn resume(cli: &cli::Cli, resume: &cli::Resume) -> Done {
     match offsite_agent::resume(&state, resume.wait)? {
         None if cli.quiet => {}
         None => println!("nothing is owed"),
-        Some(resumed) => println!("brought back what a run of {} left stopped: {}", resumed.job, resumed.projects.join(", ")),
+        Some(resumed) => {
+            for ended in &resumed.ended {
+                println!("ended because it hung: {ended}");
+            }
+            println!("brought back what a run of {} left stopped: {}", resumed.job, resumed.projects.join(", "));
+            for unwell in &resumed.unhealthy {
+                eprintln!("offsite-agent: it is back, and not well: {unwell}");
+            }
+            if !resumed.unhealthy.is_empty() {
+                return Ok(Exit::Failed);
+            }
+        }
     }
     Ok(Exit::Fine)
 }
 
-fn state(cli: &cli::Cli) -> PathBuf {
+/// The state folder of the configuration, or the usual one where that cannot be read.
+pub(super) fn state(cli: &cli::Cli) -> PathBuf {
     match load(&cli.config) {
         Ok(config) => config.state,
         Err(error) => {

@@ -21,12 +21,19 @@ pub(crate) fn run(cli: &cli::Cli, run: &cli::Run) -> Done {
     let config = load(&cli.config)?;
     let cancel = Cancel::default();
     cancel.on_signals()?;
+    if run.accept_empty {
+        for absent in offsite_agent::accept_empty(&config, &run.job, run.wait).map_err(offsite_agent::RunError::Absent)? {
+            eprintln!("accepted: {absent}");
+        }
+    }
     let mut meter = Meter::new(cli.quiet);
-    let result = offsite_agent::run(
+    let start = if run.after_boot { offsite_agent::run_after_boot } else { offsite_agent::run };
+    let result = start(
         &config,
         &run.job,
         RunOptions {
             wait: run.wait,
+            full: run.full,
             cancel,
             clock: &Timestamp::now,
             progress: &mut |progress| meter.show(progress.entries, progress.raw, progress.written),
@@ -41,7 +48,13 @@ pub(crate) fn run(cli: &cli::Cli, run: &cli::Run) -> Done {
         eprintln!("warning: {} more are in the manifest", made.end.warnings.len() - SHOWN);
     }
     println!("{}", summary(&made));
-    if !made.died.is_empty() {
+    if let Some(reason) = made.degraded.as_ref().filter(|_| made.unhealthy.is_empty()) {
+        eprintln!("offsite-agent: {reason}");
+    }
+    for unwell in &made.unhealthy {
+        eprintln!("offsite-agent: it is back, and not well: {unwell}");
+    }
+    if !made.died.is_empty() || !made.unhealthy.is_empty() {
         for died in &made.died {
             eprintln!("offsite-agent: it was back, and then it ended: {died}");
         }
@@ -53,6 +66,7 @@ pub(crate) fn run(cli: &cli::Cli, run: &cli::Run) -> Done {
 fn summary(made: &Made) -> String {
     let mut parts = vec![
         format!("{} in {}", size(made.end.raw), size(made.bytes)),
+        format!("{} new", size(made.fresh)),
         count(usize::try_from(made.end.entries).unwrap_or(usize::MAX), "entry").replace("entrys", "entries"),
     ];
     let away = made.end.quiesced.iter().map(|quiesced| format!("{} {:.1} s", quiesced.project, quiesced.seconds)).collect::<Vec<_>>();
@@ -126,12 +140,31 @@ mod tests {
             complete: true,
         };
         let archive = "services/2026-11-22T040000Z".parse().unwrap();
-        let mut made = Made { archive, sequence: 1, end, bytes: 340 << 20, kept: 3, forgotten: Vec::new(), died: Vec::new() };
-        assert_eq!(summary(&made), "services/2026-11-22T040000Z: 1.1 GiB in 340 MiB; 1234 entries; away: home 48.0 s; kept 3, forgot 0");
+        let mut made = Made {
+            archive,
+            sequence: 1,
+            end,
+            bytes: 340 << 20,
+            read: 5 << 20,
+            fresh: 3 << 20,
+            kept: 3,
+            forgotten: Vec::new(),
+            died: Vec::new(),
+            degraded: None,
+            unhealthy: Vec::new(),
+            starting: None,
+        };
+        assert_eq!(
+            summary(&made),
+            "services/2026-11-22T040000Z: 1.1 GiB in 340 MiB; 3.0 MiB new; 1234 entries; away: home 48.0 s; kept 3, forgot 0"
+        );
         made.end.complete = false;
         made.end.warnings = vec!["x".into()];
         made.end.quiesced.clear();
         made.end.entries = 1;
-        assert_eq!(summary(&made), "services/2026-11-22T040000Z INCOMPLETE: 1.1 GiB in 340 MiB; 1 entry; 1 warning; kept 3, forgot 0");
+        assert_eq!(
+            summary(&made),
+            "services/2026-11-22T040000Z INCOMPLETE: 1.1 GiB in 340 MiB; 3.0 MiB new; 1 entry; 1 warning; kept 3, forgot 0"
+        );
     }
 }

@@ -168,7 +168,7 @@ fn name(body: &str) -> Option<&str> {
 }
 
 /// The line, counted from 1, of the key at the end of `keys` in block style; of the deepest key found, where the rest is written inline.
-fn line_of(text: &str, keys: &[&str]) -> Option<usize> {
+pub(super) fn line_of(text: &str, keys: &[&str]) -> Option<usize> {
     let mut found = None;
     let mut depth = 0;
     let mut above = None;

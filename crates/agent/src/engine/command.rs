@@ -60,7 +60,7 @@ pub enum CommandError {
 }
 
 /// Runs `command` with `input` as its standard input until it ends, `limit` at most. Returns its standard output.
-pub(super) fn output(command: &mut Command, input: Stdio, limit: Duration) -> Result<Vec<u8>, CommandError> {
+pub(crate) fn output(command: &mut Command, input: Stdio, limit: Duration) -> Result<Vec<u8>, CommandError> {
     let program = command.get_program().to_string_lossy().into_owned();
     let mut child = command
         .stdin(input)

@@ -19,21 +19,31 @@ use crate::{ledger::Project, lock::Lock};
 const OLDEST: (u32, u32) = (2, 20);
 const OLDEST_TEXT: &str = "2.20";
 /// A question is answered at once or never.
-const ASK: Duration = Duration::from_secs(120);
-/// Services may take their time to stop cleanly or to become healthy.
-const CHANGE: Duration = Duration::from_secs(20 * 60);
+const PATIENCE: Duration = Duration::from_secs(120);
+/// Services may take their time to stop cleanly or to start: so many times as long as an answer.
+const CHANGE: u32 = 10;
 
 /// The docker command.
 #[derive(Debug)]
 pub(crate) struct Docker<'a> {
     program: PathBuf,
+    patience: Duration,
     lock: Option<&'a Lock>,
 }
 
 impl<'a> Docker<'a> {
     /// The command `program`. With `lock`, each call holds the lock too, for as long as it runs.
     pub(crate) fn new(program: &Path, lock: Option<&'a Lock>) -> Self {
-        Self { program: program.into(), lock }
+        Self { program: program.into(), patience: PATIENCE, lock }
+    }
+
+    /// With another limit for the answer to a question; a change may take ten times as long.
+    pub(crate) fn patient(self, patience: Duration) -> Self {
+        Self { patience, ..self }
+    }
+
+    fn change(&self) -> Duration {
+        self.patience.saturating_mul(CHANGE)
     }
 
     fn call(
@@ -68,8 +78,8 @@ impl<'a> Docker<'a> {
 impl Engine for Docker<'_> {
     fn version(&self) -> Result<String, EngineError> {
         let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).trim().to_owned();
-        let engine = text(self.call("reach the container engine", ASK, ["version", "--format", "{{.Server.Version}}"])?);
-        let compose = text(self.call("find docker compose", ASK, ["compose", "version", "--short"])?);
+        let engine = text(self.call("reach the container engine", self.patience, ["version", "--format", "{{.Server.Version}}"])?);
+        let compose = text(self.call("find docker compose", self.patience, ["compose", "version", "--short"])?);
         match inspect::at_least(&compose, OLDEST) {
             Some(true) => Ok(format!("docker {engine}, compose {compose}")),
             _ => Err(EngineError::Old { found: compose, needed: OLDEST_TEXT }),
@@ -79,13 +89,13 @@ impl Engine for Docker<'_> {
     fn containers(&self) -> Result<Vec<Container>, EngineError> {
         let operation = "list the containers";
         let answer = |reason| EngineError::Answer { operation: operation.into(), reason };
-        let list = self.call(operation, ASK, ["container", "ls", "--all", "--quiet", "--no-trunc"])?;
+        let list = self.call(operation, self.patience, ["container", "ls", "--all", "--quiet", "--no-trunc"])?;
         let list = String::from_utf8(list).map_err(|error| answer(error.to_string()))?;
         let ids: Vec<&str> = list.split_whitespace().collect();
         if ids.is_empty() {
             return Ok(Vec::new());
         }
-        let inspected = match self.call(operation, ASK, ["container", "inspect"].into_iter().chain(ids)) {
+        let inspected = match self.call(operation, self.patience, ["container", "inspect"].into_iter().chain(ids)) {
             // Some went away between the two questions; the answer holds the others.
             Err(EngineError::Command { source: CommandError::Failed { errors, output, .. }, .. }) if inspect::only_gone(&errors) => output,
             answered => answered?,
@@ -95,13 +105,17 @@ impl Engine for Docker<'_> {
 
     fn configured(&self, project: &Project) -> Result<BTreeMap<String, String>, EngineError> {
         let operation = "read the compose files of";
-        let text = self.compose(operation, ASK, project, ["config", "--hash", "*"].map(Into::into).into())?;
+        let text = self.compose(operation, self.patience, project, ["config", "--hash", "*"].map(Into::into).into())?;
         inspect::hashes(&text).map_err(|reason| EngineError::Answer { operation: format!("{operation} project {}", project.name), reason })
     }
 
-    fn down(&self, project: &Project) -> Result<(), EngineError> {
+    fn down(&self, project: &Project, limit: Duration) -> Result<(), EngineError> {
         // Never with --volumes: this verb must not be able to delete data.
-        self.compose("stop", CHANGE, project, vec!["down".into()]).map(drop)
+        self.compose("stop", self.change().min(limit), project, vec!["down".into()]).map(drop)
+    }
+
+    fn stop(&self, project: &Project, limit: Duration) -> Result<(), EngineError> {
+        self.compose("stop", self.change().min(limit), project, vec!["stop".into()]).map(drop)
     }
 
     fn up(&self, project: &Project) -> Result<(), EngineError> {
@@ -110,6 +124,6 @@ impl Engine for Docker<'_> {
         let mut verb: Vec<OsString> = ["up", "--detach", "--no-recreate", "--no-deps", "--pull", "missing"].map(Into::into).into();
         verb.extend(project.services.iter().flat_map(|service| ["--scale".into(), format!("{}={}", service.name, service.scale).into()]));
         verb.extend(project.services.iter().map(|service| service.name.clone().into()));
-        self.compose("start", CHANGE, project, verb).map(drop)
+        self.compose("start", self.change(), project, verb).map(drop)
     }
 }

@@ -3,11 +3,11 @@
 //! What is asked for is looked for by name and the rest ignored, because each version of the engine adds more; what is needed and not
 //! there is an error, because a container that is overlooked is a service that does not come back.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use serde::Deserialize;
 
-use super::{Compose, Container, Mount, State};
+use super::{Compose, Container, Health, Mount, State};
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -24,6 +24,13 @@ struct Inspected {
 #[serde(rename_all = "PascalCase")]
 struct InspectedState {
     status: String,
+    health: Option<InspectedHealth>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct InspectedHealth {
+    status: String,
 }
 
 #[derive(Deserialize)]
@@ -31,6 +38,7 @@ struct InspectedState {
 struct InspectedConfig {
     #[serde(default)]
     labels: Option<BTreeMap<String, String>>,
+    stop_timeout: Option<u64>,
 }
 
 #[derive(Deserialize)]
@@ -62,6 +70,14 @@ fn container(inspected: Inspected) -> Result<Container, String> {
         "created" | "exited" | "dead" | "removing" => State::Stopped,
         other => return Err(format!("container {name} is \"{other}\"")),
     };
+    let health = match inspected.state.health.as_ref().map(|health| health.status.as_str()) {
+        None | Some("" | "none") => None,
+        Some("starting") => Some(Health::Starting),
+        Some("healthy") => Some(Health::Healthy),
+        Some("unhealthy") => Some(Health::Unhealthy),
+        Some(other) => return Err(format!("the health of container {name} is \"{other}\"")),
+    };
+    let grace = inspected.config.stop_timeout.map(Duration::from_secs);
     let compose = compose(&name, &inspected.config.labels.unwrap_or_default())?;
     let mounts = inspected.mounts.into_iter().filter(|mount| mount.kind == "bind" || mount.kind == "volume").map(|mount| Mount {
         volume: (mount.kind == "volume").then_some(mount.name),
@@ -69,7 +85,7 @@ fn container(inspected: Inspected) -> Result<Container, String> {
         target: mount.destination.into(),
         writable: mount.writable,
     });
-    Ok(Container { name, state, created: inspected.created, compose, mounts: mounts.collect() })
+    Ok(Container { name, state, health, grace, created: inspected.created, compose, mounts: mounts.collect() })
 }
 
 fn compose(name: &str, labels: &BTreeMap<String, String>) -> Result<Option<Compose>, String> {
@@ -142,6 +158,27 @@ mod tests {
         assert_eq!(db.environment, ["/srv/services/home/.env"].map(std::path::PathBuf::from));
         assert_eq!(found[1].mounts.iter().map(Mount::anonymous).collect::<Vec<_>>(), [false, true, false]);
         assert_eq!(found[1].mounts[0].volume, None);
+    }
+
+    #[test]
+    fn reads_health_and_how_long_a_container_may_take_to_end() {
+        let with = |health: &str| {
+            let text = format!(
+                r#"[{{"Name":"/a","Created":"x","State":{{"Status":"running"{health}}},"Config":{{"Labels":{{}},"StopTimeout":60}}}}]"#
+            );
+            containers(text.as_bytes()).map(|found| (found[0].health, found[0].grace))
+        };
+        let grace = Some(Duration::from_secs(60));
+        assert_eq!(with(""), Ok((None, grace)));
+        for (status, health) in [
+            ("none", None),
+            ("starting", Some(Health::Starting)),
+            ("healthy", Some(Health::Healthy)),
+            ("unhealthy", Some(Health::Unhealthy)),
+        ] {
+            assert_eq!(with(&format!(r#","Health":{{"Status":"{status}","Log":[]}}"#)), Ok((health, grace)), "{status}");
+        }
+        assert!(with(r#","Health":{"Status":"ill"}"#).unwrap_err().contains("\"ill\""));
     }
 
     #[test]

@@ -1,0 +1,274 @@
+//! A disk that is not there: an empty mount point must not become an empty archive, nor push out the good ones.
+//!
+//! Seen before anything is stopped, by what /etc/fstab wants and by what was there at the last run. The latter is the
+//! one thing to remember, a small file in the state folder: which disks were mounted in each source, and which sources had something
+//! in them. Losing it costs one night's watchfulness and nothing else. What the owner accepts (`run --accept-empty`) stays accepted
+//! until the disk has been there again.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt, io,
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize};
+
+use super::mounts::{Mount, present, wanted};
+use crate::{
+    config::{Config, Job, JobName},
+    durable::{self, DurableError},
+    lock::{Lock, LockError},
+    quiesce::real,
+};
+
+/// Why it cannot be relied on that all disks of a job's sources are there.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AbsentError {
+    /// Some are not there; nothing was stopped.
+    #[error("a disk is not there:{}", list(.0))]
+    Absent(Vec<Absent>),
+    /// The system does not say what is mounted, or not what is in a source.
+    #[error("cannot look at {}: {source}", path.display())]
+    Look {
+        /// What was looked at.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// What is remembered of the last archive cannot be read or kept.
+    #[error(transparent)]
+    Memory(#[from] DurableError),
+    /// It cannot be written down.
+    #[error("cannot write down what is mounted in the sources: {0}")]
+    Describe(#[source] serde_json::Error),
+    /// Another agent is at work.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+}
+
+/// One thing that is missing.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Absent {
+    /// /etc/fstab names a mount point at which nothing is mounted.
+    Wanted(PathBuf),
+    /// Something was mounted here at the last run.
+    Was(PathBuf),
+    /// A source that had something in it then is empty.
+    Empty(PathBuf),
+}
+
+impl Absent {
+    fn path(&self) -> &Path {
+        match self {
+            Self::Wanted(path) | Self::Was(path) | Self::Empty(path) => path,
+        }
+    }
+}
+
+impl fmt::Display for Absent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path = self.path().display();
+        match self {
+            Self::Wanted(_) => write!(f, "nothing is mounted at {path}, and /etc/fstab says that a disk belongs there"),
+            Self::Was(_) => write!(f, "nothing is mounted at {path}, where a disk was at the last run"),
+            Self::Empty(_) => write!(f, "source {path} is empty, and it was not at the last run"),
+        }
+    }
+}
+
+fn list(absent: &[Absent]) -> String {
+    absent.iter().map(|absent| format!("\n  - {absent}")).collect()
+}
+
+/// What is remembered of one job.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+struct Memory {
+    /// Where disks were mounted, in its sources and above them.
+    mounts: BTreeSet<PathBuf>,
+    /// The sources that were not empty.
+    filled: BTreeSet<PathBuf>,
+    /// What is not there and need not be.
+    accepted: BTreeSet<PathBuf>,
+}
+
+/// What is there now.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+struct Now {
+    /// The mount points of /etc/fstab, in the sources and above them.
+    wanted: BTreeSet<PathBuf>,
+    /// All that is mounted.
+    mounts: Vec<Mount>,
+    /// The sources, without symbolic links, and whether each is an empty folder.
+    sources: BTreeMap<PathBuf, bool>,
+}
+
+impl Now {
+    fn look(job: &Job) -> Result<Self, AbsentError> {
+        let sources = job.sources.iter().map(|path| {
+            let path = real(path);
+            let is_empty = match std::fs::read_dir(&path) {
+                Ok(mut entries) => entries.next().is_none(),
+                Err(error) if error.kind() == io::ErrorKind::NotADirectory => false,
+                Err(source) => return Err(AbsentError::Look { path, source }),
+            };
+            Ok((path, is_empty))
+        });
+        // On a machine without them nothing is mounted but the root.
+        let text = |path: &str| match std::fs::read(path) {
+            Ok(bytes) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
+            Err(source) => Err(AbsentError::Look { path: path.into(), source }),
+        };
+        let sources = sources.collect::<Result<BTreeMap<_, _>, _>>()?;
+        let mut now = Self { wanted: BTreeSet::new(), mounts: present(&text("/proc/self/mountinfo")?), sources };
+        now.wanted = wanted(&text("/etc/fstab")?).into_iter().map(|path| real(&path)).filter(|path| now.concerns(path)).collect();
+        Ok(now)
+    }
+
+    /// Whether a mount point lies in a source or above one. The root is always there.
+    fn concerns(&self, at: &Path) -> bool {
+        at != Path::new("/") && self.sources.keys().any(|source| at.starts_with(source) || source.starts_with(at))
+    }
+
+    fn is_mounted(&self, at: &Path) -> bool {
+        self.mounts.iter().any(|mount| mount.at == at)
+    }
+
+    /// What is not there, and nobody accepted that.
+    fn lacks(&self, memory: &Memory) -> Vec<Absent> {
+        let gone = |path: &&PathBuf| !self.is_mounted(path);
+        let wanted = self.wanted.iter().filter(gone).cloned().map(Absent::Wanted);
+        let was = memory.mounts.difference(&self.wanted).filter(|path| self.concerns(path)).filter(gone).cloned().map(Absent::Was);
+        let found: Vec<Absent> = wanted.chain(was).collect();
+        // One cause, one sentence.
+        let explained = |source: &Path| found.iter().any(|absent| absent.path() == source);
+        let empty = memory.filled.iter().filter(|source| self.sources.get(*source) == Some(&true) && !explained(source));
+        let empty: Vec<Absent> = empty.cloned().map(Absent::Empty).collect();
+        found.into_iter().chain(empty).filter(|absent| !memory.accepted.contains(absent.path())).collect()
+    }
+
+    /// What the next run is to know.
+    fn to_remember(&self, before: &Memory) -> Memory {
+        let still_gone = |path: &&PathBuf| match self.sources.get(*path) {
+            Some(is_empty) => *is_empty || !self.is_mounted(path) && self.wanted.contains(*path),
+            None => !self.is_mounted(path) && self.concerns(path),
+        };
+        Memory {
+            mounts: self.mounts.iter().filter(|mount| mount.lasting && self.concerns(&mount.at)).map(|mount| mount.at.clone()).collect(),
+            filled: self.sources.iter().filter(|(_, is_empty)| !**is_empty).map(|(source, _)| source.clone()).collect(),
+            accepted: before.accepted.iter().filter(still_gone).cloned().collect(),
+        }
+    }
+}
+
+type Memories = BTreeMap<JobName, Memory>;
+
+fn file(state: &Path) -> PathBuf {
+    state.join("sources.json")
+}
+
+fn memories(state: &Path) -> Result<Memories, AbsentError> {
+    let bytes = durable::read(&file(state))?.unwrap_or_default();
+    // Only a memory: what cannot be understood is as if it were not there, and is written anew after the next archive.
+    Ok(serde_json::from_slice(&bytes).unwrap_or_default())
+}
+
+fn keep(state: &Path, memories: &Memories) -> Result<(), AbsentError> {
+    let bytes = serde_json::to_vec(memories).map_err(AbsentError::Describe)?;
+    Ok(durable::replace(&file(state), &bytes)?)
+}
+
+/// Looks whether the disks of `job`, which is `name` in `config`, are there.
+///
+/// Errors: [`AbsentError::Absent`] with all that are not.
+pub(super) fn check(config: &Config, name: &JobName, job: &Job) -> Result<(), AbsentError> {
+    let memory = memories(&config.state)?.remove(name).unwrap_or_default();
+    let lacks = Now::look(job)?.lacks(&memory);
+    if lacks.is_empty() { Ok(()) } else { Err(AbsentError::Absent(lacks)) }
+}
+
+/// Remembers what is there, for a run that is about to begin: what was looked at is what counts, also if the run fails or the disk
+/// goes while it is read.
+pub(crate) fn remember(config: &Config, name: &JobName, job: &Job) -> Result<(), AbsentError> {
+    let before = memories(&config.state)?;
+    let mut memories = before.clone();
+    let memory = Now::look(job)?.to_remember(&memories.remove(name).unwrap_or_default());
+    memories.insert(name.clone(), memory);
+    // Jobs that are no more.
+    memories.retain(|name, _| config.jobs.contains_key(name));
+    if memories == before { Ok(()) } else { keep(&config.state, &memories) }
+}
+
+/// Accepts that what is not there in the sources of the job `name` need not be; a job that is not in `config` has nothing to accept.
+/// Returns it. With `wait`, waits for another agent to end.
+pub fn accept_empty(config: &Config, name: &JobName, wait: bool) -> Result<Vec<Absent>, AbsentError> {
+    let Some(job) = config.jobs.get(name) else { return Ok(Vec::new()) };
+    let _lock = Lock::take(&config.state, &format!("run of {name}"), wait)?;
+    let mut memories = memories(&config.state)?;
+    let memory = memories.entry(name.clone()).or_default();
+    let lacks = Now::look(job)?.lacks(memory);
+    memory.accepted.extend(lacks.iter().map(|absent| absent.path().to_owned()));
+    keep(&config.state, &memories)?;
+    Ok(lacks)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn paths(paths: &[&str]) -> BTreeSet<PathBuf> {
+        paths.iter().map(PathBuf::from).collect()
+    }
+
+    fn now(wanted: &[&str], mounted: &[&str], sources: &[(&str, bool)]) -> Now {
+        let mount = |at: &&str| Mount { at: at.into(), lasting: true };
+        Now {
+            wanted: paths(wanted),
+            mounts: mounted.iter().map(mount).collect(),
+            sources: sources.iter().map(|(source, is_empty)| (source.into(), *is_empty)).collect(),
+        }
+    }
+
+    #[test]
+    fn a_disk_that_fstab_names_or_that_was_there_is_missed() {
+        let (source, at) = ("/srv", "/srv/photos");
+        let fresh = Memory::default();
+        assert_eq!(now(&[at], &["/", at], &[(source, false)]).lacks(&fresh), []);
+        assert_eq!(now(&[at], &["/"], &[(source, false)]).lacks(&fresh), [Absent::Wanted(at.into())]);
+        let there = now(&[], &["/", at, "/other"], &[(source, false)]);
+        let memory = there.to_remember(&fresh);
+        assert_eq!((&memory.mounts, &memory.filled), (&paths(&[at]), &paths(&[source])));
+        assert_eq!(there.lacks(&memory), []);
+        assert_eq!(now(&[], &["/"], &[(source, false)]).lacks(&memory), [Absent::Was(at.into())]);
+        // Both know of it: one sentence. A source that is no more takes its disks with it.
+        assert_eq!(now(&[at], &["/"], &[(source, false)]).lacks(&memory), [Absent::Wanted(at.into())]);
+        assert_eq!(now(&[], &["/"], &[("/etc", false)]).lacks(&memory), []);
+    }
+
+    #[test]
+    fn an_empty_source_is_missed_where_it_was_filled() {
+        let (full, empty) = (now(&[], &["/"], &[("/a", false), ("/b", true)]), now(&[], &["/"], &[("/a", true), ("/b", true)]));
+        assert_eq!(empty.lacks(&Memory::default()), []);
+        let memory = full.to_remember(&Memory::default());
+        assert_eq!(empty.lacks(&memory), [Absent::Empty("/a".into())]);
+        // The mount point itself is the source: said once.
+        let memory = now(&[], &["/", "/a"], &[("/a", false)]).to_remember(&Memory::default());
+        assert_eq!(now(&[], &["/"], &[("/a", true)]).lacks(&memory), [Absent::Was("/a".into())]);
+    }
+
+    #[test]
+    fn what_was_accepted_stays_so_until_it_was_there_again() {
+        let (there, gone) = (now(&["/a"], &["/", "/a"], &[("/a", false)]), now(&["/a"], &["/"], &[("/a", true)]));
+        let mut memory = there.to_remember(&Memory::default());
+        assert_eq!(gone.lacks(&memory), [Absent::Wanted("/a".into())]);
+        memory.accepted = paths(&["/a"]);
+        assert_eq!(gone.lacks(&memory), []);
+        let night = gone.to_remember(&memory);
+        assert_eq!(gone.lacks(&night), []);
+        let night = there.to_remember(&night);
+        assert_eq!(night.accepted, paths(&[]));
+        assert_eq!(gone.lacks(&night), [Absent::Wanted("/a".into())]);
+    }
+}

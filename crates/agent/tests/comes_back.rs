@@ -1,0 +1,267 @@
+//! Stories with a real engine: the ways to stop, one project at a time, health, and a docker command that hangs.
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "tests")]
+
+#[allow(dead_code, unreachable_pub, reason = "shared by several test programs")]
+mod lab;
+
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    path::Path,
+    process::{Child, Command, Stdio},
+};
+
+use lab::{Lab, Said, has_docker, skip};
+
+/// The beginning of a service that ends at once when it is told to.
+const SERVICE: &str = "    image: IMAGE\n    pull_policy: never\n    command: [sleep, '10000']\n    stop_grace_period: 0s\n";
+
+fn ids(lab: &Lab) -> Vec<String> {
+    lab.containers("{{.Names}} {{.ID}} {{.State}}")
+}
+
+/// A job of one project `p` with one service `x`; `service` are more lines of it, `job` more lines of the job.
+fn one(lab: &mut Lab, service: &str, job: &str, docker: &str) -> String {
+    lab.configure(job, docker);
+    lab.agent(&["init"]).ended(0);
+    let name = lab.project("p", &format!("services:\n  x:\n{SERVICE}{service}"));
+    lab.compose("p", &["up", "--detach"]);
+    name
+}
+
+fn listed(lab: &Lab) -> serde_json::Value {
+    serde_json::from_str(&lab.agent(&["archives", "--json"]).ended(0).out).unwrap()
+}
+
+#[test]
+fn stop_brings_the_same_containers_back() {
+    if !has_docker() {
+        return;
+    }
+    let mut lab = Lab::new();
+    lab.configure("stop", "");
+    lab.agent(&["init"]).ended(0);
+    // A volume without a name would be lost to a `down`; a container that is only stopped keeps it.
+    lab.project("p", &format!("services:\n  web:\n{SERVICE}    volumes: [/kept]\n  off:\n{SERVICE}"));
+    lab.compose("p", &["up", "--detach", "--scale", "web=2"]);
+    lab.compose("p", &["stop", "off"]);
+    let before = ids(&lab);
+    let said = lab.agent(&["run", "services"]).ended(0);
+    assert!(said.out.contains("away: "), "{said:?}");
+    assert_eq!(ids(&lab), before);
+    assert_eq!(lab.running(), ["web", "web"]);
+    assert!(!lab.ledger().exists());
+    assert_eq!(listed(&lab)[0]["warnings"], serde_json::json!([]));
+}
+
+#[test]
+fn each_project_is_away_only_while_its_own_data_is_read() {
+    if !has_docker() {
+        return;
+    }
+    let mut lab = Lab::new();
+    let log = lab.path("log");
+    let docker = lab.wrap_docker(&format!(
+        "case $call in down|up) echo \"$call $(echo \"$*\" | sed 's/.*--project-name [^ ]*-\\([^ -]*\\) .*/\\1/')\" >>{};; esac",
+        log.display()
+    ));
+    lab.configure("down\n    scope: each", &docker);
+    let services = lab.path("services").display().to_string();
+    // What belongs to no project is archived too.
+    lab.write("services/notes/plan", "for everybody");
+    lab.agent(&["init"]).ended(0);
+    // c writes where a does, so they go together.
+    let shared = format!("    volumes: ['{services}/a/shared:/data']\n");
+    for (name, more) in [("a", shared.as_str()), ("b", "    volumes: ['./own:/data']\n"), ("c", &shared)] {
+        lab.project(name, &format!("services:\n  {name}:\n{SERVICE}{more}"));
+        lab.compose(name, &["up", "--detach"]);
+    }
+    lab.agent(&["run", "services"]).ended(0);
+    assert_eq!(fs::read_to_string(&log).unwrap().lines().collect::<Vec<_>>(), ["down a", "down c", "up c", "up a", "down b", "up b"]);
+    assert_eq!(lab.running(), ["a", "b", "c"]);
+    let list = listed(&lab);
+    assert_eq!((list[0]["complete"].as_bool(), list[0]["quiesced"].as_array().unwrap().len()), (Some(true), 3));
+    assert!(list[0]["warnings"][0].as_str().unwrap().contains("are away together, because they write to the same place"), "{list}");
+    let unpacked = lab.unpack(&lab.archives()[0]);
+    assert!(["a/shared", "a/compose.yaml", "b/own", "c/compose.yaml", "notes/plan"].iter().all(|path| unpacked.join(path).exists()));
+}
+
+#[test]
+fn up_but_not_healthy_fails_the_run_and_replaces_no_good_archive() {
+    if !has_docker() {
+        return;
+    }
+    let mut lab = Lab::new();
+    let sick = lab.path("services/p/data/sick");
+    // Gets ill whenever it is stopped, as long as the test wants it to.
+    let docker = lab.wrap_docker(&format!("[ $call = down ] && [ -e {} ] && echo >{}", lab.path("ill").display(), sick.display()));
+    let check = "    volumes: ['./data:/data']\n    healthcheck: {test: [CMD, test, '!', -e, /data/sick], interval: 1s, retries: 1, timeout: 60s}\n";
+    fs::create_dir_all(sick.parent().unwrap()).unwrap();
+    let name = one(&mut lab, check, "down\n    keep: 1\n    health_wait: 2m", &docker);
+    // Healthy is awaited, not only running.
+    lab.agent(&["run", "services"]).ended(0);
+    let config = fs::read_to_string(lab.path("agent.yaml")).unwrap();
+    lab.write("agent.yaml", &config.replace("health_wait: 2m", "health_wait: 3s"));
+    lab.write("ill", "");
+    let said = lab.agent(&["run", "services"]).ended(1);
+    assert!(said.err.contains(&format!("it is back, and not well: container {name}-x-1 of project {name}")), "{said:?}");
+    assert!(said.out.contains(" INCOMPLETE: "), "{said:?}");
+    assert_eq!(lab.running(), ["x"]);
+    assert!(!lab.ledger().exists());
+    assert_eq!(lab.events(), ["made", "unhealthy", "made"]);
+    let list = listed(&lab);
+    let complete: Vec<_> = list.as_array().unwrap().iter().map(|archive| archive["complete"].as_bool().unwrap()).collect();
+    assert_eq!(complete.iter().filter(|complete| **complete).count(), 1, "the good one stays: {list}");
+    let checked = lab.agent(&["check"]);
+    assert!(checked.out.contains("replace no good one") && checked.out.contains("warning  job services: the last run, at "), "{checked:?}");
+    // Well again, and its own archive is the good one.
+    fs::remove_file(lab.path("ill")).unwrap();
+    fs::remove_file(&sick).unwrap();
+    lab.write("agent.yaml", &config);
+    lab.agent(&["run", "services"]).ended(0);
+    assert_eq!(listed(&lab).as_array().unwrap().iter().filter(|archive| archive["complete"] == true).count(), 1);
+}
+
+/// A server at https://127.0.0.1 whose certificate is signed by an authority that nobody knows.
+struct Https {
+    child: Child,
+    port: u16,
+}
+
+impl Https {
+    fn start(dir: &Path) -> Self {
+        let said: Said = Command::new("sh")
+            .args([
+                "-ec",
+                "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout ca.key -out ca.pem -subj /CN=home -days 2
+openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout key.pem -out request.pem -subj /CN=127.0.0.1
+echo subjectAltName=IP:127.0.0.1 >extensions
+openssl x509 -req -in request.pem -CA ca.pem -CAkey ca.key -set_serial 1 -days 2 -extfile extensions -out cert.pem",
+            ])
+            .current_dir(dir)
+            .output()
+            .unwrap()
+            .into();
+        said.ended(0);
+        let program = "import http.server, ssl\n\
+            class Up(http.server.BaseHTTPRequestHandler):\n\
+            \x20   def do_GET(self):\n\
+            \x20       self.send_response(200 if self.path == '/up' else 503); self.end_headers()\n\
+            \x20   def log_message(self, *words): pass\n\
+            server = http.server.ThreadingHTTPServer(('127.0.0.1', 0), Up)\n\
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER); context.load_cert_chain('cert.pem', 'key.pem')\n\
+            server.socket = context.wrap_socket(server.socket, server_side=True)\n\
+            print(server.server_address[1], flush=True)\n\
+            server.serve_forever()\n";
+        let mut child = Command::new("python3").args(["-c", program]).current_dir(dir).stdout(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        Self { child, port: line.trim().parse().unwrap() }
+    }
+}
+
+impl Drop for Https {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+#[test]
+fn addresses_are_asked_with_an_authority_of_one_s_own() {
+    if !has_docker() {
+        return;
+    }
+    for (program, argument) in [("curl", "--version"), ("openssl", "version"), ("python3", "--version")] {
+        if Command::new(program).arg(argument).output().is_err() {
+            skip(&format!("there is no {program}"));
+            return;
+        }
+    }
+    let mut lab = Lab::new();
+    let server = Https::start(lab.path("services").parent().unwrap());
+    let url = format!("https://127.0.0.1:{}", server.port);
+    let job = |path: &str, ca: &str| format!("down\n    health: ['{url}{path}']\n    health_wait: 1s{ca}");
+    let ca = format!("\n    ca: {}", lab.path("ca.pem").display());
+    one(&mut lab, "", &job("/up", &ca), "");
+    lab.agent(&["run", "services"]).ended(0);
+    let checked = lab.agent(&["check"]).ended(0);
+    assert!(checked.out.contains(&format!("{url}/up answers\n")), "{checked:?}");
+    // Without the authority, and where it answers that it is not well.
+    for (path, ca, says) in [("/up", "", "does not answer: curl: (60) SSL certificate problem"), ("/down", ca.as_str(), "answers with 503")]
+    {
+        lab.configure(&job(path, ca), "");
+        let said = lab.agent(&["run", "services"]).ended(1);
+        assert!(said.err.contains(&format!("it is back, and not well: {url}{path} {says}")), "{said:?}");
+        assert_eq!(lab.running(), ["x"]);
+        let checked = lab.agent(&["check"]).ended(0);
+        let line = checked.out.lines().find(|line| line.starts_with(&format!("warning  job services: {url}{path} {says}"))).unwrap();
+        assert!(line.ends_with("agent.yaml:7)"), "{line}");
+    }
+    let before = ids(&lab);
+    lab.configure(&job("/up", "\n    ca: /nowhere/ca.pem"), "");
+    let said = lab.agent(&["run", "services"]).ended(1);
+    assert!(said.err.contains("the certificate /nowhere/ca.pem of \"ca\" cannot be read"), "{said:?}");
+    lab.agent(&["check"]).ended(1);
+    assert_eq!(ids(&lab), before);
+}
+
+#[test]
+fn a_docker_that_hangs_stops_nothing_or_all_is_back() {
+    if !has_docker() {
+        return;
+    }
+    let mut lab = Lab::new();
+    let docker = lab.wrap_docker(&format!("[ \"$call\" = \"$(cat {} 2>/dev/null)\" ] && exec sleep 10000", lab.path("hangs").display()));
+    one(&mut lab, "", "down", &docker);
+    let before = ids(&lab);
+    lab.configure("down", &format!("{docker}docker_patience: 1s\n"));
+    for call in ["version", "ls", "inspect", "config"] {
+        lab.write("hangs", call);
+        let said = lab.agent(&["run", "services"]).ended(1);
+        assert!(said.err.contains("did not end within 1 s and was killed"), "{call}: {said:?}");
+        assert_eq!(ids(&lab), before, "{call}");
+        assert!(!lab.ledger().exists(), "{call}");
+        lab.agent(&["check"]).ended(1);
+    }
+    // The stop itself hangs: it is given up when the budget is over.
+    lab.configure("down\n    budget: 4s", &docker);
+    lab.write("hangs", "down");
+    let said = lab.agent(&["run", "services"]).ended(1);
+    assert!(said.err.contains("stopping took longer than services may be away (4 s)") && said.err.contains("next: raise"), "{said:?}");
+    assert_eq!(lab.running(), ["x"]);
+    assert!(!lab.ledger().exists());
+    assert_eq!(lab.archives(), [""; 0]);
+}
+
+#[test]
+fn check_tells_of_jobs_that_stop_the_same_and_of_paths_inside_containers() {
+    if !has_docker() {
+        return;
+    }
+    let mut lab = Lab::new();
+    let name = one(&mut lab, "    volumes: ['./data:/only/inside']\n", "down", "");
+    let config = fs::read_to_string(lab.path("agent.yaml")).unwrap();
+    let services = lab.path("services");
+    let other = format!("  again:\n    sources: [/etc/hostname]\n    projects: {}\n", services.display());
+    lab.write("agent.yaml", &format!("{config}{other}"));
+    let checked = lab.agent(&["check"]).ended(0);
+    let says = format!("stops project {name} as job again does: it is away twice");
+    let line = checked.out.lines().find(|line| line.contains(&says)).unwrap();
+    assert!(line.starts_with("warning  job services: ") && line.ends_with("agent.yaml:5)"), "{line}");
+    let before = ids(&lab);
+    lab.write("agent.yaml", &config.replace("/services]", "/services, /only/inside/deep]"));
+    let checked = lab.agent(&["check"]).ended(1);
+    let here = services.join("p/data/deep");
+    let says =
+        format!("BAD      job services: /only/inside/deep is a path inside container {name}-x-1; on this machine it is {}", here.display());
+    assert!(checked.out.contains(&says) && checked.out.contains("agent.yaml:5)"), "{checked:?}");
+    lab.agent(&["run", "services"]).ended(1);
+    // Two jobs that archive the same are refused as a whole, and nothing is stopped.
+    lab.write("agent.yaml", &format!("{config}  twice:\n    sources: [{}/p]\n", services.display()));
+    for arguments in [["check"].as_slice(), &["run", "services"]] {
+        let said = lab.agent(arguments).ended(2);
+        assert!(said.err.contains("of job \"services\" and would be archived twice"), "{said:?}");
+    }
+    assert_eq!(ids(&lab), before);
+}
