@@ -2,7 +2,7 @@
 PROFILE ?= release
 TARGET := target/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))
 PREFIX ?= /usr/local
-.PHONY: help demo test check check-macos install
+.PHONY: help demo test bench check check-macos install
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 22
@@ -15,6 +15,12 @@ test: ## all tests with real parts: installs what they need (Debian, as root), m
 	tests/lab/setup.sh
 	cargo build --workspace --all-targets
 	tests/lab/dockerd-up.sh run tests/lab/test.sh
+
+bench: ## what it costs against tar, restic and borg: docs/performance.md (SCALE=0.1 is quick; Debian, as root; BENCH_FLAGS="--big")
+	tests/lab/setup.sh
+	tests/bench/setup.sh
+	cargo build --release -p offsite-agent
+	tests/lab/dockerd-up.sh run /usr/bin/python3 tests/bench/bench.py $(BENCH_FLAGS)
 
 check: ## formatting, lints, documentation, dependency directions, links and words
 	cargo fmt --all --check

@@ -83,6 +83,14 @@ impl<'a> Home<'a> {
         self.pi_archives().pop().unwrap()
     }
 
+    /// The same, though a source has lost all that it had: its owner says that it shall be so.
+    #[must_use]
+    #[track_caller]
+    pub fn archive_of_nothing(&self) -> String {
+        let _ = self.agent().args(["run", Self::JOB, "--accept-empty"]).run().succeeds();
+        self.pi_archives().pop().unwrap()
+    }
+
     /// The Pi's archives, oldest first.
     #[must_use]
     #[track_caller]

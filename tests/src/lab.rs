@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 use crate::part::{installed, is_root, lacking};
-use crate::{Cmd, Disk, Pi, S3, Stack};
+use crate::{Cmd, Disk, Pi, PiBox, S3, Stack, Stuck};
 
 /// A folder of its own, the two programs, and the parts. Declare it first in a test: it must be dropped last.
 #[derive(Debug)]
@@ -132,6 +132,35 @@ impl Lab {
         };
         let _ = lacking("docker with the lab's images", &why);
         None
+    }
+
+    /// A disk at `name` in the lab that can stop answering.
+    #[must_use]
+    pub fn stuck(&self, name: &str) -> Option<Stuck> {
+        if !is_root() && lacking("a disk that can stop answering", "only root can mount one") {
+            return None;
+        }
+        let tools = self.cmd("sh").args(["-c", "command -v mkfs.ext4 fsfreeze"]).run();
+        if !tools.succeeded() && lacking("a disk that can stop answering", "mkfs.ext4 or fsfreeze is not installed") {
+            return None;
+        }
+        Some(Stuck::mount(&self.join(name)))
+    }
+
+    /// A Pi whose first process is systemd, with the lab's folder and programs in their own places.
+    #[must_use]
+    pub fn pibox(&self) -> Option<PiBox> {
+        if !is_root() && lacking("a Pi with systemd", "it needs root") {
+            return None;
+        }
+        if !Path::new("/lib/systemd/systemd").exists() && lacking("a Pi with systemd", "systemd is not installed") {
+            return None;
+        }
+        let image = self.cmd("docker").args(["image", "inspect", "-f", "{{.Id}}", "offsite-lab/busybox:1"]).command().output();
+        if !image.is_ok_and(|image| image.status.success()) && lacking("a Pi with systemd", "docker with the lab's images is not there") {
+            return None;
+        }
+        Some(PiBox::boot(self.path(), &program("offsite-agent"), &self.home()))
     }
 
     /// A folder that no other part of this lab has.

@@ -11,6 +11,8 @@
 
 mod cmd;
 mod disk;
+#[cfg(target_os = "linux")]
+mod engine;
 mod forge;
 mod held;
 mod home;
@@ -20,13 +22,20 @@ mod lab;
 mod link;
 mod part;
 mod pi;
+mod pibox;
+mod power;
 mod s3;
 mod stack;
+mod stuck;
 mod tied;
+#[cfg(target_os = "linux")]
+mod trace;
 pub mod tree;
 
 pub use cmd::{Cmd, Outcome};
 pub use disk::Disk;
+#[cfg(target_os = "linux")]
+pub use engine::Engine;
 pub use forge::{forge, rename_in_tar};
 pub use held::Held;
 pub use home::{Home, Mac};
@@ -35,5 +44,10 @@ pub use lab::Lab;
 pub use link::Link;
 pub use part::{is_root, lacking};
 pub use pi::Pi;
+pub use pibox::PiBox;
+pub use power::Power;
 pub use s3::{S3, Stored};
 pub use stack::Stack;
+pub use stuck::Stuck;
+#[cfg(target_os = "linux")]
+pub use trace::{CAN_FAIL, Call, Then, trace};

@@ -52,7 +52,7 @@ impl<'a> Scene<'a> {
         let journal = self.mac.state().join("journal.jsonl");
         let Ok(text) = std::fs::read_to_string(&journal) else { return };
         let settled = self.mac.receipts_of("ran").iter().find_map(|ran| Some(ran["owed"].as_str()?.to_owned())).unwrap();
-        std::fs::write(journal, text.replace(&settled, "2020-01-01")).unwrap();
+        std::fs::write(journal, text.replace(&format!("\"owed\":\"{settled}\""), "\"owed\":\"2020-01-01\"")).unwrap();
     }
 
     fn copy(&self, from: &str, to: &str) {

@@ -43,7 +43,11 @@ fn many_missed_nights_are_one_run() {
     // The Mac was away for a week, in which the Pi archived.
     let journal = mac.state().join("journal.jsonl");
     let week: jiff::civil::Date = slot.parse().unwrap();
-    let text = fs::read_to_string(&journal).unwrap().replace(&slot, &week.checked_sub(jiff::ToSpan::days(7)).unwrap().to_string());
+    // The day that was owed, and not the day in the archives' names, which is the same one from 04:30 on.
+    let owed = |day: &str| format!("\"owed\":\"{day}\"");
+    let before = fs::read_to_string(&journal).unwrap();
+    let text = before.replace(&owed(&slot), &owed(&week.checked_sub(jiff::ToSpan::days(7)).unwrap().to_string()));
+    assert_ne!(before, text);
     fs::write(&journal, text).unwrap();
     archives.extend([home.archive(), home.archive()]);
     assert!(mac.offsite(&["status"]).exits(0).out.contains("owed since"));

@@ -19,12 +19,12 @@ fn nights_with_nothing_in_them_push_nothing_out_until_somebody_accepts() {
         good.push(home.archive());
         let _ = mac.offsite(&["sync"]).succeeds();
     }
-    // The disk of the services is not mounted: an empty folder is there in its place.
+    // The disk of the services is not mounted: an empty folder is there in its place, and somebody told the agent that this is as it should be.
     fs::rename(home.source(), lab.join("unmounted")).unwrap();
     fs::create_dir(home.source()).unwrap();
     let mut empty = Vec::new();
     for night in 0..13 {
-        empty.push(home.archive());
+        empty.push(home.archive_of_nothing());
         let said = mac.offsite(&["sync"]).exits(3);
         said.says(&format!("suspicious: {}: it is empty", empty[night]));
         said.says("offsite accept");

@@ -1,0 +1,114 @@
+//! Power goes at each point of a night: what the disk holds then is what the next start finds.
+//!
+//! One night gives all the cuts, because a disk is copied while the agent stands still; what became of each is looked at afterwards.
+//! The engine's containers are taken at the same moments. A cut is made before a call that gives the disk an order (a sync, a new
+//! name, a removal) and once after the end, when everything that was told must be true.
+
+use std::path::Path;
+
+use anyhow::{Result, ensure};
+use offsite_tests::{CAN_FAIL, Call, Lab, Then, lacking, trace};
+
+use super::sweep::{changes, words};
+use super::world::{World, names};
+
+/// Between two of these the disk is only given bytes that nothing refers to yet, or bytes of the engine.
+fn orders(call: &Call) -> bool {
+    call.name.contains("sync") || ["rename", "link", "unlink", "mkdir", "open", "ioctl", "truncate", "ftruncate"].contains(&call.name)
+}
+
+/// Cuts the power at each `of`th point beginning with the `first`th, and gives each point with what was wrong then. With `lies` the
+/// disk says that it synced, and did not.
+fn night(world: &World<'_>, first: usize, of: usize, lies: bool) -> Vec<(String, Result<()>)> {
+    let mut cuts: Vec<(usize, String)> = Vec::new();
+    let mut count = 0;
+    let mut cut = |number: usize, point: String| {
+        world.power().cut(number);
+        world.keep_engine(number);
+        cuts.push((number, point));
+    };
+    let outcome = trace(world.cmd(&["run", "services"]), |call| {
+        if changes(call, world.root()) && (orders(call) || !call.own) {
+            count += 1;
+            if count % of == first {
+                cut(count, words(call, world.root()));
+            }
+        }
+        if lies && call.own && call.name.contains("sync") { Then::Fail(0) } else { Then::Go }
+    });
+    assert_eq!(outcome.code, Some(0), "{outcome:?}");
+    let told = world.archives().unwrap();
+    cut(usize::MAX, "after the end".to_owned());
+    let look = |(number, point): (usize, String)| {
+        world.power().look(number);
+        world.engine_as(number);
+        let result = after(world, if number == usize::MAX { Some(&told) } else { None });
+        (point, result)
+    };
+    cuts.into_iter().map(look).collect()
+}
+
+fn after(world: &World<'_>, told: Option<&[serde_json::Value]>) -> Result<()> {
+    let archives = world.archives()?;
+    if let Some(told) = told {
+        ensure!(names(told) == names(&archives), "{:?} was told, and there is {:?}", names(told), names(&archives));
+    }
+    world.resume()?;
+    world.next_night(&archives)
+}
+
+#[test]
+fn a_power_cut_at_any_point_of_a_night_loses_nothing_that_was_there_and_no_service() {
+    let (lab, mut found) = (Lab::new(), Vec::new());
+    let workers = 2;
+    let done = std::thread::scope(|scope| {
+        let lab = &lab;
+        let night = move |worker| World::with_power(lab, &format!("pi-{worker}")).map(|world| night(&world, worker, workers, false));
+        let threads: Vec<_> = (0..workers).map(|worker| scope.spawn(move || night(worker))).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect::<Vec<_>>()
+    });
+    for points in done {
+        let Some(points) = points else { return };
+        found.extend(points);
+    }
+    let wrong: Vec<String> = found.iter().filter_map(|(point, result)| Some(format!("{point}: {:#}", result.as_ref().err()?))).collect();
+    assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), found.len(), wrong.join("\n"));
+    let points: Vec<String> = found.into_iter().map(|(point, _)| point).collect();
+    println!("{} points", points.len());
+    super::sweep::came_by(&points, super::killed::NIGHT_ON_DISK);
+}
+
+#[test]
+fn a_power_cut_is_seen_to_lose_what_was_not_synced() {
+    if !CAN_FAIL && lacking("failing system calls", "they can be had only on x86-64") {
+        return;
+    }
+    let lab = Lab::new();
+    // One cut, at the end: the test above would see it.
+    let Some(world) = World::with_power(&lab, "pi") else { return };
+    let wrong = night(&world, 1, usize::MAX, true);
+    assert!(wrong.last().is_some_and(|(point, result)| point == "after the end" && result.is_err()), "{wrong:?}");
+}
+
+#[test]
+fn a_disk_whose_power_was_cut_holds_what_was_synced_and_nothing_else() {
+    let lab = Lab::new();
+    let Some(power) = offsite_tests::Power::new(&lab, &lab.join("disk")) else { return };
+    let at = |name: &str| power.path(&lab.join("disk")).join(name);
+    std::fs::write(at("unsynced"), "x").unwrap();
+    power.cut(1);
+    std::fs::write(at("new"), "x").unwrap();
+    let sync = |path: &Path| std::fs::File::open(path).unwrap().sync_all().unwrap();
+    sync(&at("new"));
+    std::fs::rename(at("new"), at("named")).unwrap();
+    power.cut(2);
+    sync(&at(""));
+    power.cut(3);
+    let seen = |number| {
+        power.look(number);
+        ["unsynced", "new", "named"].map(|name| std::fs::read_to_string(at(name)).unwrap_or_default() == "x")
+    };
+    assert_eq!(seen(1), [false; 3]);
+    assert!(!seen(2)[2]);
+    assert!(seen(3)[2]);
+}
