@@ -168,6 +168,11 @@ impl<'c> HotPass<'c> {
         self.pass.part(part, progress)
     }
 
+    /// What comes is read at another moment than what was read so far: a further name of a file from before is then no link to it.
+    pub fn next_moment(&mut self) {
+        self.pass.links.next_moment();
+    }
+
     /// The stock for the cold pass, and what the audit found. What else there was to tell is told by the cold pass, which comes by again.
     ///
     /// # Errors
@@ -203,6 +208,11 @@ impl ColdPass {
     pub fn part(&mut self, part: &Part, progress: &mut dyn FnMut(Progress<'_>)) -> Result<(), CaptureError> {
         self.pass.part(part, progress)?;
         self.pass.stream.sink.settle()
+    }
+
+    /// What comes is read at another moment than what was read so far: a further name of a file from before is then no link to it.
+    pub fn next_moment(&mut self) {
+        self.pass.links.next_moment();
     }
 
     /// Captures a file from memory; see [`Capture::data`].

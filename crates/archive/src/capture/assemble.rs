@@ -130,9 +130,6 @@ impl<W: Write> Assembler<W> {
         self.lengths.push((len, raw));
         self.sums.push(sum);
         self.ids.push(id);
-        if !fresh {
-            self.pool.spare.give(frame);
-        }
         self.written += u64::from(len);
         self.fresh += if fresh { u64::from(len) } else { 0 };
         Ok(true)

@@ -23,9 +23,9 @@ impl Audit {
         self.begun = known.map(|span| (path.to_vec(), span));
     }
 
-    /// It has ended and gave the frames `found` of this pass.
-    pub(super) fn end(&mut self, found: Span) {
-        if let Some((path, known)) = self.begun.take() {
+    /// It has ended and gave the frames `found` of this pass. What changed while it was read proves nothing.
+    pub(super) fn end(&mut self, found: Span, changed: bool) {
+        if let Some((path, known)) = self.begun.take().filter(|_| !changed) {
             self.read.push((path, known, found));
         }
     }

@@ -70,7 +70,7 @@ impl<W: Write> Sink for Direct<W> {
 
     fn end(&mut self, key: Option<Key>, class: Option<Class>) {
         let span = Span { first: self.begun, count: self.handed - self.begun, class };
-        self.audit.end(span);
+        self.audit.end(span, key.is_none());
         self.pieces.extend(key.map(|key| Remembered { key, span }));
     }
 }

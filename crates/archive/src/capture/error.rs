@@ -41,7 +41,7 @@ pub enum CaptureError {
     #[error("compress a chunk: {0}")]
     Frame(#[source] FrameError),
     /// A frame that was to be taken from an earlier archive, or from the scratch file, is not what it was.
-    #[error("take over frame {id} of an earlier archive: {reason}")]
+    #[error("take over frame {id}, which was at hand: {reason}")]
     Damaged {
         /// The frame.
         id: FrameId,

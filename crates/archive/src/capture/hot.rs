@@ -89,7 +89,7 @@ impl Sink for Hot {
 
     fn end(&mut self, key: Option<Key>, class: Option<Class>) {
         let span = Span { first: self.begun, count: self.next - self.begun, class };
-        self.audit.end(span);
+        self.audit.end(span, key.is_none());
         self.pieces.extend(key.map(|key| (key, span)));
     }
 }

@@ -15,6 +15,7 @@ use super::sink::Sink;
 use super::stream::Content;
 use super::{CaptureError, Pass};
 use crate::meta::sparse::segments;
+use crate::notes::shown;
 use crate::meta::{Attributes, Stat, of_file, of_name, sys};
 use crate::walk::{Found, Trouble, Visit};
 use crate::{Kind, Mtime, Progress};
@@ -35,7 +36,19 @@ pub(super) struct Taken<'a> {
 
 /// The archived names of files that have several, by device and inode.
 #[derive(Debug, Default)]
-pub(super) struct Links(HashMap<(u64, u64), Vec<u8>>);
+pub(super) struct Links {
+    /// Of this moment.
+    now: HashMap<(u64, u64), Vec<u8>>,
+    /// Of earlier ones: what was archived under these names may be older.
+    before: HashMap<(u64, u64), Vec<u8>>,
+}
+
+impl Links {
+    /// What comes is read at another moment.
+    pub(super) fn next_moment(&mut self) {
+        self.before.extend(self.now.drain());
+    }
+}
 
 /// A part of a source while it is walked.
 pub(super) struct Walked<'a, 'c, 'p, S> {
@@ -59,9 +72,14 @@ impl<S: Sink> Visit for Walked<'_, '_, '_, S> {
         if kind == Kind::Symlink && found.key.is_empty() {
             self.lack(found.path, "the source is a symbolic link; only the link is archived, name its target instead");
         }
-        let first = (kind != Kind::Dir && found.stat.links > 1).then(|| self.pass.links.0.get(&found.stat.id).cloned()).flatten();
+        let first = (kind != Kind::Dir && found.stat.links > 1).then(|| self.pass.links.now.get(&found.stat.id).cloned()).flatten();
         if let Some(first) = first {
             return self.add(found, &found.stat, Kind::Hardlink, Some(&first), &Attributes::default());
+        }
+        if let Some(first) = self.pass.links.before.get(&found.stat.id).filter(|_| kind == Kind::File && found.stat.links > 1) {
+            // Only a link to it would bring back what the file was then.
+            let text = format!("it is also /{}, which was read at another time: it is archived as a file of its own", shown(first));
+            self.warn(found.path, &text);
         }
         match kind {
             Kind::File => return self.file(found),
@@ -158,7 +176,7 @@ impl<S: Sink> Walked<'_, '_, '_, S> {
 
     fn remember(&mut self, stat: &Stat, path: &[u8]) {
         if stat.links > 1 && stat.kind != Some(Kind::Dir) {
-            self.pass.links.0.entry(stat.id).or_insert_with(|| path.to_vec());
+            self.pass.links.now.entry(stat.id).or_insert_with(|| path.to_vec());
         }
     }
 

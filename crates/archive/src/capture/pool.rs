@@ -53,27 +53,8 @@ pub(super) enum Made {
 
 type Answer = Result<Done, CaptureError>;
 
-/// Buffers that were used and can be used again: a fresh one costs the kernel a page at a time.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Spare(Arc<Mutex<Vec<Vec<u8>>>>);
-
-impl Spare {
-    /// A buffer of this length with anything in it.
-    fn take(&self, len: usize) -> Vec<u8> {
-        let mut buffer = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
-        buffer.resize(len, 0);
-        buffer
-    }
-
-    /// Gives one back. There are never more than were under way at once.
-    pub(super) fn give(&self, buffer: Vec<u8>) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(buffer);
-    }
-}
-
 /// The threads.
 pub(super) struct Pool {
-    pub(super) spare: Spare,
     jobs: Option<Sender<(Job, Sender<Answer>)>>,
     under_way: VecDeque<(Receiver<Answer>, usize)>,
     bytes: usize,
@@ -86,9 +67,8 @@ impl Pool {
         let (sender, receiver) = mpsc::channel::<(Job, Sender<Answer>)>();
         let receiver = Arc::new(Mutex::new(receiver));
         let mut threads = Vec::new();
-        let spare = Spare::default();
         for _ in 0..options.threads.max(1) {
-            let mut hand = Hand { spare: spare.clone(), ..Hand::new(options, ids, compress)? };
+            let mut hand = Hand::new(options, ids, compress)?;
             let receiver = receiver.clone();
             threads.push(std::thread::spawn(move || {
                 loop {
@@ -99,7 +79,7 @@ impl Pool {
                 }
             }));
         }
-        Ok(Self { spare, jobs: Some(sender), under_way: VecDeque::new(), bytes: 0, threads })
+        Ok(Self { jobs: Some(sender), under_way: VecDeque::new(), bytes: 0, threads })
     }
 
     /// Whether what is under way has to be taken before `more` raw bytes are handed in.
@@ -146,7 +126,6 @@ pub(super) struct Hand {
     decoder: Decoder,
     ids: Ids,
     compress: bool,
-    spare: Spare,
 }
 
 impl Hand {
@@ -157,7 +136,6 @@ impl Hand {
             decoder: Decoder::new().map_err(CaptureError::Frame)?,
             ids: ids.clone(),
             compress,
-            spare: Spare::default(),
         })
     }
 
@@ -177,7 +155,7 @@ impl Hand {
             }
             Job::Held(file, held) => {
                 let damaged = |reason: String| CaptureError::Damaged { id: held.id, reason };
-                let mut bytes = self.spare.take(held.len as usize);
+                let mut bytes = vec![0; held.len as usize];
                 file.read_exact_at(&mut bytes, held.at).map_err(|cause| damaged(cause.to_string()))?;
                 let found = sum(&bytes);
                 let made = match held.form {

@@ -292,6 +292,52 @@ fn parts_of_a_source_make_up_the_source() {
 }
 
 #[test]
+fn a_further_name_of_what_was_read_at_another_moment_is_a_file_of_its_own() {
+    let (_source, source) = scratch();
+    for name in ["first", "second"] {
+        fs::create_dir(source.join(name)).unwrap();
+    }
+    fs::write(source.join("first/file"), "before").unwrap();
+    fs::hard_link(source.join("first/file"), source.join("second/file")).unwrap();
+    fs::hard_link(source.join("first/file"), source.join("second/same")).unwrap();
+    let part = |name: &str| Part { source: source.clone(), path: source.join(name), at: None, exclude: Vec::new() };
+    let mut pass = ColdPass::new(stock(), &head(&[&source]), &CaptureOptions::default()).unwrap();
+    pass.part(&part("first"), &mut |_| ()).unwrap();
+    // The second project writes until it is stopped, which is after the first part was read.
+    fs::write(source.join("second/file"), "at last").unwrap();
+    pass.next_moment();
+    pass.part(&part("second"), &mut |_| ()).unwrap();
+    let made = pass.finish().unwrap().assemble(Vec::new(), facts()).unwrap();
+    assert!(made.end.complete && made.end.warnings.len() == 1 && made.end.warnings[0].contains("second/file: it is also"), "{:?}", made.end);
+    let (_into, into) = scratch();
+    super::support::extract(&super::support::raw(&made), &into, &super::support::all()).unwrap();
+    let read = |name: &str| fs::read_to_string(super::support::below(&into, &source).join(name)).unwrap();
+    assert_eq!([read("first/file"), read("second/file"), read("second/same")], ["before", "at last", "at last"]);
+}
+
+#[test]
+fn an_audit_holds_nothing_against_a_file_that_changes_while_it_is_read() {
+    let (_source, source) = scratch();
+    fs::write(source.join("large"), noise(1, 6 << 20)).unwrap();
+    let first = night(stock(), &source, || ());
+    let options = CaptureOptions { audit: Some((0, 1)), ..CaptureOptions::default() };
+    let mut pass = HotPass::new(after(&first), &options, &later).unwrap();
+    let (path, mut calls) = (source.join("large"), 0);
+    pass.part(&Part::whole(&source), &mut |progress| {
+        if progress.path.ends_with("large") {
+            calls += 1;
+            if calls == 3 {
+                edit(&path, 5 << 20, &noise(9, 100), 1_700_000_001);
+            }
+        }
+    })
+    .unwrap();
+    let (stock, wrong) = pass.finish().unwrap();
+    assert_eq!(wrong, Vec::<String>::new());
+    assert!(cold(stock, &source).unwrap().out == capture(&[&source]).out);
+}
+
+#[test]
 fn a_snapshot_is_read_in_place_of_the_source() {
     let (_source, source) = scratch();
     tree(&source);
