@@ -4,6 +4,7 @@
 //! out, an error, a panic of ours and a reader that never returns included; the ledger names them until they are.
 
 use std::{
+    collections::BTreeSet,
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     time::{Duration, Instant},
 };
@@ -14,15 +15,20 @@ use offsite_archive::{JobName, Quiesced};
 pub(crate) use crate::budget::Late;
 use crate::{
     cancel::Cancel,
-    comeback::{Way, come_back},
-    config::{Config, Job, words},
+    comeback::{Returned, Way, come_back},
+    config::{Config, Job, Quiesce, Scope, words},
     engine::Engine,
     groups::{Group, Root},
     health::{Checks, Probe},
     ledger::{Ledger, Project, Stage},
-    quiesce::{self, Away},
+    plan,
+    quiesce::{self, Away, NotBack, QuiesceError},
     run::RunError,
+    sources::There,
 };
+
+/// Between two attempts to bring back beside a reader that goes on; as the unit of a resume does.
+const AGAIN: Duration = if cfg!(test) { Duration::from_millis(10) } else { Duration::from_secs(30) };
 
 /// What a downtime of one run needs.
 pub(crate) struct Window<'a> {
@@ -46,7 +52,8 @@ pub(crate) struct Back {
     pub quiesced: Vec<Quiesced>,
     /// What a person should know.
     pub warnings: Vec<String>,
-    /// Why what was read is not of one moment: services came back before the reader was done.
+    /// Why what was read is not of one moment, or not all of it: services came back before the reader was done, by us or by somebody
+    /// else, or took what was mounted with them.
     pub late: Option<String>,
     /// Services that came back and are not well, each as one sentence.
     pub unhealthy: Vec<String>,
@@ -65,16 +72,28 @@ impl Window<'_> {
         mut read: impl FnMut(&Late, &'s [Root]) -> Result<(), RunError>,
     ) -> Result<Back, RunError> {
         let mut all = Back::default();
+        let known = self.known(steps)?;
         for step in steps {
             let projects = if all.unhealthy.is_empty() { step.projects.as_slice() } else { &[] };
             if projects.len() < step.projects.len() {
                 let names = step.projects.iter().map(|project| project.name.as_str()).collect::<Vec<_>>().join(", ");
                 all.warnings.push(format!("{names} went on running while it was read, because others are back and not well"));
             }
-            let back = self.with(projects, |late| read(late, &step.roots))?;
+            // What the engine unmounts with a service is an empty folder then.
+            let there = if projects.is_empty() { None } else { Some(There::look(&step.roots)?) };
+            let (mut gone, mut woken) = (None, None);
+            let back = self.with(projects, |late| {
+                gone = there.map_or(Ok(None), |there| there.gone())?;
+                read(late, &step.roots)?;
+                // Before we bring anything back ourselves; the watch goes on, should the engine not answer.
+                woken = self.woken(projects, &known);
+                Ok(())
+            })?;
             all.quiesced.extend(back.quiesced);
             all.warnings.extend(back.warnings);
-            all.late = all.late.or(back.late);
+            // Who was late found what came back for that.
+            let woken = if back.late.is_some() { None } else { woken };
+            all.late = [all.late, back.late, woken, gone].into_iter().flatten().reduce(|one, other| format!("{one}; {other}"));
             all.unhealthy.extend(back.unhealthy);
             all.starting = all.starting.max(back.starting);
             if self.cancel.is_set() {
@@ -82,6 +101,30 @@ impl Window<'_> {
             }
         }
         Ok(all)
+    }
+
+    /// The projects that may run while files are read, or will have been stopped: those of `steps`, and with `scope: each` those of which
+    /// nothing lies below the sources.
+    fn known(&self, steps: &[Group]) -> Result<BTreeSet<String>, RunError> {
+        let mut known: BTreeSet<String> = steps.iter().flat_map(|step| &step.projects).map(|project| project.name.clone()).collect();
+        if self.job.quiesce != Quiesce::None && self.job.scope == Scope::Each {
+            let containers = self.engine.containers().map_err(QuiesceError::Engine)?;
+            known.extend(plan::plan(&containers, self.job, &quiesce::real).projects.into_iter().map(|project| project.name));
+        }
+        Ok(known)
+    }
+
+    /// Why what was read may not be of one moment though we stopped `away`: somebody else started services meanwhile, and they run now.
+    fn woken(&self, away: &[Project], known: &BTreeSet<String>) -> Option<String> {
+        if self.job.quiesce == Quiesce::None {
+            return None;
+        }
+        let names = match self.engine.containers() {
+            Ok(containers) => plan::woken(away, known, self.job, &containers, &quiesce::real),
+            Err(error) => return Some(format!("it is not known whether somebody started services while files were read: {error}")),
+        };
+        (!names.is_empty())
+            .then(|| format!("somebody started services while files were read, so this archive replaces no good one: {}", names.join(", ")))
     }
 
     /// Stops `projects`, lets `read` read, and brings exactly them back; without projects it just reads. When the budget is about to
@@ -105,7 +148,7 @@ impl Window<'_> {
 
         let mut watched = ledger.clone();
         let (read, in_time, returned) = std::thread::scope(|scope| {
-            let watch = || late.watch(return_at).then(|| come_back(&way, &mut watched, false, cancel, &now));
+            let watch = || late.watch(return_at).then(|| insist(&way, &mut watched, &late, cancel, &now));
             let watch = std::thread::Builder::new().spawn_scoped(scope, watch).map_err(|source| RunError::Watch { source })?;
             // Even a defect of ours must not leave services down: a panic goes on only after they are back.
             let read = catch_unwind(AssertUnwindSafe(|| {
@@ -120,7 +163,7 @@ impl Window<'_> {
                 Ok(Some(returned)) => returned,
                 // In time, or a defect in the watch: what it may have started is left alone by starting again.
                 Ok(None) | Err(_) => {
-                    let cut = matches!(&read, Ok(Err(RunError::Quiesce(error))) if error.is_late());
+                    let cut = matches!(&read, Ok(Err(RunError::Quiesce(error))) if error.may_go_on());
                     come_back(&way, &mut ledger, cut, cancel, &now)
                 }
             };
@@ -153,9 +196,21 @@ impl Window<'_> {
             started: self.started,
             latest_by: budget.and_then(|budget| wall.checked_add(budget).ok()),
             stage: Stage::Stopping,
+            cut: false,
             docker: self.config.docker.clone(),
             checks: Checks::from(&self.job.health),
             projects: projects.to_vec(),
+        }
+    }
+}
+
+/// Brings back what `ledger` names beside a reader that is late: again and again, because nobody else can while it reads on.
+fn insist(way: &Way<'_>, ledger: &mut Ledger, late: &Late, cancel: &Cancel, now: &dyn Fn() -> Timestamp) -> Result<Returned, NotBack> {
+    loop {
+        let returned = come_back(way, ledger, false, cancel, now);
+        match &returned {
+            Err(not_back) if !late.ends_within(AGAIN) => tracing::warn!("{not_back}\ntrying again, because the reader is still at work"),
+            _ => return returned,
         }
     }
 }

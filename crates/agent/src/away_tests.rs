@@ -1,4 +1,7 @@
-use std::{path::PathBuf, sync::mpsc};
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex, mpsc},
+};
 
 use super::*;
 use crate::{
@@ -149,12 +152,81 @@ fn a_stop_that_was_cut_short_may_end_what_was_just_started() {
     place.with(&engine, &WELL, None, |window| {
         let mut ledger = window.ledger(&[project("a")], window.started);
         let way = Way { engine: &engine, probe: &WELL, state: &place.config.state };
-        // Seen running, and then the engine ends it: its stop was still under way.
-        engine.ending.lock().unwrap().push("a".into());
+        let (seen, state) = (Arc::new(Mutex::new(Vec::new())), place.config.state.clone());
+        let (sees, ending) = (seen.clone(), engine.ending.clone());
+        *engine.hook.lock().unwrap() = Some(Box::new(move |_| {
+            let mut sees = sees.lock().unwrap();
+            if sees.is_empty() {
+                // Seen running, and then the engine ends it: its stop was still under way.
+                ending.lock().unwrap().push("a".to_owned());
+            }
+            sees.push(Ledger::read(&state).unwrap().unwrap());
+        }));
+        come_back(&way, &mut ledger, true, window.cancel, window.clock).unwrap();
+        // Whoever comes after a kill in the middle of this has to look again too; and while it lasts, nobody takes us for hung.
+        let seen = seen.lock().unwrap();
+        assert!(seen.len() >= 2 && seen.iter().all(|ledger| ledger.cut && ledger.stage == Stage::Starting), "{seen:?}");
+        assert!(seen[1].latest_by > window.started.checked_add(SignedDuration::from_secs(1_000_000)).ok(), "{seen:?}");
+    });
+    // The last one is to be sure.
+    assert_eq!(engine.calls(), ["up a", "up a", "up a"]);
+    assert_eq!((engine.running(), place.ledger()), (vec!["a".to_owned()], None));
+}
+
+#[test]
+fn a_docker_command_that_died_may_have_begun_a_stop() {
+    let (place, engine) = (Place::new(""), Fake::new(&["a"]));
+    engine.refuses.lock().unwrap().insert("down a".into(), u32::MAX);
+    let (cut, state) = (Arc::new(Mutex::new(Vec::new())), place.config.state.clone());
+    let sees = cut.clone();
+    *engine.hook.lock().unwrap() = Some(Box::new(move |_| sees.lock().unwrap().push(Ledger::read(&state).unwrap().unwrap().cut)));
+    let error = place.with(&engine, &WELL, None, |window| window.with(&[project("a")], |_| panic!("nothing is to be read")));
+    assert!(matches!(error, Err(RunError::Quiesce(QuiesceError::Engine(_)))), "{error:?}");
+    assert_eq!(*cut.lock().unwrap(), [true, true]);
+    assert_eq!((engine.running(), place.ledger()), (vec!["a".to_owned()], None));
+}
+
+#[test]
+fn where_nothing_runs_nothing_is_being_stopped() {
+    let (place, engine) = (Place::new(""), Fake::new(&[]));
+    place.with(&engine, &WELL, None, |window| {
+        let mut ledger = window.ledger(&[project("a")], window.started);
+        let way = Way { engine: &engine, probe: &WELL, state: &place.config.state };
         come_back(&way, &mut ledger, true, window.cancel, window.clock).unwrap();
     });
-    assert_eq!(engine.calls(), ["up a", "up a"]);
-    assert_eq!(engine.running(), ["a"]);
+    assert_eq!((engine.calls(), place.ledger()), (vec!["up a".to_owned()], None));
+}
+
+#[test]
+fn while_a_stop_that_was_cut_short_may_go_on_nothing_is_forgotten() {
+    let (place, engine) = (Place::new(""), Fake::new(&["a", "b"]));
+    engine.somebody_stops("b");
+    engine.refuses.lock().unwrap().insert("up b".into(), u32::MAX);
+    place.with(&engine, &WELL, None, |window| {
+        let mut ledger = window.ledger(&[project("a"), project("b")], window.started);
+        let way = Way { engine: &engine, probe: &WELL, state: &place.config.state };
+        come_back(&way, &mut ledger, true, window.cancel, window.clock).unwrap_err();
+    });
+    let left = place.ledger().unwrap();
+    assert_eq!((left.cut, left.stage, left.projects.len()), (true, Stage::Starting, 2));
+}
+
+#[test]
+fn an_engine_that_does_not_answer_is_asked_again_while_the_reader_goes_on() {
+    let (place, engine) = (Place::new("    budget: 10m\n"), Fake::new(&["a"]));
+    // More often than one return tries.
+    engine.refuses.lock().unwrap().insert("up a".into(), 4);
+    let back = place.with(&engine, &WELL, Some(Duration::ZERO), |window| {
+        window.with(&[project("a")], |_| {
+            // Reads on for as long as services are away.
+            while place.ledger().is_some() {
+                std::thread::yield_now();
+            }
+            Ok(())
+        })
+    });
+    assert!(back.unwrap().late.is_some());
+    assert_eq!((engine.running(), place.ledger()), (vec!["a".to_owned()], None));
 }
 
 #[test]
@@ -220,10 +292,6 @@ fn health_is_awaited_under_the_ledger_with_a_later_deadline() {
 fn after_one_that_is_not_well_no_other_is_stopped() {
     let place = Place::new("    scope: each\n    health: [https://a.home]\n    health_wait: 1s\n");
     let (engine, sick) = (Fake::new(&["a", "b"]), Answers(Err("https://a.home answers with 502".into())));
-    let step = |name: &str| {
-        let path = PathBuf::from("/s").join(name);
-        Group { projects: vec![project(name)], roots: vec![Root { source: "/s".into(), path, exclude: Vec::new() }] }
-    };
     let mut read = Vec::new();
     let back = place.with(&engine, &sick, None, |window| {
         window.each(&[step("a"), step("b")], |_, roots| {
@@ -236,4 +304,38 @@ fn after_one_that_is_not_well_no_other_is_stopped() {
     assert_eq!(read, [("/s/a".into(), vec!["b".to_owned()]), ("/s/b".into(), vec!["a".to_owned(), "b".to_owned()])]);
     assert_eq!(back.unhealthy, ["https://a.home answers with 502"]);
     assert_eq!(back.warnings, ["b went on running while it was read, because others are back and not well"]);
+}
+
+fn step(name: &str) -> Group {
+    Group {
+        projects: vec![project(name)],
+        roots: vec![Root { source: "/s".into(), path: PathBuf::from("/s").join(name), exclude: Vec::new() }],
+    }
+}
+
+#[test]
+fn what_somebody_else_starts_while_files_are_read_spoils_the_archive() {
+    let late = |more: &str, steps: &[Group], starts: &str| {
+        let (place, engine) = (Place::new(more), Fake::new(&["a", "b"]));
+        let back = place.with(&engine, &WELL, None, |window| {
+            window.each(steps, |_, _| {
+                engine.somebody_starts(starts);
+                Ok(())
+            })
+        });
+        assert_eq!(place.ledger(), None);
+        back.unwrap().late
+    };
+    let said =
+        |name: &str| Some(format!("somebody started services while files were read, so this archive replaces no good one: {name}-x-1"));
+    let both = [Group { projects: vec![project("a"), project("b")], ..step("a") }];
+    assert_eq!(late("", &both, "b"), said("b"));
+    // One that was down when all was planned, and one that was stopped in this step; another one may run on.
+    assert_eq!(late("", &both, "c"), said("c"));
+    assert_eq!(late("    scope: each\n", &[step("a")], "a"), said("a"));
+    assert_eq!(late("    scope: each\n", &[step("a")], "b"), None);
+    // Nothing was stopped at all.
+    let nothing = [Group { projects: Vec::new(), ..step("a") }];
+    assert_eq!(late("    scope: each\n", &nothing, "c"), said("c"));
+    assert_eq!(late("    quiesce: none\n", &nothing, "c"), None);
 }

@@ -36,6 +36,7 @@ enum Phase {
     Reading,
     Done,
     Late,
+    LateAndDone,
 }
 
 /// Tells a reader that services came back before it was done.
@@ -65,6 +66,7 @@ impl Late {
     pub(super) fn done(&self) -> bool {
         self.change(Phase::Stopping, Phase::Done);
         self.change(Phase::Reading, Phase::Done);
+        self.change(Phase::Late, Phase::LateAndDone);
         !self.is_late()
     }
 
@@ -81,7 +83,7 @@ impl Late {
         let mut phase = self.phase.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
             match *phase {
-                Phase::Done | Phase::Late => return false,
+                Phase::Done | Phase::Late | Phase::LateAndDone => return false,
                 Phase::Stopping => phase = self.changed.wait(phase).unwrap_or_else(PoisonError::into_inner),
                 Phase::Reading => {
                     let left = at.saturating_duration_since(Instant::now());
@@ -94,6 +96,14 @@ impl Late {
                 }
             }
         }
+    }
+
+    /// Waits until a reader that is late has ended, `pause` at most. Returns whether it has.
+    pub(super) fn ends_within(&self, pause: Duration) -> bool {
+        let phase = self.phase.lock().unwrap_or_else(PoisonError::into_inner);
+        let (phase, _) =
+            self.changed.wait_timeout_while(phase, pause, |phase| *phase == Phase::Late).unwrap_or_else(PoisonError::into_inner);
+        *phase != Phase::Late
     }
 }
 
@@ -111,6 +121,7 @@ mod tests {
             event: Event::Made {
                 read: 0,
                 fresh: 0,
+                notes: Vec::new(),
                 archive: format!("{job}/2026-11-22T040000Z").parse().unwrap(),
                 sequence: 1,
                 complete: true,
@@ -142,7 +153,9 @@ mod tests {
         let late = Late::new();
         late.reading();
         assert!(late.watch(Instant::now()) && late.is_late());
-        assert!(!late.done() && !late.watch(Instant::now()));
+        assert!(!late.ends_within(Duration::ZERO));
+        assert!(!late.done() && !late.watch(Instant::now()) && late.is_late());
+        assert!(late.ends_within(Duration::MAX));
         let done = Late::new();
         done.reading();
         assert!(done.done() && !done.watch(Instant::now()) && !done.is_late());

@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::Path,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -27,10 +27,12 @@ pub(crate) struct Fake {
     pub fails: BTreeSet<String>,
     /// Calls that do not end within their limit, and do nothing.
     pub hangs: BTreeSet<String>,
+    /// Calls that fail and do nothing, so many times.
+    pub refuses: Mutex<BTreeMap<String, u32>>,
     /// Told each call after it was done.
     pub hook: Mutex<Option<Hook>>,
     /// Projects that end by themselves after the next list of containers.
-    pub ending: Mutex<Vec<String>>,
+    pub ending: Arc<Mutex<Vec<String>>>,
 }
 
 fn held<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
@@ -57,6 +59,11 @@ impl Fake {
         held(&self.running).remove(project);
     }
 
+    /// Somebody starts `project`, by hand.
+    pub(crate) fn somebody_starts(&self, project: &str) {
+        held(&self.running).insert(project.to_owned());
+    }
+
     /// What was changed, in order.
     pub(crate) fn calls(&self) -> Vec<String> {
         held(&self.calls).clone()
@@ -69,6 +76,11 @@ impl Fake {
         if self.hangs.contains(&call) {
             std::thread::sleep(limit);
             return Err(failed(CommandError::Late { command: "docker".into(), seconds: limit.as_secs(), said: "nothing".into() }));
+        }
+        if let Some(times) = held(&self.refuses).get_mut(&call).filter(|times| **times > 0) {
+            *times -= 1;
+            let source = std::io::Error::other("the engine does not answer");
+            return Err(failed(CommandError::Follow { command: "docker".into(), source }));
         }
         if verb == "up" {
             held(&self.running).insert(project.name.clone());

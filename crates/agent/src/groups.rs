@@ -1,8 +1,10 @@
-//! `scope: each`: which projects have to be away together, and which part of the sources belongs to them: pure.
+//! `scope: each`: which projects have to be away together, and which part of the sources belongs to them: pure, but that [`steps`] looks
+//! at what is mounted.
 //!
 //! Invariants: every path below the sources lies in exactly one root; what a running container of a project may write to below the
 //! sources lies in a root of that project's group, or in one of a project that is away at the same time. So each root is read while
-//! nothing that the job stops can write to it. A compose folder may hold other projects' folders: the deeper claim wins.
+//! nothing that the job stops can write to it. A compose folder may hold other projects' folders: the deeper claim wins. A folder that is
+//! mounted at a second place (a bind mount, a volume with `driver_opts`) is claimed at both; where that cannot be told, all are away.
 
 use std::{
     collections::BTreeMap,
@@ -13,6 +15,7 @@ use crate::{
     config::{Job, Scope},
     engine::{Container, State},
     ledger::Project,
+    sources::{Mount, everywhere, mounted},
 };
 
 /// A part of the sources: `path` and everything below it, without what is at or below one of `exclude`.
@@ -58,11 +61,32 @@ pub(crate) fn steps(
     projects: &[Project],
     real: &dyn Fn(&Path) -> PathBuf,
 ) -> (Vec<Group>, Vec<String>) {
-    let whole = |source: &PathBuf| Root { source: source.clone(), path: source.clone(), exclude: Vec::new() };
     if job.scope == Scope::All || projects.is_empty() {
-        return (vec![Group { projects: projects.to_vec(), roots: job.sources.iter().map(whole).collect() }], Vec::new());
+        return (all(job, projects), Vec::new());
     }
-    let divided = groups(containers, projects, &job.sources, real);
+    match mounted() {
+        Ok(mounts) => each(job, containers, projects, real, &mounts),
+        Err(error) => (all(job, projects), vec![format!("all services are away together: {error}")]),
+    }
+}
+
+/// One downtime for everything.
+fn all(job: &Job, projects: &[Project]) -> Vec<Group> {
+    let whole = |source: &PathBuf| Root { source: source.clone(), path: source.clone(), exclude: Vec::new() };
+    vec![Group { projects: projects.to_vec(), roots: job.sources.iter().map(whole).collect() }]
+}
+
+fn each(
+    job: &Job,
+    containers: &[Container],
+    projects: &[Project],
+    real: &dyn Fn(&Path) -> PathBuf,
+    mounts: &[Mount],
+) -> (Vec<Group>, Vec<String>) {
+    let divided = match groups(containers, projects, &job.sources, real, mounts) {
+        Ok(divided) => divided,
+        Err(unclear) => return (all(job, projects), vec![unclear]),
+    };
     let (mut steps, mut warnings) = (Vec::new(), Vec::new());
     if !divided.rest.is_empty() {
         steps.push(Group { projects: Vec::new(), roots: divided.rest });
@@ -82,8 +106,16 @@ pub(crate) fn steps(
 }
 
 /// Divides `sources`, none of which lies in another, among `projects`. `real` resolves a path's symbolic links, or returns it as it is.
-pub(crate) fn groups(containers: &[Container], projects: &[Project], sources: &[PathBuf], real: &dyn Fn(&Path) -> PathBuf) -> Groups {
-    let claims = claims(containers, projects, sources, real);
+///
+/// Errors: why it cannot be told what a container may write to, as one sentence.
+fn groups(
+    containers: &[Container],
+    projects: &[Project],
+    sources: &[PathBuf],
+    real: &dyn Fn(&Path) -> PathBuf,
+    mounts: &[Mount],
+) -> Result<Groups, String> {
+    let claims = claims(containers, projects, sources, real, mounts)?;
     let group = together(&claims, projects.len());
     // The owner of each claimed path: at one path all claims are of one group.
     let owners: BTreeMap<&Path, usize> = claims.iter().map(|claim| (claim.path.as_path(), group[claim.project])).collect();
@@ -106,7 +138,7 @@ pub(crate) fn groups(containers: &[Container], projects: &[Project], sources: &[
         divided.groups.push(Group { projects: members.map(|(project, _)| project.clone()).collect(), roots: of(Some(number)) });
     }
     divided.rest = of(None);
-    divided
+    Ok(divided)
 }
 
 /// The roots right below `path`: with no other root in between.
@@ -115,7 +147,14 @@ fn next_below(path: &Path, roots: &BTreeMap<&Path, Option<usize>>) -> Vec<PathBu
     roots.keys().filter(|below| below.starts_with(path) && nearest(below)).map(|below| below.to_path_buf()).collect()
 }
 
-fn claims(containers: &[Container], projects: &[Project], sources: &[PathBuf], real: &dyn Fn(&Path) -> PathBuf) -> Vec<Claim> {
+fn claims(
+    containers: &[Container],
+    projects: &[Project],
+    sources: &[PathBuf],
+    real: &dyn Fn(&Path) -> PathBuf,
+    mounts: &[Mount],
+) -> Result<Vec<Claim>, String> {
+    let places: Vec<PathBuf> = sources.iter().map(|source| real(source)).collect();
     let sources: Vec<(&PathBuf, PathBuf)> = sources.iter().map(|source| (source, real(source))).collect();
     // As the walk of the sources sees it: links are resolved, and then the path begins with the source as it is written.
     let inside = |path: &Path| -> Option<PathBuf> {
@@ -135,14 +174,23 @@ fn claims(containers: &[Container], projects: &[Project], sources: &[PathBuf], r
         let members = containers.iter().filter(|container| {
             container.state != State::Stopped && container.compose.as_ref().is_some_and(|compose| compose.project == project.name)
         });
-        let written = members.flat_map(|container| container.mounts.iter().filter(|mount| mount.writable));
-        claims.extend(written.flat_map(|mount| inside(&mount.source).into_iter().chain(around(&mount.source))).map(|path| Claim {
-            path,
-            project: number,
-            writes: true,
-        }));
+        for (container, mount) in members.flat_map(|container| container.mounts.iter().map(move |mount| (container, mount))) {
+            if !mount.writable {
+                continue;
+            }
+            let written = everywhere(mounts, &real(&mount.source), &places).map_err(|unclear| {
+                format!(
+                    "all services are away together, because container {} may write to {} ({}), and nothing tells whether that is a part of the sources too",
+                    container.name,
+                    unclear.at.display(),
+                    unclear.kind
+                )
+            })?;
+            let written = written.iter().flat_map(|path| inside(path).into_iter().chain(around(path)));
+            claims.extend(written.map(|path| Claim { path, project: number, writes: true }));
+        }
     }
-    claims
+    Ok(claims)
 }
 
 /// For each project the first one of its group.

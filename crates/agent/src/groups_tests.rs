@@ -29,6 +29,15 @@ fn container(project: &str, mounts: &[(&str, bool)]) -> Container {
     }
 }
 
+/// Divided where nothing is mounted but the root.
+fn groups(containers: &[Container], projects: &[Project], sources: &[PathBuf], real: &dyn Fn(&Path) -> PathBuf) -> Groups {
+    super::groups(containers, projects, sources, real, &[]).unwrap()
+}
+
+fn mounted(device: &str, root: &str, at: &str, kind: &str) -> crate::sources::Mount {
+    crate::sources::Mount { at: at.into(), lasting: true, device: device.into(), root: root.into(), kind: kind.into() }
+}
+
 fn same(path: &Path) -> PathBuf {
     path.into()
 }
@@ -102,6 +111,35 @@ fn links_are_resolved_and_named_as_the_source_is() {
         let at = |rest: &str| format!("{source}/{rest}");
         let divided = groups(&containers, &projects, &paths(&[source]), &real);
         assert_eq!(shown(&divided), [format!("a: {}, {}", at("a"), at("y")), format!(": {source} - {} - {}", at("a"), at("y"))]);
+    }
+}
+
+#[test]
+fn a_folder_that_is_mounted_twice_belongs_to_who_writes_to_either() {
+    let projects = [project("a", "/s/a"), project("b", "/s/b")];
+    let mounts = [mounted("8:1", "/", "/", "ext4"), mounted("8:1", "/s/ext", "/v/volumes/ext/_data", "ext4")];
+    // A volume with `driver_opts`, and a part of it.
+    for at in ["/v/volumes/ext/_data", "/v"] {
+        let containers = [container("a", &[(at, true)]), container("b", &[])];
+        let divided = super::groups(&containers, &projects, &paths(&["/s"]), &same, &mounts).unwrap();
+        assert_eq!(shown(&divided), ["a: /s/a, /s/ext", "b: /s/b", ": /s - /s/a - /s/b - /s/ext"], "{at}");
+    }
+    // The source is where it is mounted, and the writer has the original; both at once bring two projects together.
+    let containers = [container("a", &[("/s/ext/x", true)]), container("b", &[("/v/volumes/ext/_data", true)])];
+    let divided = super::groups(&containers, &projects, &paths(&["/v/volumes"]), &same, &mounts).unwrap();
+    assert_eq!(shown(&divided), ["a b: /v/volumes/ext/_data", ": /v/volumes - /v/volumes/ext/_data"]);
+}
+
+#[test]
+fn where_it_cannot_be_told_what_is_written_all_are_away_together() {
+    let projects = [project("a", "/s/a"), project("b", "/s/b")];
+    let mut job = crate::plan::tests::job();
+    (job.scope, job.sources) = (Scope::Each, paths(&["/s"]));
+    let mounts = [mounted("8:1", "/", "/", "ext4"), mounted("0:50", "/", "/pool", "fuse.mergerfs")];
+    for (path, together) in [("/pool/x", true), ("/s/x", false)] {
+        let (steps, warnings) = each(&job, &[container("a", &[(path, true)])], &projects, &same, &mounts);
+        assert_eq!((steps.len() == 1 && steps[0].projects.len() == 2, warnings.len() == 1), (together, together), "{path} {warnings:?}");
+        assert_eq!(warnings.iter().any(|says| says.contains("container a-x-1 may write to /pool (fuse.mergerfs)")), together);
     }
 }
 

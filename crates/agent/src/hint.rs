@@ -65,7 +65,8 @@ fn one(error: &(dyn Error + 'static)) -> Option<String> {
         Some(LockError::Lock { .. } | LockError::Folder(_) | LockError::Holders { .. } | LockError::Strike { .. }) => {
             return Some("the agent needs to be root, or another state folder".into());
         }
-        None => {}
+        // Somebody wanted just that.
+        Some(LockError::Stopped { .. }) | None => {}
     }
     if error.is::<ModesError>() {
         return Some("make the group (groupadd --system NAME), or take it out of the configuration".into())

@@ -18,6 +18,8 @@ pub(crate) struct Holder {
     pub process: i32,
     /// The file name of its program.
     pub program: String,
+    /// Whether it got SIGKILL: then it never returns to its program, even if the kernel cannot end it yet.
+    pub killed: bool,
 }
 
 impl Holder {
@@ -36,7 +38,7 @@ pub(crate) fn holders(file: &Path) -> io::Result<Vec<Holder>> {
     for entry in fs::read_dir("/proc")? {
         let Some(process) = entry?.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
         if u32::try_from(process) != Ok(std::process::id()) && holds(process, &file) {
-            found.push(Holder { process, program: program(process) });
+            found.push(Holder { process, program: program(process), killed: killed(process) });
         }
     }
     found.sort_by_key(|holder| holder.process);
@@ -77,6 +79,18 @@ fn program(process: i32) -> String {
     name.strip_suffix(" (deleted)").unwrap_or(&name).to_owned()
 }
 
+/// Whether `process` got SIGKILL and is not gone; `false` where it cannot be told.
+fn killed(process: i32) -> bool {
+    fs::read_to_string(format!("/proc/{process}/status")).is_ok_and(|status| says_killed(&status))
+}
+
+/// Whether the text of a `status` says that SIGKILL awaits the process or its first thread.
+fn says_killed(status: &str) -> bool {
+    const KILL: u64 = 1 << (9 - 1);
+    let pending = status.lines().filter_map(|line| line.strip_prefix("SigPnd:").or_else(|| line.strip_prefix("ShdPnd:")));
+    pending.filter_map(|set| u64::from_str_radix(set.trim(), 16).ok()).any(|set| set & KILL != 0)
+}
+
 /// Sends SIGKILL to `holder`, if it still holds the lock on `file`. From then on it does nothing more, even when the kernel keeps it
 /// for as long as a dead disk does not answer: it never returns to its program.
 ///
@@ -105,6 +119,17 @@ pub(crate) fn strike(_holder: &Holder, _file: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_sigkill_means_that_it_never_runs_again() {
+        let status = |thread: &str, shared: &str| {
+            format!("Name:\tx\nState:\tD (disk sleep)\nSigPnd:\t{thread}\nShdPnd:\t{shared}\nSigBlk:\t0000000000000100\n")
+        };
+        let none = "0000000000000000";
+        assert!(says_killed(&status("0000000000000100", none)) && says_killed(&status(none, "0000000000004100")));
+        // SIGTERM (15) is only asked; what is blocked is not what came.
+        assert!(!says_killed(&status(none, "0000000000004000")) && !says_killed(&status(none, none)) && !says_killed(""));
+    }
 
     #[test]
     fn only_a_lock_on_the_whole_file_counts() {

@@ -27,6 +27,7 @@ pub struct Record {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "lowercase")]
 #[non_exhaustive]
+#[expect(clippy::large_enum_variant, reason = "a few are read at a time, and most are of the large kind")]
 pub enum Event {
     /// An archive was made, published, and older ones were dropped by the rule.
     Made {
@@ -45,9 +46,12 @@ pub enum Event {
         /// Bytes read from files while services were away, or at all where none was.
         #[serde(default)]
         read: u64,
-        /// Bytes of frames that the archive before has not.
+        /// Bytes of frames that were made for it.
         #[serde(default)]
         fresh: u64,
+        /// What came after the manifest.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        notes: Vec<String>,
         /// What was stopped, and for how long.
         quiesced: Vec<Quiesced>,
         /// How many warnings its manifest holds.

@@ -30,6 +30,10 @@ pub struct Ledger {
     pub latest_by: Option<Timestamp>,
     /// How far it has come.
     pub stage: Stage,
+    /// A stop was cut short, and may go on in the engine and end what was started since. Bringing back then looks again and again until
+    /// that is over.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub cut: bool,
     /// The docker command that stopped them.
     pub docker: PathBuf,
     /// What has to be well once they run.
@@ -165,6 +169,7 @@ mod tests {
             started: Timestamp::UNIX_EPOCH,
             latest_by: Some(Timestamp::UNIX_EPOCH),
             stage: Stage::Stopping,
+            cut: false,
             docker: "docker".into(),
             checks: Checks { urls: vec!["https://p.home".parse().unwrap()], ca: Some("/ca.pem".into()), wait: 60 },
             projects: vec![project],

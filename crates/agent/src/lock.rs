@@ -6,7 +6,8 @@
 //!
 //! Those who hold it can hang for ever: a docker command whose agent is dead, an agent that is stopped or waits for a dead disk. They
 //! are ended ([`Lock::take_over`]). A process that the kernel cannot end yet will never run again, but keeps its lock: then a new file
-//! takes the place of the old one. So whoever got a lock looks whether its file still is the one that has the name.
+//! takes the place of the old one. So whoever got a lock looks whether its file still is the one that has the name. An agent that lives
+//! and owes nothing is never ended from here, however long it takes: only somebody else's SIGKILL says that it hangs.
 
 use std::{
     collections::BTreeSet,
@@ -19,11 +20,12 @@ use std::{
 };
 
 use crate::{
+    cancel::Cancel,
     durable::{DurableError, make_folder},
     holder::{Holder, holders, strike},
 };
 
-/// How long a docker command whose agent is dead may keep the lock. Compose kills what does not stop after its grace, mostly 10 s.
+/// How long a docker command whose agent is dead, or an agent that was killed and cannot end, may keep the lock. Compose kills what does not stop after its grace, mostly 10 s.
 pub(crate) const ORPHAN: Duration = Duration::from_secs(3 * 60);
 /// How long a process that was struck may take to be gone. Longer takes only one that the kernel cannot end.
 const DYING: Duration = Duration::from_secs(5);
@@ -41,6 +43,12 @@ pub enum LockError {
     /// Somebody holds it.
     #[error("another offsite-agent is at work: {holder}")]
     Busy {
+        /// What the holder wrote into the file.
+        holder: String,
+    },
+    /// A signal came while another agent held it.
+    #[error("stopped by a signal while waiting for another offsite-agent: {holder}")]
+    Stopped {
         /// What the holder wrote into the file.
         holder: String,
     },
@@ -88,14 +96,22 @@ impl Lock {
     ///
     /// Errors: [`LockError::Busy`] without `wait`.
     pub fn take(state: &Path, purpose: &str, wait: bool) -> Result<Self, LockError> {
-        if wait { Self::wait(state, purpose, ORPHAN) } else { Self::attempt(state, purpose) }
+        if wait { Self::wait(state, purpose, &Cancel::default()) } else { Self::attempt(state, purpose) }
+    }
+
+    /// As [`Lock::take`] with `wait`, until somebody wants us to stop.
+    ///
+    /// Errors: [`LockError::Stopped`] within about a second of that, if the lock is not ours by then.
+    pub fn wait(state: &Path, purpose: &str, cancel: &Cancel) -> Result<Self, LockError> {
+        Self::wait_for(state, purpose, ORPHAN, cancel)
     }
 
     /// Waits for agents, and `patience` at most for commands whose agent is dead.
-    fn wait(state: &Path, purpose: &str, patience: Duration) -> Result<Self, LockError> {
+    fn wait_for(state: &Path, purpose: &str, patience: Duration, cancel: &Cancel) -> Result<Self, LockError> {
         let (mut pause, mut orphans) = (Pause::default(), Orphans::default());
         loop {
             match Self::attempt(state, purpose) {
+                Err(LockError::Busy { holder }) if cancel.is_set() => return Err(LockError::Stopped { holder }),
                 Err(LockError::Busy { .. }) => {}
                 done => return done,
             }
@@ -125,16 +141,19 @@ impl Lock {
             }
             let ours = file.metadata().map_err(failed)?;
             if std::fs::metadata(&path).is_ok_and(|named| (named.dev(), named.ino()) == (ours.dev(), ours.ino())) {
-                return Self(file).noted(purpose).map_err(failed);
+                return Ok(Self(file).noted(purpose));
             }
         }
     }
 
     /// Writes who holds it, for people.
-    fn noted(mut self, purpose: &str) -> io::Result<Self> {
+    fn noted(mut self, purpose: &str) -> Self {
         let note = format!("{purpose}, process {}\n", std::process::id());
-        self.0.set_len(0).and_then(|()| self.0.rewind()).and_then(|()| self.0.write_all(note.as_bytes()))?;
-        Ok(self)
+        if let Err(error) = self.0.set_len(0).and_then(|()| self.0.rewind()).and_then(|()| self.0.write_all(note.as_bytes())) {
+            // Only people read it, and nothing is decided by it: on a full disk it must not keep services down.
+            tracing::warn!("the lock is held, but its file cannot say by whom: {error}");
+        }
+        self
     }
 
     /// Ends all who hold the lock of `state`, and takes it, as long as `due` says before each blow that it must be; `None` when it
@@ -188,7 +207,7 @@ impl Lock {
         let beside = path.with_extension("new");
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
         file.try_lock().map_err(io::Error::from)?;
-        let lock = Self(file).noted(purpose)?;
+        let lock = Self(file).noted(purpose);
         std::fs::rename(&beside, path)?;
         Ok(lock)
     }
@@ -231,19 +250,23 @@ fn turn(path: &Path) -> Result<File, LockError> {
     }
 }
 
-/// Since when the lock has been held only by commands whose agent is dead.
+/// Since when the lock has been held only by commands whose agent is dead, or by agents that were killed and cannot end.
 #[derive(Debug, Default)]
 pub(crate) struct Orphans(Option<Instant>);
 
 impl Orphans {
-    /// Looks again; `None` where an agent holds the lock, or nobody that can be seen.
+    /// Looks again; `None` where an agent that may still act holds the lock, or nobody that can be seen.
     pub(crate) fn since(&mut self, state: &Path) -> Option<Instant> {
         // Who cannot be seen is taken for alive: then nobody is ended.
         let holding = holders(&file(state)).unwrap_or_default();
-        let orphaned = !holding.is_empty() && !holding.iter().any(Holder::is_agent);
-        self.0 = orphaned.then(|| self.0.unwrap_or_else(Instant::now));
+        self.0 = nobody_acts(&holding).then(|| self.0.unwrap_or_else(Instant::now));
         self.0
     }
+}
+
+/// Whether nobody of `holding` is an agent that may still act, and there is somebody: pure.
+fn nobody_acts(holding: &[Holder]) -> bool {
+    !holding.is_empty() && !holding.iter().any(|holder| holder.is_agent() && !holder.killed)
 }
 
 /// Between two looks at the lock.
@@ -345,8 +368,40 @@ mod tests {
     fn whoever_waits_ends_a_command_whose_agent_is_long_dead() {
         let dir = tempfile::tempdir().unwrap();
         let child = orphaned(dir.path());
-        Lock::wait(dir.path(), "run", Duration::ZERO).unwrap();
+        Lock::wait_for(dir.path(), "run", Duration::ZERO, &Cancel::default()).unwrap();
         assert!(was_struck(child));
+    }
+
+    #[test]
+    fn a_wish_to_stop_ends_the_wait_and_a_free_lock_is_taken_all_the_same() {
+        let dir = tempfile::tempdir().unwrap();
+        let cancel = Cancel::default();
+        cancel.set();
+        let lock = Lock::take(dir.path(), "run of services", false).unwrap();
+        let error = Lock::wait(dir.path(), "run", &cancel).unwrap_err();
+        assert!(matches!(&error, LockError::Stopped { holder } if holder.starts_with("run of services")), "{error}");
+        assert!(error.to_string().starts_with("stopped by a signal while waiting for another offsite-agent: run of services"), "{error}");
+        drop(lock);
+    }
+
+    #[test]
+    fn only_an_agent_that_may_still_act_is_waited_for() {
+        let holder = |program: &str, killed| Holder { process: 7, program: program.into(), killed };
+        let (agent, docker) = (holder("offsite-agent", false), holder("docker", false));
+        // One that was killed and waits for a dead disk never returns to its program.
+        let dying = holder("offsite-agent", true);
+        let said = [vec![], vec![&agent], vec![&dying, &agent], vec![&docker, &agent], vec![&docker], vec![&dying], vec![&dying, &docker]]
+            .map(|holding| nobody_acts(&holding.into_iter().cloned().collect::<Vec<_>>()));
+        assert_eq!(said, [false, false, false, false, true, true, true]);
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_full_disk_keeps_nobody_from_the_lock() {
+        let dir = tempfile::tempdir().unwrap();
+        // Can be opened and locked, and nothing can be written to it.
+        std::os::unix::fs::symlink("/dev/full", file(dir.path())).unwrap();
+        Lock::take(dir.path(), "resume", true).unwrap();
     }
 
     #[test]

@@ -18,9 +18,10 @@ use crate::{
     polite::Polite,
     run::RunError,
     snapshot::{Held, Snapshots},
+    stock,
 };
 
-/// Of what need not be read, this share is read all the same each night: all of it in a week.
+/// Of what need not be read, this share is read all the same in each run: all of it in seven.
 const AUDIT: u8 = 7;
 /// A clock that moved by more than this between the passes was set.
 const SET: SignedDuration = SignedDuration::from_secs(60);
@@ -59,6 +60,8 @@ pub(crate) struct Passes<'a> {
     pub place: &'a Place,
     pub head: &'a Head,
     pub options: CaptureOptions,
+    /// How many archives of the job were made so far: whatever days it runs on, its audits come round.
+    pub runs: u64,
     pub clock: &'a dyn Fn() -> Timestamp,
     pub window: &'a Window<'a>,
     /// Looks at what runs now. Asked again after the hot pass, which may take hours: what somebody stops meanwhile stays stopped.
@@ -97,24 +100,39 @@ impl Passes<'_> {
         (held, warnings)
     }
 
-    fn in_two(
-        &self,
+    fn in_two<'s>(
+        &'s self,
         stock: Stock,
         before: &Planned,
-        mut held: Held<'_>,
+        mut held: Held<'s>,
         mut warnings: Vec<String>,
         progress: &mut dyn FnMut(Progress<'_>),
         facts: &dyn Fn(&Back, Vec<String>) -> RunFacts,
     ) -> Result<Written, RunError> {
-        let began = (Instant::now(), (self.clock)());
-        let (mut stock, wrong) = self.hot(stock, before, &held, progress)?;
-        warnings.extend(wrong);
+        let (began, epoch) = ((Instant::now(), (self.clock)()), stock::epoch());
+        let (mut stock, wrong) = self.hot(stock, before, &held, true, progress)?;
+        if !wrong.is_empty() {
+            // Nothing is known by file times now. Once more while services run, or the cold pass would have to read everything.
+            warnings.extend(wrong);
+            stock = self.hot(stock, before, &held, false, progress)?.0;
+        }
+        if epoch != stock::epoch() {
+            warnings.push("a disk was plugged in while files were read, so all of them were read again".into());
+            stock.forget_pieces();
+        }
         if let Some(moved) = moved(began, (Instant::now(), (self.clock)())) {
             warnings.push(format!("the clock was set by {moved:#} while files were read, so all of them were read again"));
             stock.forget_pieces();
         }
         let planned = (self.plan)()?;
-        warnings.splice(..0, planned.warnings);
+        warnings.splice(..0, planned.warnings.iter().cloned());
+        if planned.downtimes() > 1 && before.downtimes() <= 1 {
+            // Another project was started meanwhile: one snapshot cannot show both as they are when they are away.
+            warnings.extend(held.release());
+            let (without, told) = self.prepare_snapshots(&planned);
+            held = without;
+            warnings.extend(told);
+        }
         let mut pass = ColdPass::new(stock, self.head, &self.options).map_err(failed)?;
         // Snapshots are taken in the only downtime; where there is none, at once.
         let moment = planned.steps.iter().position(|step| !step.projects.is_empty()).unwrap_or(0);
@@ -126,6 +144,9 @@ impl Passes<'_> {
                 warnings.extend(held.take());
                 // Where it failed after all, there is still the folder itself, and services are away.
                 now.extend(later.extract_if(.., |root| held.at(&root.path).is_none()));
+            }
+            if step > 0 {
+                pass.next_moment();
             }
             step += 1;
             now.iter().try_for_each(|root| pass.part(&part(root, &held), progress)).map_err(failed)
@@ -143,12 +164,18 @@ impl Passes<'_> {
         stock: Stock,
         planned: &Planned,
         held: &Held<'_>,
+        audited: bool,
         progress: &mut dyn FnMut(Progress<'_>),
     ) -> Result<(Stock, Vec<String>), RunError> {
         tracing::info!("reading while services run");
         let polite = Polite::begin();
-        let mut pass = HotPass::new(stock, &self.audited(), self.clock).map_err(failed)?;
-        planned.roots().try_for_each(|root| pass.part(&Part { at: None, ..part(root, held) }, progress)).map_err(failed)?;
+        let options = if audited { self.audited() } else { self.options.clone() };
+        let mut pass = HotPass::new(stock, &options, self.clock).map_err(failed)?;
+        for step in &planned.steps {
+            // As the cold pass will read them.
+            pass.next_moment();
+            step.roots.iter().try_for_each(|root| pass.part(&Part { at: None, ..part(root, held) }, progress)).map_err(failed)?;
+        }
         let filled = pass.finish().map_err(failed)?;
         drop(polite);
         Ok(filled)
@@ -173,9 +200,8 @@ impl Passes<'_> {
     }
 
     fn audited(&self) -> CaptureOptions {
-        let day = (self.clock)().as_second().div_euclid(86_400).rem_euclid(i64::from(AUDIT));
         // Below AUDIT.
-        CaptureOptions { audit: Some((day as u8, AUDIT)), ..self.options.clone() }
+        CaptureOptions { audit: Some(((self.runs % u64::from(AUDIT)) as u8, AUDIT)), ..self.options.clone() }
     }
 }
 

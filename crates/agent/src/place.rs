@@ -16,8 +16,8 @@ use jiff::Timestamp;
 use object_store::ObjectStore;
 use offsite_archive::{ArchiveName, JobName, Manifest};
 use offsite_repository::{
-    Candidate, Layout, LocalStore, PackName, Repository, RepositoryError, Staged, Standing, archive_path, forget, manifest_path, plan_keep,
-    publish,
+    Archives, Candidate, Layout, LocalStore, PackName, Repository, RepositoryError, Staged, Standing, archive_path, forget, manifest_path,
+    plan_keep, publish,
 };
 use tokio::runtime::Runtime;
 
@@ -36,6 +36,9 @@ pub(crate) struct Place {
     repository: Repository,
     group: Option<String>,
     note: PathBuf,
+    /// What was there when it was opened. Reading all manifests takes long with many files, and while we hold the lock nobody else adds
+    /// or removes one.
+    found: Archives,
 }
 
 /// The archive before the one that a run makes.
@@ -63,8 +66,10 @@ impl Place {
         // Before anything is stopped, as all that may fail: the archive to come must not be newer than what opens it without offsite.
         runtime.block_on(repository.renew_recover()).map_err(RunError::Repository)?;
         settle(root, group)?;
-        let place = Self { runtime, local, repository, group: group.map(str::to_owned), note: state.join("unfinished.json") };
+        let (group, note) = (group.map(str::to_owned), state.join("unfinished.json"));
+        let mut place = Self { runtime, local, repository, group, note, found: Archives::default() };
         place.tidy(root)?;
+        place.found = place.block_on(place.repository.archives())?;
         Ok(place)
     }
 
@@ -110,7 +115,7 @@ impl Place {
 
     /// Name and number of the next archive of `job`.
     pub(crate) fn next(&self, job: &JobName, state: &Path, now: Timestamp) -> Result<(ArchiveName, u64), RunError> {
-        let found = self.block_on(self.repository.archives())?;
+        let found = &self.found;
         let noted = journal::read(state)?;
         let noted =
             noted.into_iter().filter_map(|record| if let Event::Made { sequence, .. } = record.event { Some(sequence) } else { None });
@@ -121,7 +126,7 @@ impl Place {
             .0
             .into_iter()
             .filter_map(|pack| if let PackName::Archive(name) = pack.name { Some(name) } else { None });
-        let mut taken: HashSet<ArchiveName> = found.good.into_iter().map(|info| info.name).chain(files).collect();
+        let mut taken: HashSet<ArchiveName> = found.good.iter().map(|info| info.name.clone()).chain(files).collect();
         loop {
             let name = number::name(job, now, &taken);
             let object = manifest_path(&name).to_string();
@@ -147,8 +152,7 @@ impl Place {
     ///
     /// Errors: its file or manifest cannot be read after all.
     pub(crate) fn newest(&self, job: &JobName) -> Result<Option<Newest>, RunError> {
-        let archives = self.block_on(self.repository.archives())?.good;
-        let Some(info) = archives.into_iter().filter(|info| info.name.job == *job).max_by_key(|info| info.sequence) else {
+        let Some(info) = self.found.good.iter().filter(|info| info.name.job == *job).max_by_key(|info| info.sequence) else {
             return Ok(None);
         };
         let path = self.local.file(&archive_path(&info.name)).map_err(RunError::Local)?;
@@ -167,13 +171,20 @@ impl Place {
         Ok(bytes)
     }
 
-    /// Applies the retention rule to `job`. Returns how many archives stay, and which went.
-    pub(crate) fn keep(&self, job: &JobName, keep: NonZeroU32) -> Result<(usize, Vec<ArchiveName>), RunError> {
-        let archives = self.block_on(self.repository.archives())?;
+    /// Applies the retention rule to the job of `new`, which was published just now with the number `sequence`. Returns how many archives
+    /// stay, and which went.
+    pub(crate) fn keep(
+        &self,
+        new: &ArchiveName,
+        sequence: u64,
+        complete: bool,
+        keep: NonZeroU32,
+    ) -> Result<(usize, Vec<ArchiveName>), RunError> {
         let standing = |complete| if complete { Standing::Good } else { Standing::Incomplete };
-        let ours = archives.good.into_iter().filter(|info| info.name.job == *job);
-        let candidates = ours.map(|info| Candidate { standing: standing(info.end.complete), name: info.name, sequence: info.sequence });
-        let plan = plan_keep(&candidates.collect::<Vec<_>>(), keep.get() as usize);
+        let ours = self.found.good.iter().filter(|info| info.name.job == new.job);
+        let before = ours.map(|info| Candidate { standing: standing(info.end.complete), name: info.name.clone(), sequence: info.sequence });
+        let new = Candidate { standing: standing(complete), name: new.clone(), sequence };
+        let plan = plan_keep(&before.chain([new]).collect::<Vec<_>>(), keep.get() as usize);
         self.noting(&plan.forget, || self.block_on(forget(&self.repository, &plan.forget)))?;
         Ok((plan.keep.len(), plan.forget))
     }

@@ -28,6 +28,21 @@ pub(crate) struct Plan {
 
 /// Plans the quiesce of `job` among `containers`. `real` resolves a path's symbolic links, or returns it as it is.
 pub(crate) fn plan(containers: &[Container], job: &Job, real: &dyn Fn(&Path) -> PathBuf) -> Plan {
+    let projects = members(containers, job, real);
+    let mut plan = Plan { warnings: outsiders(containers, job, &projects, real), ..Plan::default() };
+    for (name, members) in projects {
+        plan.refusals.extend(refusals(name, &members, job.quiesce));
+        plan.projects.extend(project(name, &members));
+    }
+    plan
+}
+
+/// The containers of each project of `job` of which anything runs.
+fn members<'a>(
+    containers: &'a [Container],
+    job: &Job,
+    real: &dyn Fn(&Path) -> PathBuf,
+) -> BTreeMap<&'a str, Vec<(&'a Container, &'a Compose)>> {
     let folders: Vec<PathBuf> = job.projects.iter().flat_map(|folder| [folder.clone(), real(folder)]).collect();
     let below = |path: &Path| folders.iter().any(|folder| path.starts_with(folder) || real(path).starts_with(folder));
     let mut projects: BTreeMap<&str, Vec<(&Container, &Compose)>> = BTreeMap::new();
@@ -38,13 +53,7 @@ pub(crate) fn plan(containers: &[Container], job: &Job, real: &dyn Fn(&Path) -> 
     }
     projects.retain(|_, members| members.iter().any(|(_, compose)| below(&compose.folder) || compose.files.iter().any(|file| below(file))));
     projects.retain(|_, members| members.iter().any(|(container, _)| container.state != State::Stopped));
-
-    let mut plan = Plan { warnings: outsiders(containers, job, &projects, real), ..Plan::default() };
-    for (name, members) in projects {
-        plan.refusals.extend(refusals(name, &members, job.quiesce));
-        plan.projects.extend(project(name, &members));
-    }
-    plan
+    projects
 }
 
 /// What of one project could not be brought back.
@@ -183,6 +192,23 @@ pub(crate) fn still_running(projects: &[Project], containers: &[Container]) -> V
     containers.iter().filter(member).filter(|container| container.state != State::Stopped).map(|container| container.name.clone()).collect()
 }
 
+/// Who was woken while files were read: containers of `away` that run, those of `compose run` included, and those of projects
+/// of `job` that are not `known` to have run when it was planned.
+pub(crate) fn woken(
+    away: &[Project],
+    known: &BTreeSet<String>,
+    job: &Job,
+    containers: &[Container],
+    real: &dyn Fn(&Path) -> PathBuf,
+) -> Vec<String> {
+    let of = |container: &Container| container.compose.as_ref().map(|compose| compose.project.clone());
+    let new: BTreeSet<String> =
+        members(containers, job, real).into_keys().filter(|name| !known.contains(*name)).map(str::to_owned).collect();
+    let is = |name: &String| new.contains(name) || away.iter().any(|project| project.name == *name);
+    let running = containers.iter().filter(|container| container.state != State::Stopped && of(container).as_ref().is_some_and(is));
+    running.map(|container| container.name.clone()).collect()
+}
+
 /// What running containers write to that no source covers, as one sentence each: the new service that nobody thought of.
 pub(crate) fn uncovered(
     containers: &[Container],
@@ -214,4 +240,4 @@ pub(crate) fn uncovered(
 
 #[cfg(test)]
 #[path = "plan_tests.rs"]
-mod tests;
+pub(crate) mod tests;

@@ -3,7 +3,7 @@ use std::num::NonZeroU32;
 use super::*;
 use crate::{config::Quiesce, engine::Mount};
 
-fn job() -> Job {
+pub(crate) fn job() -> Job {
     Job {
         sources: vec!["/srv/services".into(), "/etc/ssh".into()],
         quiesce: Quiesce::Down,

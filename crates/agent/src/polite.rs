@@ -3,9 +3,10 @@
 //! The I/O class is set by `ionice`, since no maintained crate wraps that call; where it is missing, or nothing schedules the disk by
 //! class, the hot pass is merely less polite. It must not outlive the hot pass: in the cold one, services wait for us.
 
+#[cfg(target_os = "linux")]
 use std::process::{Command, Stdio};
 
-use rustix::process::{Pid, getpriority_process, setpriority_process};
+use rustix::process::{getpriority_process, setpriority_process};
 
 /// How far down the hot pass goes: below everything that was not put down as well.
 const NICE: i32 = 10;
@@ -41,12 +42,16 @@ impl Drop for Polite {
     }
 }
 
+#[cfg(target_os = "linux")]
 fn class(class: &str) {
-    let thread: Pid = rustix::thread::gettid();
-    let thread = thread.as_raw_nonzero().to_string();
+    let thread = rustix::thread::gettid().as_raw_nonzero().to_string();
     let done =
         Command::new("ionice").args(["-c", class, "-p", &thread]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
     if !done.is_ok_and(|status| status.success()) {
         tracing::debug!(class, "ionice did not set the I/O class");
     }
 }
+
+/// Other systems have no such classes.
+#[cfg(not(target_os = "linux"))]
+fn class(_class: &str) {}

@@ -55,9 +55,9 @@ pub enum QuiesceError {
 }
 
 impl QuiesceError {
-    /// Whether a stop was cut short, which may go on in the engine.
-    pub(crate) fn is_late(&self) -> bool {
-        matches!(self, Self::Engine(error) | Self::Budget { cause: Some(error), .. } if error.is_late())
+    /// Whether a stop may go on in the engine: its command was cut short, or died in some other way.
+    pub(crate) fn may_go_on(&self) -> bool {
+        matches!(self, Self::Engine(_) | Self::Budget { cause: Some(_), .. })
     }
 }
 

@@ -116,15 +116,19 @@ fn back(state: &Path, lock: &Lock, ended: &[Holder]) -> Result<Option<Resumed>, 
     tracing::warn!(job = %ledger.job, "a run did not bring its services back: bringing them back now");
     let projects = ledger.projects.iter().map(|project| project.name.clone()).collect();
     let engine = Docker::new(&ledger.docker, Some(lock));
-    // The engine goes on with a stop whose command was ended: what looks up at first may go down then.
-    let cut = ledger.stage == Stage::Stopping && !ended.iter().all(Holder::is_agent);
+    // Whoever ended the run may have ended its docker command too, and the engine goes on with a stop whose command is dead: what looks
+    // up at first may go down then.
+    let cut = ledger.stage == Stage::Stopping;
     // From now on it is this resume that somebody else may take for hung, and not the run.
     ledger.latest_by = Some(Timestamp::now());
     let way = Way { engine: &engine, probe: &Curl, state };
     let returned = match come_back(&way, &mut ledger, cut, &Cancel::default(), &Timestamp::now) {
         Ok(returned) => returned,
         Err(not_back) => {
-            ledger.projects.clone_from(&not_back.projects);
+            // While a stop may go on, what was seen running may end, and is owed as before.
+            if !ledger.cut {
+                ledger.projects.clone_from(&not_back.projects);
+            }
             ledger.write(state)?;
             return Err(not_back.into());
         }

@@ -59,10 +59,12 @@ pub struct Made {
     pub end: End,
     /// Length of its file, in bytes.
     pub bytes: u64,
-    /// Bytes read from files while services were away, or at all where none was; the rest was known to be unchanged.
+    /// Bytes read from files for the archive, after the hot pass where there was one; the rest was known to be unchanged.
     pub read: u64,
-    /// Bytes of frames that the archive before has not: what the Mac will fetch.
+    /// Bytes of frames that were made for it and not taken over: about what the Mac will fetch.
     pub fresh: u64,
+    /// What a person should know and the manifest does not say, because it came later.
+    pub notes: Vec<String>,
     /// How many archives of the job there are now.
     pub kept: usize,
     /// Archives that went.
@@ -256,7 +258,9 @@ fn with(config: &Config, name: &JobName, options: RunOptions<'_>, known: Vec<Str
         let known = config.jobs.keys().map(ToString::to_string).collect::<Vec<_>>().join(", ");
         return Err(RunError::UnknownJob { job: name.clone(), path: config.path.clone(), known });
     };
-    let lock = Lock::take(&config.state, &format!("run of {name}"), options.wait)?;
+    let purpose = format!("run of {name}");
+    let lock =
+        if options.wait { Lock::wait(&config.state, &purpose, &options.cancel) } else { Lock::take(&config.state, &purpose, false) }?;
     let clock = options.clock;
     let engine = Docker::new(&config.docker, Some(&lock)).patient(config.docker_patience);
     let result = Run { config, name, job, lock: &lock, engine: &engine, probe: &Curl, margin: None, known }.run(options);
@@ -281,6 +285,7 @@ impl Made {
             bytes: self.bytes,
             read: self.read,
             fresh: self.fresh,
+            notes: self.notes.clone(),
             quiesced: self.end.quiesced.clone(),
             warnings: self.end.warnings.len() as u64,
             died: self.died.clone(),
@@ -331,15 +336,15 @@ impl Run<'_> {
             let (steps, together) = groups::steps(job, &prepared.containers, &prepared.projects, &quiesce::real);
             Ok(Planned { steps, projects: prepared.projects, warnings: [prepared.warnings, together].concat() })
         };
-        let margin = match self.margin {
-            Some(margin) => margin,
-            None => budget::margin(&journal::read(&config.state)?, self.name, job.budget),
-        };
+        let records = journal::read(&config.state)?;
+        let margin = self.margin.unwrap_or_else(|| budget::margin(&records, self.name, job.budget));
+        let made = |record: &&Record| record.job == *name && matches!(record.event, Event::Made { .. });
+        let runs = records.iter().filter(made).count() as u64;
         let window = Window { engine, probe, config, name, job, started, clock, cancel: &cancel, margin };
         let options = CaptureOptions { stop: cancel.flag(), ..CaptureOptions::default() };
         let snapshots = Btrfs::new(Some(self.lock));
         let left = snapshot::leftovers(&snapshots, &config.state);
-        let passes = Passes { place: &place, head: &head, options, clock, window: &window, plan: &plan, snapshots: &snapshots };
+        let passes = Passes { place: &place, head: &head, options, runs, clock, window: &window, plan: &plan, snapshots: &snapshots };
 
         let mut known = [left, self.known.clone()].concat();
         let (at_hand, warnings) = stock::open(&place, &config.state, name, full, started)?;
@@ -348,7 +353,9 @@ impl Run<'_> {
             Err(RunError::Capture(error @ CaptureError::Damaged { .. })) => {
                 // The disk gives back other bytes than it was given. Nothing of that archive is used, at the price of a second downtime.
                 stock::forget(&config.state, name)?;
-                known.push(format!("{error}: that archive is damaged on this disk, so everything was read and made anew"));
+                known.push(format!(
+                    "{error}: what this disk gives back is damaged, so everything was read and made anew, in a second downtime"
+                ));
                 let nothing = offsite_archive::Stock::new(place.scratch()?);
                 passes.write(nothing, progress, &|back, warnings| facts(clock(), back, [&known[..], &warnings].concat()))?
             }
@@ -357,12 +364,16 @@ impl Run<'_> {
         let Written { captured, back, projects } = written;
         let (end, cache, read, fresh) = (captured.end, captured.cache, captured.read, captured.fresh);
         let bytes = place.publish(captured.out, &archive, captured.manifest)?;
-        stock::save(&config.state, name, &cache)?;
-        let (kept, forgotten) = place.keep(self.name, job.keep)?;
+        // The archive is there: that the next run has to read everything must not cost this one its retention.
+        let notes: Vec<String> = match stock::save(&config.state, name, &cache) {
+            Ok(()) => Vec::new(),
+            Err(error) => vec![format!("{}: the next run reads everything", crate::chain(&error))],
+        };
+        let (kept, forgotten) = place.keep(&archive, sequence, end.complete, job.keep)?;
         let died = died(engine, &projects);
         let degraded = degraded(&back);
         let (unhealthy, starting) = (back.unhealthy, back.starting);
-        Ok(Made { archive, sequence, end, bytes, read, fresh, kept, forgotten, died, degraded, unhealthy, starting })
+        Ok(Made { archive, sequence, end, bytes, read, fresh, kept, forgotten, died, degraded, unhealthy, starting, notes })
     }
 
     fn head(&self, archive: &ArchiveName, sequence: u64) -> Head {

@@ -165,6 +165,30 @@ fn what_is_unchanged_is_not_read_while_services_are_away_and_not_made_again() {
 }
 
 #[test]
+fn a_cache_from_before_a_boot_or_one_that_cannot_be_kept_costs_reading_only() {
+    let (dir, config) = place("");
+    let engine = Fake::new(&["a"]);
+    std::fs::write(dir.path().join("house/large"), vec![7; 3_000_000]).unwrap();
+    let first = run_later(&config, &engine, &mut |_| ());
+    let cache = config.state.join("cache/s");
+    let bytes = std::fs::read(&cache).unwrap();
+    let line = bytes.iter().position(|byte| *byte == b'\n').unwrap();
+    assert!(std::str::from_utf8(&bytes[..line]).unwrap().starts_with("epoch "));
+    // A power cut can keep what was written and lose the times that tell it: after a boot, everything is read.
+    std::fs::write(&cache, [b"epoch of another boot", &bytes[line..]].concat()).unwrap();
+    let second = run_later(&config, &engine, &mut |_| ());
+    assert_eq!((second.end.digest, second.end.warnings.as_slice()), (first.end.digest, [].as_slice()));
+    // A folder in its place can be neither read nor replaced.
+    std::fs::remove_file(&cache).unwrap();
+    std::fs::create_dir(&cache).unwrap();
+    let third = run_later(&config, &engine, &mut |_| ());
+    assert!(third.end.complete && third.end.warnings.iter().any(|text| text.contains("everything is read again")), "{third:?}");
+    assert!(third.notes.iter().any(|text| text.contains("the next run reads everything")), "{third:?}");
+    // Retention was done all the same.
+    assert_eq!((third.kept, third.forgotten.len()), (1, 1));
+}
+
+#[test]
 fn rot_in_the_archive_before_costs_a_second_downtime_and_nothing_else() {
     let (dir, config) = place("");
     let engine = Fake::new(&["a"]);
@@ -178,7 +202,10 @@ fn rot_in_the_archive_before_costs_a_second_downtime_and_nothing_else() {
     let before = engine.calls().len();
     let second = run_later(&config, &engine, &mut |_| ());
     assert_eq!(engine.calls()[before..], ["down a", "up a", "down a", "up a"]);
-    assert!(second.end.complete && second.end.warnings.iter().any(|text| text.contains("that archive is damaged")), "{second:?}");
+    assert!(
+        second.end.complete && second.end.warnings.iter().any(|text| text.contains("what this disk gives back is damaged")),
+        "{second:?}"
+    );
     assert_eq!(second.end.digest, first.end.digest);
     let frames = second.end.bytes as usize;
     assert!(std::fs::read(archive_of(&config, &second)).unwrap()[..frames] == whole[..frames]);

@@ -5,10 +5,13 @@
 //! configuration that names them.
 
 mod absent;
+mod gone;
 mod mounts;
 
-pub(crate) use absent::remember;
 pub use absent::{Absent, AbsentError, accept_empty};
+pub(crate) use absent::{mounted, remember};
+pub(crate) use gone::{There, goes_with};
+pub(crate) use mounts::{Mount, everywhere, origins};
 
 use crate::{
     config::{Config, Job, JobName},

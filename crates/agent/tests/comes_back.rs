@@ -7,7 +7,7 @@ mod lab;
 use std::{
     fs,
     io::{BufRead, BufReader},
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
 };
 
@@ -84,6 +84,69 @@ fn each_project_is_away_only_while_its_own_data_is_read() {
     assert!(list[0]["warnings"][0].as_str().unwrap().contains("are away together, because they write to the same place"), "{list}");
     let unpacked = lab.unpack(&lab.archives()[0]);
     assert!(["a/shared", "a/compose.yaml", "b/own", "c/compose.yaml", "notes/plan"].iter().all(|path| unpacked.join(path).exists()));
+}
+
+/// A project `p` whose volume `ext` is the folder `name` below the sources' own parent, and where the engine mounts that.
+fn with_volume(lab: &mut Lab, name: &str) -> PathBuf {
+    let folder = lab.path(name);
+    fs::create_dir_all(&folder).unwrap();
+    let options = format!("{{type: none, o: bind, device: '{}'}}", folder.display());
+    let text = format!("services:\n  x:\n{SERVICE}    volumes: ['ext:/data']\nvolumes:\n  ext:\n    driver_opts: {options}\n");
+    let full = lab.project("p", &text);
+    lab.compose("p", &["up", "--detach"]);
+    let format = ["volume", "inspect", "--format", "{{.Mountpoint}}", &format!("{full}_ext")];
+    let said: Said = lab::docker().args(format).output().unwrap().into();
+    said.ended(0).out.trim().into()
+}
+
+#[test]
+fn a_volume_that_goes_with_its_service_is_not_taken_for_empty() {
+    if !has_docker() {
+        return;
+    }
+    for quiesce in ["down", "stop"] {
+        let mut lab = Lab::new();
+        lab.configure(quiesce, "");
+        lab.agent(&["init"]).ended(0);
+        lab.write("ext/photo", "seen only while the service runs");
+        let volume = with_volume(&mut lab, "ext");
+        if fs::read_dir(&volume).is_err() {
+            skip("the engine's volumes can be read by root only");
+            return;
+        }
+        let source = volume.parent().unwrap().to_owned();
+        let config = fs::read_to_string(lab.path("agent.yaml")).unwrap();
+        lab.write("agent.yaml", &config.replace("/services]", &format!("/services, {}]", source.display())));
+        let checked = lab.agent(&["check"]).ended(0);
+        assert!(checked.out.contains("_ext is mounted only while its service runs"), "{checked:?}");
+        lab.agent(&["run", "services"]).ended(3);
+        let list = listed(&lab);
+        assert_eq!(list[0]["complete"], false);
+        assert!(list[0]["warnings"][0].as_str().unwrap().contains(&format!("_ext ({})", volume.display())), "{list}");
+        assert_eq!(lab.running(), ["x"]);
+        // The service goes for good: what the engine mounted for it is missed by nobody.
+        lab.compose("p", &["down"]);
+        lab.agent(&["run", "services"]).ended(0);
+    }
+}
+
+#[test]
+fn a_project_is_away_while_what_it_writes_by_way_of_a_volume_is_read() {
+    if !has_docker() {
+        return;
+    }
+    let mut lab = Lab::new();
+    let last = lab.path("services/ext/last");
+    // What a service writes when it is told to end.
+    let docker = lab.wrap_docker(&format!("[ $call = down ] && echo now >{}", last.display()));
+    lab.configure("down\n    scope: each", &docker);
+    lab.write("services/ext/last", "before");
+    lab.agent(&["init"]).ended(0);
+    with_volume(&mut lab, "services/ext");
+    lab.agent(&["run", "services"]).ended(0);
+    assert_eq!(listed(&lab)[0]["complete"], true);
+    let unpacked = lab.unpack(&lab.archives()[0]);
+    assert_eq!(fs::read_to_string(unpacked.join("ext/last")).unwrap(), "now\n");
 }
 
 #[test]

@@ -377,9 +377,10 @@ fn a_service_that_ends_after_it_was_back_fails_the_run_but_not_the_archive() {
         return;
     }
     let mut lab = Lab::new();
-    // The fourth list of a run is the second look: by then somebody has stopped a service.
-    let docker =
-        lab.wrap_docker(&format!("[ $call = ls ] && [ $number = 4 ] && docker kill $(cat {}) >/dev/null", lab.path("victim").display()));
+    // The first list after the archive was published is the second look: by then somebody has stopped a service.
+    let (archives, victim) = (lab.path("repository/archives"), lab.path("victim"));
+    let published = format!("[ -n \"$(find {} -name '*.tar.zst')\" ]", archives.display());
+    let docker = lab.wrap_docker(&format!("[ $call = ls ] && {published} && docker kill $(cat {}) >/dev/null", victim.display()));
     lab.configure("down", &docker);
     lab.agent(&["init"]).ended(0);
     let name = home(&mut lab);
@@ -437,4 +438,48 @@ fn no_engine_is_said_plainly_and_stops_nothing() {
     old.agent(&["init"]).ended(0);
     let said = old.agent(&["run", "services"]).ended(1);
     assert!(said.err.contains("docker compose 1.29.2 is too old: at least 2.20 is needed"), "{said:?}");
+}
+
+#[test]
+fn a_stop_that_outlives_agent_and_docker_command_takes_nothing_down_for_good() {
+    if !has_docker() {
+        return;
+    }
+    let mut lab = Lab::new();
+    let log = lab.path("services/p/data/log");
+    // As when a whole cgroup is killed: while the engine gives the service its grace, agent, docker command and its plugin die.
+    let docker = lab.wrap_docker(&format!(
+        "if [ $call = down ] && [ -e {at} ]; then
+rm {at}
+agent=$PPID
+docker \"$@\" &
+until grep -q asked {log}; do sleep 0.1; done
+kill -KILL $agent
+kill -KILL 0
+fi",
+        at = lab.path("at").display(),
+        log = log.display()
+    ));
+    lab.configure("down", &docker);
+    lab.agent(&["init"]).ended(0);
+    // Says when it starts and when it is asked to end, and does not end.
+    let service = "trap 'echo asked >>/data/log' TERM; echo started >>/data/log; while :; do sleep 1; done";
+    lab.project(
+        "p",
+        &format!(
+            "services:\n  x:\n    image: IMAGE\n    pull_policy: never\n    command: [sh, -c, \"{service}\"]\n    stop_grace_period: 3s\n    volumes: ['./data:/data']\n"
+        ),
+    );
+    lab.compose("p", &["up", "--detach"]);
+    while !fs::read_to_string(&log).unwrap_or_default().contains("started") {
+        std::thread::yield_now();
+    }
+    lab.write("at", "");
+    assert_eq!(lab.agent(&["run", "services"]).code, None);
+    assert_eq!(serde_json::from_slice::<serde_json::Value>(&fs::read(lab.ledger()).unwrap()).unwrap()["stage"], "stopping");
+    lab.agent(&["resume", "--wait"]).ended(0);
+    // What ran at first was ended by the engine, and another has been started since.
+    assert_eq!(lab.running(), ["x"]);
+    assert_eq!(fs::read_to_string(&log).unwrap().lines().filter(|line| *line == "started").count(), 2);
+    assert!(!lab.ledger().exists());
 }

@@ -330,3 +330,35 @@ fn the_units_are_what_systemd_understands() {
     assert!(said.err.contains("was not written by offsite-agent install"), "{said:?}");
     assert_eq!(fs::read_to_string(units.join("offsite-agent@.service")).unwrap(), "[Service]\n");
 }
+
+/// The largest resident memory of one run, in KiB, as the kernel counted it.
+fn peak_of(lab: &Lab, arguments: &[&str]) -> Option<u64> {
+    const ASK: &str = "import resource, subprocess, sys\n\
+                       subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL)\n\
+                       print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)";
+    let agent = lab.command();
+    let words = std::iter::once(agent.get_program()).chain(agent.get_args());
+    let mut python = std::process::Command::new("python3");
+    python.args(["-c", ASK]).args(words).args(arguments);
+    let output = python.output().ok()?;
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    Some(String::from_utf8(output.stdout).unwrap().trim().parse().unwrap())
+}
+
+#[test]
+fn memory_does_not_grow_with_the_data() {
+    let lab = Lab::new();
+    lab.configure("none", "");
+    lab.agent(&["init"]).ended(0);
+    // No two blocks are alike and none can be compressed: whatever piles up shows in full.
+    let mut noise = fs::File::create(lab.path("services/noise")).unwrap();
+    let mut random = fs::File::open("/dev/urandom").unwrap();
+    std::io::copy(&mut std::io::Read::take(&mut random, 256 << 20), &mut noise).unwrap();
+    for arguments in [&["run", "services"][..], &["run", "services", "--full"], &["run", "services"]] {
+        let Some(peak) = peak_of(&lab, arguments) else {
+            println!("skipped: this needs python3");
+            return;
+        };
+        assert!(peak < 160 << 10, "{arguments:?}: {peak} KiB");
+    }
+}

@@ -16,6 +16,7 @@ use crate::{
     health::{Curl, Probe, unwell},
     plan::uncovered,
     quiesce::{Prepared, QuiesceError, prepare, real},
+    sources::{Mount, goes_with, mounted, origins},
 };
 
 pub(super) fn services(config: &Config, found: &mut Findings) {
@@ -24,7 +25,14 @@ pub(super) fn services(config: &Config, found: &mut Findings) {
         Ok(version) => found.add(Level::Ok, "engine", version),
         Err(error) => return found.add(Level::Bad, "engine", chain(&error)),
     }
-    let sources: Vec<PathBuf> = config.jobs.values().flat_map(|job| job.sources.clone()).collect();
+    let mut sources: Vec<PathBuf> = config.jobs.values().flat_map(|job| job.sources.clone()).collect();
+    match mounted() {
+        Ok(mounts) => {
+            let bound = bound(&mounts, &sources);
+            sources.extend(bound);
+        }
+        Err(error) => found.add(Level::Warning, "services", chain(&error)),
+    }
     let mut stopped: BTreeMap<String, &JobName> = BTreeMap::new();
     for (name, job) in config.jobs.iter().filter(|(_, job)| job.quiesce != Quiesce::None) {
         let what = format!("job {name}");
@@ -77,9 +85,24 @@ fn stops(job: &Job, prepared: &Prepared, what: &str, found: &mut Findings) {
         let (_, warnings) = groups::steps(job, containers, projects, &real);
         warnings.into_iter().for_each(|warning| found.add(Level::Warning, what, warning));
     }
+    match mounted() {
+        Ok(mounts) => {
+            let said = goes_with(&mounts, containers, projects, &job.sources, &real);
+            said.into_iter().for_each(|says| found.add(Level::Warning, what, says));
+        }
+        Err(error) => found.add(Level::Warning, what, chain(&error)),
+    }
     for says in unwell(projects, containers) {
         found.add(Level::Warning, what, format!("{says}: an archive after which it is still so would replace no good one"));
     }
+}
+
+/// The places of volumes whose data lie in `sources` under another path, and are archived there.
+fn bound(mounts: &[Mount], sources: &[PathBuf]) -> Vec<PathBuf> {
+    let sources: Vec<PathBuf> = sources.iter().map(|source| real(source)).collect();
+    let is_in = |path: &PathBuf| sources.iter().any(|source| path.starts_with(source));
+    let volumes = mounts.iter().filter(|mount| mount.volume().is_some());
+    volumes.filter(|mount| origins(mounts, mount).iter().any(is_in)).map(|mount| mount.at.clone()).collect()
 }
 
 /// Whether the addresses of `job` can be asked, and what they say now.
@@ -114,16 +137,24 @@ fn inside(source: &Path, containers: &[Container]) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{engine::Mount, fake::Fake};
+    use crate::{engine, fake::Fake};
 
     #[test]
     fn a_path_of_a_container_is_told_from_one_that_is_missing() {
         let mut containers = Fake::new(&["a"]).containers().unwrap();
-        let mount = |source: &str, target: &str| Mount { source: source.into(), volume: None, target: target.into(), writable: true };
+        let mount =
+            |source: &str, target: &str| engine::Mount { source: source.into(), volume: None, target: target.into(), writable: true };
         containers[0].mounts = vec![mount("/srv/a/data", "/var/lib/data"), mount("/", "/")];
         let says = |source: &str| inside(Path::new(source), &containers);
         assert_eq!(says("/var/lib/data").unwrap(), "/var/lib/data is a path inside container a-x-1; on this machine it is /srv/a/data");
         assert!(says("/var/lib/data/x").unwrap().ends_with("it is /srv/a/data/x"));
         assert_eq!(says("/var/lib/other"), None);
+    }
+
+    #[test]
+    fn a_volume_whose_folder_is_a_source_is_archived() {
+        let mount = |root: &str, at: &str| Mount { at: at.into(), device: "8:1".into(), root: root.into(), ..Mount::default() };
+        let mounts = [mount("/", "/"), mount("/s/ext", "/v/volumes/ext/_data"), mount("/o", "/v/volumes/o/_data"), mount("/s/x", "/mnt")];
+        assert_eq!(bound(&mounts, &["/s".into()]), [Path::new("/v/volumes/ext/_data")]);
     }
 }

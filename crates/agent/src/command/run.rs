@@ -22,7 +22,8 @@ pub(crate) fn run(cli: &cli::Cli, run: &cli::Run) -> Done {
     let cancel = Cancel::default();
     cancel.on_signals()?;
     if run.accept_empty {
-        for absent in offsite_agent::accept_empty(&config, &run.job, run.wait).map_err(offsite_agent::RunError::Absent)? {
+        let wait = run.wait.then_some(&cancel);
+        for absent in offsite_agent::accept_empty(&config, &run.job, wait).map_err(offsite_agent::RunError::Absent)? {
             eprintln!("accepted: {absent}");
         }
     }
@@ -46,6 +47,9 @@ pub(crate) fn run(cli: &cli::Cli, run: &cli::Run) -> Done {
     }
     if made.end.warnings.len() > SHOWN {
         eprintln!("warning: {} more are in the manifest", made.end.warnings.len() - SHOWN);
+    }
+    for note in &made.notes {
+        eprintln!("warning: {note}");
     }
     println!("{}", summary(&made));
     if let Some(reason) = made.degraded.as_ref().filter(|_| made.unhealthy.is_empty()) {
@@ -147,6 +151,7 @@ mod tests {
             bytes: 340 << 20,
             read: 5 << 20,
             fresh: 3 << 20,
+            notes: Vec::new(),
             kept: 3,
             forgotten: Vec::new(),
             died: Vec::new(),

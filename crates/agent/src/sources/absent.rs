@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::mounts::{Mount, present, wanted};
 use crate::{
+    cancel::Cancel,
     config::{Config, Job, JobName},
     durable::{self, DurableError},
     lock::{Lock, LockError},
@@ -93,6 +94,10 @@ struct Memory {
     accepted: BTreeSet<PathBuf>,
 }
 
+fn is_mounted(mounts: &[Mount], at: &Path) -> bool {
+    mounts.iter().any(|mount| mount.at == at)
+}
+
 /// What is there now.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 struct Now {
@@ -102,6 +107,22 @@ struct Now {
     mounts: Vec<Mount>,
     /// The sources, without symbolic links, and whether each is an empty folder.
     sources: BTreeMap<PathBuf, bool>,
+}
+
+/// A file of the system. On a machine without it nothing is mounted but the root.
+fn text(path: &str) -> Result<String, AbsentError> {
+    match std::fs::read(path) {
+        Ok(bytes) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
+        Err(source) => Err(AbsentError::Look { path: path.into(), source }),
+    }
+}
+
+/// All that is mounted now.
+///
+/// Errors: [`AbsentError::Look`].
+pub(crate) fn mounted() -> Result<Vec<Mount>, AbsentError> {
+    Ok(present(&text("/proc/self/mountinfo")?))
 }
 
 impl Now {
@@ -115,14 +136,8 @@ impl Now {
             };
             Ok((path, is_empty))
         });
-        // On a machine without them nothing is mounted but the root.
-        let text = |path: &str| match std::fs::read(path) {
-            Ok(bytes) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
-            Err(source) => Err(AbsentError::Look { path: path.into(), source }),
-        };
         let sources = sources.collect::<Result<BTreeMap<_, _>, _>>()?;
-        let mut now = Self { wanted: BTreeSet::new(), mounts: present(&text("/proc/self/mountinfo")?), sources };
+        let mut now = Self { wanted: BTreeSet::new(), mounts: mounted()?, sources };
         now.wanted = wanted(&text("/etc/fstab")?).into_iter().map(|path| real(&path)).filter(|path| now.concerns(path)).collect();
         Ok(now)
     }
@@ -133,7 +148,7 @@ impl Now {
     }
 
     fn is_mounted(&self, at: &Path) -> bool {
-        self.mounts.iter().any(|mount| mount.at == at)
+        is_mounted(&self.mounts, at)
     }
 
     /// What is not there, and nobody accepted that.
@@ -156,7 +171,13 @@ impl Now {
             None => !self.is_mounted(path) && self.concerns(path),
         };
         Memory {
-            mounts: self.mounts.iter().filter(|mount| mount.lasting && self.concerns(&mount.at)).map(|mount| mount.at.clone()).collect(),
+            // What the engine mounts goes with its service, which may be for good.
+            mounts: self
+                .mounts
+                .iter()
+                .filter(|mount| mount.lasting && !mount.is_of_engine() && self.concerns(&mount.at))
+                .map(|mount| mount.at.clone())
+                .collect(),
             filled: self.sources.iter().filter(|(_, is_empty)| !**is_empty).map(|(source, _)| source.clone()).collect(),
             accepted: before.accepted.iter().filter(still_gone).cloned().collect(),
         }
@@ -202,10 +223,11 @@ pub(crate) fn remember(config: &Config, name: &JobName, job: &Job) -> Result<(),
 }
 
 /// Accepts that what is not there in the sources of the job `name` need not be; a job that is not in `config` has nothing to accept.
-/// Returns it. With `wait`, waits for another agent to end.
-pub fn accept_empty(config: &Config, name: &JobName, wait: bool) -> Result<Vec<Absent>, AbsentError> {
+/// Returns it. With `wait`, waits for another agent to end, until that says that somebody wants us to stop.
+pub fn accept_empty(config: &Config, name: &JobName, wait: Option<&Cancel>) -> Result<Vec<Absent>, AbsentError> {
     let Some(job) = config.jobs.get(name) else { return Ok(Vec::new()) };
-    let _lock = Lock::take(&config.state, &format!("run of {name}"), wait)?;
+    let purpose = format!("run of {name}");
+    let _lock = wait.map_or_else(|| Lock::take(&config.state, &purpose, false), |cancel| Lock::wait(&config.state, &purpose, cancel))?;
     let mut memories = memories(&config.state)?;
     let memory = memories.entry(name.clone()).or_default();
     let lacks = Now::look(job)?.lacks(memory);
@@ -223,7 +245,7 @@ mod tests {
     }
 
     fn now(wanted: &[&str], mounted: &[&str], sources: &[(&str, bool)]) -> Now {
-        let mount = |at: &&str| Mount { at: at.into(), lasting: true };
+        let mount = |at: &&str| Mount { at: at.into(), lasting: true, ..Mount::default() };
         Now {
             wanted: paths(wanted),
             mounts: mounted.iter().map(mount).collect(),
@@ -245,6 +267,17 @@ mod tests {
         // Both know of it: one sentence. A source that is no more takes its disks with it.
         assert_eq!(now(&[at], &["/"], &[(source, false)]).lacks(&memory), [Absent::Wanted(at.into())]);
         assert_eq!(now(&[], &["/"], &[("/etc", false)]).lacks(&memory), []);
+    }
+
+    #[test]
+    fn what_the_engine_mounts_for_a_service_goes_with_it() {
+        let (source, volume) = ("/var/lib/docker/volumes", "/var/lib/docker/volumes/p_media/_data");
+        let memory =
+            now(&[], &["/", source, volume, "/var/lib/docker/overlay2/0/merged"], &[(source, false)]).to_remember(&Memory::default());
+        assert_eq!(memory.mounts, paths(&[source]));
+        assert_eq!(now(&[], &["/", source], &[(source, false)]).lacks(&memory), []);
+        // The owner's own word counts.
+        assert_eq!(now(&[volume], &["/", source], &[(source, false)]).lacks(&memory), [Absent::Wanted(volume.into())]);
     }
 
     #[test]

@@ -15,8 +15,8 @@ use super::sink::Sink;
 use super::stream::Content;
 use super::{CaptureError, Pass};
 use crate::meta::sparse::segments;
-use crate::notes::shown;
 use crate::meta::{Attributes, Stat, of_file, of_name, sys};
+use crate::notes::shown;
 use crate::walk::{Found, Trouble, Visit};
 use crate::{Kind, Mtime, Progress};
 

@@ -308,7 +308,11 @@ fn a_further_name_of_what_was_read_at_another_moment_is_a_file_of_its_own() {
     pass.next_moment();
     pass.part(&part("second"), &mut |_| ()).unwrap();
     let made = pass.finish().unwrap().assemble(Vec::new(), facts()).unwrap();
-    assert!(made.end.complete && made.end.warnings.len() == 1 && made.end.warnings[0].contains("second/file: it is also"), "{:?}", made.end);
+    assert!(
+        made.end.complete && made.end.warnings.len() == 1 && made.end.warnings[0].contains("second/file: it is also"),
+        "{:?}",
+        made.end
+    );
     let (_into, into) = scratch();
     super::support::extract(&super::support::raw(&made), &into, &super::support::all()).unwrap();
     let read = |name: &str| fs::read_to_string(super::support::below(&into, &source).join(name)).unwrap();
