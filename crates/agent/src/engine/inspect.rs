@@ -38,7 +38,8 @@ struct InspectedHealth {
 struct InspectedConfig {
     #[serde(default)]
     labels: Option<BTreeMap<String, String>>,
-    stop_timeout: Option<u64>,
+    /// Seconds; -1 for ever.
+    stop_timeout: Option<i64>,
 }
 
 #[derive(Deserialize)]
@@ -77,7 +78,7 @@ fn container(inspected: Inspected) -> Result<Container, String> {
         Some("unhealthy") => Some(Health::Unhealthy),
         Some(other) => return Err(format!("the health of container {name} is \"{other}\"")),
     };
-    let grace = inspected.config.stop_timeout.map(Duration::from_secs);
+    let grace = inspected.config.stop_timeout.map(|seconds| u64::try_from(seconds).map_or(Duration::MAX, Duration::from_secs));
     let compose = compose(&name, &inspected.config.labels.unwrap_or_default())?;
     let mounts = inspected.mounts.into_iter().filter(|mount| mount.kind == "bind" || mount.kind == "volume").map(|mount| Mount {
         volume: (mount.kind == "volume").then_some(mount.name),
@@ -170,6 +171,8 @@ mod tests {
         };
         let grace = Some(Duration::from_secs(60));
         assert_eq!(with(""), Ok((None, grace)));
+        let for_ever = r#"[{"Name":"/a","Created":"x","State":{"Status":"running"},"Config":{"Labels":{},"StopTimeout":-1}}]"#;
+        assert_eq!(containers(for_ever.as_bytes()).unwrap()[0].grace, Some(Duration::MAX));
         for (status, health) in [
             ("none", None),
             ("starting", Some(Health::Starting)),
