@@ -1,7 +1,7 @@
 //! One run of one job: quiesce, archive, resume, publish, keep.
 //!
 //! Invariants: services are away only while sources are read, and are brought back on every way out; an archive that could not be
-//! finished leaves nothing; older archives go only after the new one is published. The rest of the run (the tail of the archive,
+//! finished leaves nothing; older archives go only after the new one is published. All the rest of the run (writing the archive,
 //! publishing, keeping) happens while the services are up again.
 
 use std::{path::PathBuf, time::Duration};
