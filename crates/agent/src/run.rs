@@ -347,12 +347,16 @@ impl Run<'_> {
         let passes = Passes { place: &place, head: &head, options, runs, clock, window: &window, plan: &plan, snapshots: &snapshots };
 
         let mut known = [left, self.known.clone()].concat();
+        let epoch = stock::epoch();
         let (at_hand, warnings) = stock::open(&place, &config.state, name, full, started)?;
         known.extend(warnings);
         let written = match passes.write(at_hand, progress, &|back, warnings| facts(clock(), back, [&known[..], &warnings].concat())) {
             Err(RunError::Capture(error @ CaptureError::Damaged { .. })) => {
                 // The disk gives back other bytes than it was given. Nothing of that archive is used, at the price of a second downtime.
-                stock::forget(&config.state, name)?;
+                if let Err(forgotten) = stock::forget(&config.state, name) {
+                    // This run replaces it in any case, and its archive must not fail for that.
+                    known.push(crate::chain(&forgotten));
+                }
                 known.push(format!(
                     "{error}: what this disk gives back is damaged, so everything was read and made anew, in a second downtime"
                 ));
@@ -365,7 +369,7 @@ impl Run<'_> {
         let (end, cache, read, fresh) = (captured.end, captured.cache, captured.read, captured.fresh);
         let bytes = place.publish(captured.out, &archive, captured.manifest)?;
         // The archive is there: that the next run has to read everything must not cost this one its retention.
-        let notes: Vec<String> = match stock::save(&config.state, name, &cache) {
+        let notes: Vec<String> = match stock::save(&config.state, name, epoch.as_deref(), &cache) {
             Ok(()) => Vec::new(),
             Err(error) => vec![format!("{}: the next run reads everything", crate::chain(&error))],
         };

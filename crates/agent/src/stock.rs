@@ -97,11 +97,11 @@ pub(crate) fn epoch() -> Option<String> {
     Some(format!("{EPOCH}{} {}", boot.trim(), disks.join(" ")))
 }
 
-/// Keeps what the next run may know.
+/// Keeps what the next run may know. `epoch` is that of before anything was read: a disk that was plugged in again since ends it.
 ///
 /// Errors: it cannot be written; then the next run reads everything.
-pub(crate) fn save(state: &Path, job: &JobName, cache: &[u8]) -> Result<(), DurableError> {
-    let Some(epoch) = epoch() else { return forget(state, job) };
+pub(crate) fn save(state: &Path, job: &JobName, epoch: Option<&str>, cache: &[u8]) -> Result<(), DurableError> {
+    let Some(epoch) = epoch else { return forget(state, job) };
     durable::make_folder(&state.join("cache"))?;
     durable::replace(&path(state, job), &[epoch.as_bytes(), b"\n", cache].concat())
 }
@@ -123,7 +123,7 @@ mod tests {
         let (state, job) = (dir.path(), "s".parse().unwrap());
         let mut warnings = Vec::new();
         assert_eq!(read(&path(state, &job), &mut warnings), None);
-        save(state, &job, b"what is\nknown").unwrap();
+        save(state, &job, epoch().as_deref(), b"what is\nknown").unwrap();
         let Some(epoch) = epoch() else {
             println!("skipped: this system does not tell its boots apart, so no cache is kept");
             return;
@@ -132,6 +132,9 @@ mod tests {
         let other = epoch.replace('0', "1").replace('2', "3") + "x";
         std::fs::write(path(state, &job), format!("{other}\nwhat is\nknown")).unwrap();
         assert_eq!((read(&path(state, &job), &mut warnings), warnings.len()), (None, 0));
+        // A disk was plugged in again while the archive was written: what was read before proves nothing now.
+        save(state, &job, Some(&other), b"what is\nknown").unwrap();
+        assert_eq!(read(&path(state, &job), &mut warnings), None);
         // What is no cache at all is handed on, to be found damaged.
         std::fs::write(path(state, &job), "no cache").unwrap();
         assert_eq!(read(&path(state, &job), &mut warnings).as_deref(), Some(&b""[..]));
