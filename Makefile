@@ -2,7 +2,7 @@
 PROFILE ?= release
 TARGET := target/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))
 PREFIX ?= /usr/local
-.PHONY: help demo test bench check check-macos install
+.PHONY: help demo test fuzz bench check check-macos install
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 22
@@ -15,6 +15,9 @@ test: ## all tests with real parts: installs what they need (Debian, as root), m
 	tests/lab/setup.sh
 	cargo build --workspace --all-targets
 	tests/lab/dockerd-up.sh run tests/lab/test.sh
+
+fuzz: ## a minute of hostile bytes for every reader; FUZZ_CASES=1000000 for a night of it
+	FUZZ_CASES=$(or $(FUZZ_CASES),20000) cargo test -p offsite-tests --test fuzz
 
 bench: ## what it costs against tar, restic and borg: docs/performance.md (SCALE=0.1 is quick; Debian, as root; BENCH_FLAGS="--big")
 	tests/lab/setup.sh
