@@ -99,7 +99,11 @@ impl Dice {
 
     /// Puts another value in the place of one in a line of JSON.
     fn hurt_value(&mut self, line: &str) -> String {
-        let values: Vec<usize> = line.match_indices([':', '[', ',']).map(|(at, _)| at + 1).collect();
+        let mut values: Vec<usize> = line.match_indices([':', '[', ',']).map(|(at, _)| at + 1).collect();
+        let mut paths = line.match_indices("\"path\":").map(|(at, key)| at + key.len());
+        if let Some(path) = paths.next().filter(|_| self.one_in(3)) {
+            values = vec![path];
+        }
         if values.is_empty() {
             return line.to_owned();
         }

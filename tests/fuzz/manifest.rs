@@ -30,6 +30,15 @@ fn manifest() {
         assert_eq!(whole.is_ok(), lines.is_ok(), "two readers, two opinions");
         if let (Ok(manifest), Ok(lines)) = (whole, lines) {
             accepted += 1;
+            for line in &lines {
+                if let Line::Entry(entry) = line {
+                    let path = &entry.path.0;
+                    assert!(
+                        path.starts_with(b"/") && !path.contains(&0) && path.split(|byte| *byte == b'/').all(|name| name != b".."),
+                        "{entry:?}"
+                    );
+                }
+            }
             assert_eq!(written(&manifest, &lines), lines, "what is read can be written");
         }
     });
