@@ -8,6 +8,18 @@ use crate::Class;
 const SQLITE: &[u8; 16] = b"SQLite format 3\0";
 const TEXTS: [&[u8]; 10] = [b"sql", b"csv", b"tsv", b"json", b"ndjson", b"ldif", b"txt", b"log", b"xml", b"md"];
 
+/// Extensions of what is compressed already: pictures, sound, film, archives, documents that are zip files inside, fonts.
+const PACKED: [&[u8]; 34] = [
+    b"jpg", b"jpeg", b"png", b"gif", b"webp", b"heic", b"avif", b"mp3", b"m4a", b"aac", b"ogg", b"opus", b"flac", b"mp4", b"m4v", b"mov",
+    b"mkv", b"webm", b"gz", b"tgz", b"bz2", b"xz", b"zst", b"zip", b"7z", b"rar", b"jar", b"apk", b"docx", b"xlsx", b"pptx", b"odt",
+    b"epub", b"woff2",
+];
+
+/// Whether the file at `path` is called like one that is compressed already, so that it has nothing to gain from its neighbours.
+pub(crate) fn is_packed(path: &[u8]) -> bool {
+    has_extension(path, &PACKED)
+}
+
 /// The class of the file at `path` (absolute or relative) whose content begins with `first` (16 bytes suffice).
 pub fn classify(path: &[u8], first: &[u8]) -> Class {
     if first.starts_with(SQLITE) || is_relation(path) {
@@ -41,9 +53,13 @@ fn is_digits(text: &[u8]) -> bool {
 }
 
 fn is_text(path: &[u8]) -> bool {
+    has_extension(path, &TEXTS)
+}
+
+fn has_extension(path: &[u8], extensions: &[&[u8]]) -> bool {
     let name = path.rsplit(|&byte| byte == b'/').next().unwrap_or(path);
     match name.iter().rposition(|&byte| byte == b'.') {
-        Some(dot) if dot > 0 => TEXTS.iter().any(|text| name[dot + 1..].eq_ignore_ascii_case(text)),
+        Some(dot) if dot > 0 => extensions.iter().any(|known| name[dot + 1..].eq_ignore_ascii_case(known)),
         _ => false,
     }
 }
@@ -85,6 +101,16 @@ mod tests {
         }
         for path in ["/srv/a.sql/b", "a.sqlx", "sql", ".sql", "a.sql.gz", "a.", "", "/", "a/"] {
             assert_eq!(classify(path.as_bytes(), b""), Class::Data, "{path}");
+        }
+    }
+
+    #[test]
+    fn packed_by_extension() {
+        for path in ["posters/1.jpg", "a.JPEG", "thumbs/x.webp", "dump.sql.gz", "b.Docx"] {
+            assert!(is_packed(path.as_bytes()), "{path}");
+        }
+        for path in ["a.txt", "jpg", ".jpg", "a.jpg/b", "a.jpgx", "a.", "", "a.pdf", "a.svg"] {
+            assert!(!is_packed(path.as_bytes()), "{path}");
         }
     }
 }

@@ -7,7 +7,7 @@
 
 use fastcdc::v2020::FastCDC;
 
-use crate::Class;
+use crate::{Class, class::is_packed};
 
 /// Cut of page files, in bytes.
 pub(crate) const PAGE: u32 = 64 << 10;
@@ -19,7 +19,10 @@ pub(crate) const DATA: [u32; 3] = [256 << 10, 1 << 20, 4 << 20];
 pub(crate) const BUNDLE: [u32; 2] = [112 << 10, 512 << 10];
 
 /// A bundle does not end by its rule before it has this many bytes.
-const BUNDLE_MIN: usize = 64 << 10;
+const BUNDLE_MIN: u64 = 64 << 10;
+/// The same after a file that is compressed already. Being with others makes it no smaller, but dear: of bundles of posters and
+/// thumbnails a night with some new ones would move three others with each.
+const PACKED_MIN: u64 = 16 << 10;
 const BUNDLE_MAX: usize = BUNDLE[1] as usize;
 
 /// A file whose data in the tar stream has this many bytes or more is cut on its own; a smaller one goes into a bundle.
@@ -142,7 +145,7 @@ where
     /// # Errors
     /// What `sink` gives.
     pub fn member_end(&mut self, key: &[u8]) -> Result<(), E> {
-        if self.bundle.len() >= BUNDLE_MIN && ends_bundle(key, self.bundled) {
+        if ends_bundle(key, self.bundle.len() as u64, self.bundled) {
             self.close_bundle()?;
         }
         self.member = self.bundle.len();
@@ -209,7 +212,7 @@ impl Bundler {
     /// Adds the member `key` that brings `length` bytes. Returns whether the bundle ends after it.
     pub(crate) fn ends_after(&mut self, key: &[u8], length: u64) -> bool {
         self.add(length);
-        self.len >= BUNDLE_MIN as u64 && ends_bundle(key, length)
+        ends_bundle(key, self.len, length)
     }
 
     /// Adds bytes that draw nothing.
@@ -247,9 +250,12 @@ fn next_cut(class: Class, data: &[u8]) -> usize {
     FastCDC::new(data, min as usize, average as usize, max as usize).cut(0, data.len()).1
 }
 
-/// Whether a bundle that is long enough ends after the member of this key and length: with probability (length, rounded up to a
-/// power of two) / 64 KiB, so that bundles of many tiny files and of few bigger ones come out alike.
-fn ends_bundle(key: &[u8], length: u64) -> bool {
+/// Whether a bundle of `bundle` bytes ends after its last member, of this key and `length`: if it is long enough, with probability
+/// (length, rounded up to a power of two) / 64 KiB, so that bundles of many tiny files and of few bigger ones come out alike.
+fn ends_bundle(key: &[u8], bundle: u64, length: u64) -> bool {
+    if bundle < PACKED_MIN || bundle < BUNDLE_MIN && !is_packed(key) {
+        return false;
+    }
     let hash = blake3::hash(key);
     let [first, second, ..] = hash.as_bytes();
     let draw = u64::from(u16::from_le_bytes([*first, *second]));

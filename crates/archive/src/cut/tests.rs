@@ -240,6 +240,18 @@ fn a_new_file_changes_few_bundles() {
 }
 
 #[test]
+fn posters_are_chunks_of_their_own() {
+    let posters = |extension, length| -> Vec<Member> {
+        (0..60).map(|number| Member::small(format!("posters/{number}.{extension}"), length, number)).collect()
+    };
+    // Long enough that the draw is always won.
+    assert_eq!(lengths(&cut(&posters("jpg", 40_000), 1 << 20)), [vec![1536 + 40_448; 60], vec![1024]].concat());
+    assert!(cut(&posters("txt", 40_000), 1 << 20).len() <= 31);
+    // Icons are too small for that.
+    assert!(cut(&posters("png", 1000), 1 << 20).iter().rev().skip(1).all(|bundle| bundle.len() >= 16 << 10));
+}
+
+#[test]
 fn an_insert_into_a_large_file_changes_few_chunks() {
     for (class, length, least, most) in [(Class::Text, 3 << 20, 20, 4), (Class::Data, 24 << 20, 10, 4)] {
         let member = |data| [Member { key: "large".into(), header: 1536, data, large: Some(class) }];
@@ -351,7 +363,8 @@ proptest! {
                 1 => (1536, (data + 256) << 10, Some(Class::Page)),
                 _ => (1536, data << 9, None),
             };
-            members.push(Member { key: format!("k{number}"), header, data: vec![number as u8; data], large });
+            let extension = if number % 3 == 0 { "jpg" } else { "md" };
+            members.push(Member { key: format!("k{number}.{extension}"), header, data: vec![number as u8; data], large });
         }
         prop_assert_eq!(lengths(&cut_by_pieces(&members)), lengths(&cut(&members, 1 << 20)));
     }

@@ -82,6 +82,12 @@ fn bundled(number: usize) -> Member {
     Member { key: format!("folder-{}/file-{number}", number / 20), header: 512 * (1 + number % 3), length, class: None, zeros: false }
 }
 
+/// Posters among texts.
+fn packed(number: usize) -> Member {
+    let extension = ["jpg", "Webp", "txt", "gz", "jpg.md"][number % 5];
+    Member { key: format!("{}.{extension}", bundled(number).key), length: number * 7919 % 60_000, ..bundled(number) }
+}
+
 fn cases() -> Vec<(&'static str, Vec<Member>)> {
     let mixed = (0..12).flat_map(|number| {
         let class = [Class::Page, Class::Text, Class::Data][number % 3];
@@ -98,6 +104,7 @@ fn cases() -> Vec<(&'static str, Vec<Member>)> {
         ("v1/cut/data.txt", vec![large("data", 16_000_001, Class::Data, false), large("data-zeros", 9_000_001, Class::Data, true)]),
         ("v1/cut/bundles.txt", (0..400).map(bundled).collect()),
         ("v1/cut/mixed.txt", mixed.collect()),
+        ("v1/cut/packed.txt", (0..200).map(packed).collect()),
     ]
 }
 
