@@ -24,6 +24,13 @@ bench: ## what it costs against tar, restic and borg: docs/performance.md (SCALE
 	tests/bench/setup.sh
 	cargo build --release -p offsite-agent
 	tests/lab/dockerd-up.sh run /usr/bin/python3 tests/bench/bench.py $(BENCH_FLAGS)
+	$(MAKE) bench-pull
+
+bench-pull: ## the pull's part of it, against rsync, scp, sftp and rclone (PULL_FLAGS="--steps loopback")
+	tests/lab/setup.sh
+	tests/bench/setup.sh
+	cargo build --release -p offsite-agent -p offsite
+	/usr/bin/python3 tests/bench/pull.py $(PULL_FLAGS)
 
 check: ## formatting, lints, documentation, dependency directions, links and words
 	cargo fmt --all --check

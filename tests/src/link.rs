@@ -82,6 +82,17 @@ impl Link {
         lock(&self.state).passed
     }
 
+    /// Waits until the line is cut, by itself or by another thread.
+    pub fn wait_until_cut(&self) {
+        let mut state = lock(&self.state);
+        while !state.cut {
+            // Looked at from time to time, as nobody tells; what follows depends on the cut alone.
+            drop(state);
+            std::thread::sleep(std::time::Duration::from_millis(5));
+            state = lock(&self.state);
+        }
+    }
+
     /// Is the line cut?
     #[must_use]
     pub fn is_cut(&self) -> bool {

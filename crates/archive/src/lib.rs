@@ -19,10 +19,11 @@ mod pick;
 mod progress;
 mod seek;
 mod stock;
+mod torn;
 mod untar;
 mod walk;
 
-pub use capture::{Capture, CaptureError, CaptureOptions, Captured, Clock, ColdPass, HotPass, Part, Recorded, RunFacts};
+pub use capture::{Capture, CaptureError, CaptureOptions, Captured, Clock, ColdPass, HotPass, Output, Part, Recorded, RunFacts};
 pub use class::classify;
 pub use cut::{Cutter, LARGE_MIN};
 pub use extract::{ExtractError, ExtractOptions, Extracted, extract};
@@ -39,6 +40,7 @@ pub use pick::{Picked, pick};
 pub use progress::Progress;
 pub use seek::{Tail, TailError, read_tail, write_tail};
 pub use stock::{CacheError, Stock};
+pub use torn::{LeadingFrame, TornReader};
 pub use untar::{Member, TarError, TarReader};
 
 /// Longest raw frame, in bytes: the maximum of the chunker. Whoever decodes a frame refuses more.

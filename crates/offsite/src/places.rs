@@ -3,20 +3,24 @@
 //! Opening never makes anything that could hide a loss: a folder that is not there may be an unmounted disk, and a cloud that is suddenly
 //! empty is an alarm, not a new beginning. Only a cloud that was never pushed to gets a new vault.
 
-use std::{path::PathBuf, sync::Arc};
+mod addresses;
+mod reach;
+
+use std::{net::IpAddr, path::PathBuf, sync::Arc};
 
 use offsite_repository::{
     Layout, LocalError, LocalStore, Repository, RepositoryError,
     seal::{SealedOptions, Unlock, VaultError, create_vault, open_vault},
 };
-use offsite_sftp::{Auth, SftpError, SftpStore, Target};
+use offsite_sftp::{SftpError, SftpStore};
 
 use crate::{
     cloud::{self, CloudError},
-    config::{Cloud, Config, Pi, PiAuth, PlaceName},
+    config::{Cloud, Config, Pi, PlaceName},
     key::{Key, KeyError},
     state::State,
 };
+use addresses::Addresses;
 
 /// The Mac's repository.
 #[derive(Debug, Clone)]
@@ -123,16 +127,39 @@ pub async fn mac(config: &Config) -> Result<Mac, PlaceError> {
 ///
 /// # Errors
 /// [`PlaceError::Reach`] and [`PlaceError::Pi`].
-pub async fn pi(pi: &Pi) -> Result<Repository, PlaceError> {
-    let auth = match &pi.auth {
-        PiAuth::Key(path) => Auth::KeyFile { path: path.clone(), passphrase: std::env::var("OFFSITE_SSH_PASSPHRASE").ok() },
-        PiAuth::Agent => Auth::Agent,
-    };
-    let target = Target { port: pi.port, ..Target::new(&pi.host, &pi.user, &pi.path, pi.known_hosts.clone(), auth) };
+pub async fn pi(config: &Config, pi: &Pi) -> Result<Reached, PlaceError> {
     let reach = |source| PlaceError::Reach { pi: pi.name.clone(), host: pi.host.clone(), source };
+    let asked = pi.clone();
+    let target = tokio::task::spawn_blocking(move || reach::target(&asked)).await;
+    let unasked = |error: tokio::task::JoinError| SftpError::SshConfig { host: pi.host.clone(), reason: error.to_string() };
+    let mut target = target.unwrap_or_else(|error| Err(unasked(error))).map_err(reach)?;
+    let addresses = Addresses::at(State::at(&config.state).addresses());
+    target.addresses.extend(addresses.of(&pi.name));
     let store = SftpStore::connect(&target).await.map_err(reach)?;
+    let address = store.address();
     let opened = Repository::open(Arc::new(store)).await;
-    opened.map_err(|source| PlaceError::Pi { pi: pi.name.clone(), path: pi.path.clone(), source })
+    let repository = opened.map_err(|source| PlaceError::Pi { pi: pi.name.clone(), path: pi.path.clone(), source })?;
+    Ok(Reached { repository, address })
+}
+
+/// A Pi that was reached.
+#[derive(Debug)]
+pub struct Reached {
+    /// What it holds.
+    pub repository: Repository,
+    /// Where it is, if that was ours to find out.
+    address: Option<IpAddr>,
+}
+
+impl Reached {
+    /// Remembers where the Pi was found, for nights on which its name leads nowhere.
+    pub fn remember(&self, config: &Config, pi: &Pi) {
+        let addresses = Addresses::at(State::at(&config.state).addresses());
+        if let Some(Err(error)) = self.address.map(|address| addresses.note(&pi.name, address)) {
+            // A second try less, next time; nothing that anybody should be woken for.
+            tracing::debug!(%error, "cannot remember the Pi's address");
+        }
+    }
 }
 
 /// Opens a cloud's vault with the key in the state folder. One that was never pushed to (`fresh`) is made.

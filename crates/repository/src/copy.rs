@@ -2,7 +2,10 @@
 //!
 //! Only frames that the target lacks move; each is decoded and hashed before it is kept. Packs and their index objects come first, the
 //! manifest, byte for byte the source's, last: the archive exists in the target when all of it does. Stopped at any point, what
-//! lies in finished packs is held, and the next copy goes on behind it.
+//! lies in finished packs is held, and the next copy goes on behind it. Into a folder, packs grow on the disk, so that even a kill costs no
+//! more than what was under way ([`crate::recover_arrivals`]); into a cloud they are put whole.
+//!
+//! The source may rewrite its packs meanwhile, as a prune does: what is gone is looked for anew as long as anything is gained by it.
 
 use std::collections::HashSet;
 
@@ -11,21 +14,29 @@ use futures::StreamExt;
 use offsite_archive::{ArchiveName, FrameId, FrameRef, Manifest};
 
 use crate::{
-    FetchError, Index, Layout, PackFacts, PackName, PackWriter, Progress, Repository, RepositoryError, WrittenPack, fetch, lack::delete,
+    FetchError, Index, Layout, LocalStore, PackFacts, PackName, PackWriter, Progress, Repository, RepositoryError, WrittenPack,
+    fetch::{Checked, fetch_checked},
+    lack::delete,
+    landing::{Batch, Landed, Landing},
 };
+
+/// How often the source's index is read anew without a single frame gained by it.
+const FRUITLESS: u32 = 3;
 
 /// How to copy.
 #[derive(Debug, Clone)]
 pub struct CopyOptions {
-    /// Requests under way at the source; each holds up to 4 MiB.
+    /// What is under way at the source, in units of 4 MiB.
     pub in_flight: usize,
-    /// Bytes of frames at which a pack is full. A pack lies in memory until it is put, and a cut link costs one.
+    /// Bytes of frames at which a pack is full. Without `folder` a pack lies in memory until it is put, and a kill costs one.
     pub pack_target: u64,
+    /// The target's own folder, where it is one: packs grow in it as frames arrive.
+    pub folder: Option<LocalStore>,
 }
 
 impl Default for CopyOptions {
     fn default() -> Self {
-        Self { in_flight: 8, pack_target: 32 << 20 }
+        Self { in_flight: 4, pack_target: 32 << 20, folder: None }
     }
 }
 
@@ -152,21 +163,34 @@ pub async fn copy(
     if let Some((frame, has)) = object.manifest.frames.iter().find_map(|frame| Some((frame, has(frame)?))) {
         return Err(CopyError::Lies { archive: name.clone(), frame: frame.id, says: frame.raw, has });
     }
-    let lacking = lacking(&object.manifest, held);
     let mut copied = Copied {
         frames_total: object.manifest.frames.len() as u64,
         bytes_total: object.manifest.end.bytes,
         already: matches!(there, There::Same),
         ..Copied::default()
     };
-    if !lacking.is_empty() {
+    let mut fruitless = 0;
+    loop {
+        let lacking = lacking(&object.manifest, held);
+        if lacking.is_empty() {
+            break;
+        }
         let index = from.index_of(&object.manifest).await.map_err(source_error)?;
-        let mut moving = Moving { to, held, writer: PackWriter::new(options.pack_target), copied: &mut copied };
-        let moved = moving.frames(from, &index, &lacking, name, options, progress).await;
-        // Also after an error: what arrived is good, and the next try need not ask for it again.
-        let flushed = moving.flush().await.map_err(target_error);
-        moved?;
-        flushed?;
+        let before = copied.frames_moved;
+        let moved =
+            Moving { from, to, index: &index, name, options, held: &mut *held, copied: &mut copied }.frames(&lacking, progress).await;
+        let Err(error) = moved else { break };
+        fruitless = if copied.frames_moved > before { 0 } else { fruitless + 1 };
+        let rewritten = matches!(&error, CopyError::Fetch { source: FetchError::Gone { .. } | FetchError::Lacking { .. }, .. });
+        if !rewritten {
+            return Err(error);
+        }
+        // Without its manifest the archive was forgotten, and its packs went with it.
+        from.manifest(name).await.map_err(source_error)?;
+        // A plain archive's file is never written anew.
+        if from.layout() == Layout::Plain || fruitless == FRUITLESS {
+            return Err(error);
+        }
     }
     if let There::Damaged(path) = &there {
         // The good manifest takes the damaged one's place. Between the two the archive does not exist, as it did not before.
@@ -210,48 +234,98 @@ fn lacking(manifest: &Manifest, held: &Index) -> Vec<FrameRef> {
 }
 
 struct Moving<'a> {
+    from: &'a Repository,
     to: &'a Repository,
+    index: &'a Index,
+    name: &'a ArchiveName,
+    options: &'a CopyOptions,
     held: &'a mut Index,
-    writer: PackWriter,
     copied: &'a mut Copied,
 }
 
+impl Batch for Checked {
+    fn frames(&self) -> impl Iterator<Item = (FrameId, u32, &Bytes)> {
+        self.frames.iter().map(|frame| (frame.id, frame.raw, &frame.encoded))
+    }
+}
+
+/// Where frames go.
+enum Way {
+    /// Packs in memory, put whole.
+    Put(PackWriter),
+    /// Packs that grow in a folder.
+    Land(Landing<Checked>),
+}
+
 impl Moving<'_> {
-    async fn frames(
-        &mut self,
-        from: &Repository,
-        index: &Index,
-        lacking: &[FrameRef],
-        name: &ArchiveName,
-        options: &CopyOptions,
-        progress: &(dyn Fn(Progress) + Sync),
-    ) -> Result<(), CopyError> {
-        let mut seen = Progress { done: 0, total: lacking.iter().map(|frame| u64::from(frame.len)).sum() };
+    /// Moves what is lacking. What arrived before an error is kept.
+    async fn frames(&mut self, lacking: &[FrameRef], progress: &(dyn Fn(Progress) + Sync)) -> Result<(), CopyError> {
+        let mut way = match &self.options.folder {
+            Some(folder) => Way::Land(Landing::new(folder.clone(), self.options.pack_target)),
+            None => Way::Put(PackWriter::new(self.options.pack_target)),
+        };
+        let moved = self.fetch(&mut way, lacking, progress).await;
+        // Also after an error: what arrived is good, and the next try need not ask for it again.
+        let kept = match way {
+            Way::Put(mut writer) => self.put(&mut writer).await,
+            Way::Land(landing) => {
+                let (landed, result) = landing.finish().await;
+                landed.into_iter().for_each(|pack| self.landed(pack));
+                result
+            }
+        };
+        // A disk that failed is why the fetching ended.
+        let kept = kept.map_err(|source| CopyError::Target { archive: self.name.clone(), source });
+        if moved.is_ok() || kept.is_err() { kept } else { moved }
+    }
+
+    async fn fetch(&mut self, way: &mut Way, lacking: &[FrameRef], progress: &(dyn Fn(Progress) + Sync)) -> Result<(), CopyError> {
+        let (name, from, index) = (self.name, self.from, self.index);
+        let left: u64 = lacking.iter().map(|frame| u64::from(frame.len)).sum();
+        let mut seen = Progress { done: self.copied.bytes_moved, total: self.copied.bytes_moved + left };
         progress(seen);
         let wanted: Vec<_> = lacking.iter().map(|frame| frame.id).collect();
-        let mut frames = std::pin::pin!(fetch(from, index, wanted, options.in_flight));
-        while let Some(frame) = frames.next().await {
-            let frame = frame.map_err(|source| match source {
-                FetchError::Gone { .. } if from.layout() == Layout::Plain => CopyError::Gone { archive: name.clone() },
-                source => CopyError::Fetch { archive: name.clone(), source },
-            })?;
-            self.writer.push(frame.id, frame.location.raw, &frame.encoded);
-            self.copied.frames_moved += 1;
-            self.copied.bytes_moved += frame.encoded.len() as u64;
-            seen.done += frame.encoded.len() as u64;
+        let mut batches = std::pin::pin!(fetch_checked(from, index, wanted, self.options.in_flight));
+        while let Some(mut batch) = batches.next().await {
+            let bytes: u64 = batch.frames.iter().map(|frame| frame.encoded.len() as u64).sum();
+            self.copied.frames_moved += batch.frames.len() as u64;
+            self.copied.bytes_moved += bytes;
+            seen.done += bytes;
             progress(seen);
-            if self.writer.is_full() {
-                self.flush().await.map_err(|source| CopyError::Target { archive: name.clone(), source })?;
+            let failed = batch.failed.take();
+            match way {
+                Way::Put(writer) => {
+                    for frame in &batch.frames {
+                        writer.push(frame.id, frame.raw, &frame.encoded);
+                        if writer.is_full() {
+                            self.put(writer).await.map_err(|source| CopyError::Target { archive: name.clone(), source })?;
+                        }
+                    }
+                }
+                Way::Land(landing) => {
+                    if !landing.push(batch).await {
+                        return Ok(());
+                    }
+                }
+            }
+            match failed {
+                None => {}
+                Some(FetchError::Gone { .. }) if from.layout() == Layout::Plain => return Err(CopyError::Gone { archive: name.clone() }),
+                Some(source) => return Err(CopyError::Fetch { archive: name.clone(), source }),
             }
         }
         Ok(())
     }
 
-    async fn flush(&mut self) -> Result<(), RepositoryError> {
-        let Some(WrittenPack { id, bytes, written, table }) = self.writer.write(self.to).await? else { return Ok(()) };
-        self.held.add(PackFacts { name: PackName::Object(id), bytes }, &table);
+    async fn put(&mut self, writer: &mut PackWriter) -> Result<(), RepositoryError> {
+        let Some(WrittenPack { id, bytes, written, table }) = writer.write(self.to).await? else { return Ok(()) };
+        self.landed(Landed { facts: PackFacts { name: PackName::Object(id), bytes }, table, written });
+        Ok(())
+    }
+
+    fn landed(&mut self, Landed { facts, table, written }: Landed) {
+        self.held.add(facts, &table);
         self.copied.packs += 1;
         self.copied.bytes_written += written;
-        Ok(())
     }
 }

@@ -1,22 +1,33 @@
 //! Frames by coalesced ranged reads, several in flight, each one decoded and hashed before anyone sees it.
 //!
 //! What to read is planned purely ([`plan_reads`]): frames that follow each other in a pack, with small gaps, become one request.
-//! Requests run ahead of the consumer, frames come out in the order asked for, and they are decoded one at a time when they are
-//! taken: a request of 4 MiB may hold gigabytes of zeros. So memory is `in_flight` requests and one raw frame.
+//! Requests run ahead of the consumer, counted by their bytes: a night of scattered changes needs many small ones at a time to fill a
+//! long line. Frames come out in the order asked for, and are decoded one at a time: a request of 4 MiB may hold gigabytes of
+//! zeros. So memory is `in_flight` times 4 MiB, and one raw frame for each thread that decodes.
 
-use std::ops::Range;
+use std::{iter, ops::Range, sync::Arc, thread};
 
 use bytes::Bytes;
 use futures::{Stream, StreamExt, stream};
 use object_store::ObjectStoreExt;
-use offsite_archive::FrameId;
+use offsite_archive::{Decoder, FrameId};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    task,
+};
 
 use crate::{FetchError, Index, Location, PackFacts, PackName, Repository};
 
 /// Bytes between two frames that are read and thrown away rather than asked around.
 const GAP: u64 = 64 << 10;
-/// Longest request, in bytes, unless one frame alone is longer.
-const REQUEST: u64 = 4 << 20;
+/// Longest request, in bytes, unless one frame alone is longer. Measured: longer ones leave the processor's caches before they are decoded.
+const REQUEST: u64 = 1 << 20;
+/// What a caller counts in.
+const UNIT: u64 = 4 << 20;
+/// Most requests at a time for each unit, where they are small.
+const SMALL: usize = 16;
+/// Most threads that decode for one stream: more than any line gives work to.
+const THREADS: usize = 4;
 
 /// One ranged read, and the frames that it brings, in the order asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,7 +54,7 @@ pub struct Fetched {
 }
 
 /// Groups frames into reads, without changing their order: a read ends where the next frame lies in another pack, lies before the
-/// last one, lies more than 64 KiB behind it, or would make the read longer than 4 MiB.
+/// last one, lies more than 64 KiB behind it, or would make the read longer than 1 MiB.
 pub fn plan_reads(frames: impl IntoIterator<Item = (FrameId, Location)>) -> impl Iterator<Item = Read> {
     let mut frames = frames.into_iter().peekable();
     std::iter::from_fn(move || {
@@ -64,7 +75,8 @@ pub fn plan_reads(frames: impl IntoIterator<Item = (FrameId, Location)>) -> impl
     })
 }
 
-/// The frames `wanted`, in that order, with up to `in_flight` requests under way. A frame wanted twice is fetched twice.
+/// The frames `wanted`, in that order. What is under way is `in_flight` times 4 MiB at most, in sixteen times as many requests at most. A
+/// frame wanted twice is fetched twice.
 ///
 /// Each item is a frame or the reason why this one cannot be had. After damage ([`FetchError::is_damage`]) the stream goes on with
 /// the next frame; after anything else its order is lost and it should be dropped.
@@ -84,9 +96,82 @@ pub(crate) fn fetch_located<'a>(
     wanted: impl IntoIterator<Item = (FrameId, Option<Location>), IntoIter: Send + 'a>,
     in_flight: usize,
 ) -> impl Stream<Item = Result<Fetched, FetchError>> + Send + 'a {
+    let mut decoder = None;
+    arriving(repository, packs, wanted, in_flight)
+        .flat_map(|Arrived { frames, room }| {
+            let mut frames = frames.into_iter();
+            stream::iter(iter::from_fn(move || {
+                let _until_the_last_is_taken = &room;
+                frames.next()
+            }))
+        })
+        .map(move |frame| frame.and_then(|frame| decode(&mut decoder, frame)))
+}
+
+/// Frames of one request that were decoded and hashed, in the order asked for, up to the first that failed. What was decoded is let go:
+/// this is for who keeps frames as they are.
+pub(crate) struct Checked {
+    pub(crate) frames: Vec<CheckedFrame>,
+    pub(crate) failed: Option<FetchError>,
+    _room: Option<OwnedSemaphorePermit>,
+}
+
+/// One of them.
+pub(crate) struct CheckedFrame {
+    pub(crate) id: FrameId,
+    /// Raw length, in bytes.
+    pub(crate) raw: u32,
+    pub(crate) encoded: Bytes,
+}
+
+/// The frames `wanted` as [`fetch`] has them, decoded on several threads.
+pub(crate) fn fetch_checked<'a>(
+    repository: &'a Repository,
+    index: &'a Index,
+    wanted: impl IntoIterator<Item = FrameId, IntoIter: Send + 'a>,
+    in_flight: usize,
+) -> impl Stream<Item = Checked> + Send + 'a {
+    let threads = thread::available_parallelism().map_or(1, usize::from).min(THREADS);
+    arriving(repository, index.packs(), wanted.into_iter().map(|id| (id, index.locate(&id))), in_flight)
+        .map(|arrived| async {
+            task::spawn_blocking(move || check(arrived)).await.unwrap_or_else(|error| {
+                let source = object_store::Error::Generic { store: "decoder", source: error.into() };
+                Checked { frames: Vec::new(), failed: Some(FetchError::Read { object: "frames".to_owned(), source }), _room: None }
+            })
+        })
+        .buffered(threads)
+}
+
+fn check(Arrived { frames, room }: Arrived) -> Checked {
+    let mut checked = Checked { frames: Vec::with_capacity(frames.len()), failed: None, _room: room };
+    let mut decoder = None;
+    for frame in frames {
+        match frame.and_then(|frame| decode(&mut decoder, frame)) {
+            Ok(Fetched { id, location, encoded, .. }) => checked.frames.push(CheckedFrame { id, raw: location.raw, encoded }),
+            Err(error) => {
+                checked.failed = Some(error);
+                break;
+            }
+        }
+    }
+    checked
+}
+
+/// What one request brought, and the room that it takes in memory.
+struct Arrived {
+    frames: Vec<Result<Encoded, FetchError>>,
+    room: Option<OwnedSemaphorePermit>,
+}
+
+fn arriving<'a>(
+    repository: &'a Repository,
+    packs: &'a [PackFacts],
+    wanted: impl IntoIterator<Item = (FrameId, Option<Location>), IntoIter: Send + 'a>,
+    in_flight: usize,
+) -> impl Stream<Item = Arrived> + Send + 'a {
     // Frames that are not held are errors in their place, so they travel between the reads.
     let mut located = wanted.into_iter().peekable();
-    let steps = std::iter::from_fn(move || {
+    let steps = iter::from_fn(move || {
         if let Some((id, _)) = located.next_if(|(_, location)| location.is_none()) {
             return Some(vec![Err(FetchError::Lacking { frame: id })]);
         }
@@ -98,16 +183,26 @@ pub(crate) fn fetch_located<'a>(
         }
         if run.is_empty() { None } else { Some(plan_reads(run).map(Ok).collect()) }
     });
+    let in_flight = in_flight.max(1);
+    let all = in_flight.saturating_mul(UNIT as usize).min(Semaphore::MAX_PERMITS);
+    let room = Arc::new(Semaphore::new(all));
     stream::iter(steps.flatten())
-        .map(move |step| async move {
-            match step {
-                Ok(read) => read_frames(repository, packs, read).await,
-                Err(error) => vec![Err(error)],
+        .map(move |step| {
+            let room = room.clone();
+            async move {
+                match step {
+                    Ok(read) => {
+                        // Asked for in the order of the stream, and given in the order of asking: the first in line never waits for a later one.
+                        let bytes = usize::try_from(read.range.end.saturating_sub(read.range.start)).unwrap_or(all).min(all);
+                        // It is never closed.
+                        let room = room.acquire_many_owned(u32::try_from(bytes).unwrap_or(u32::MAX)).await.ok();
+                        Arrived { frames: read_frames(repository, packs, read).await, room }
+                    }
+                    Err(error) => Arrived { frames: vec![Err(error)], room: None },
+                }
             }
         })
-        .buffered(in_flight.max(1))
-        .flat_map(stream::iter)
-        .map(|frame| frame.and_then(decode))
+        .buffered(in_flight.saturating_mul(SMALL))
 }
 
 /// A frame's bytes, not yet believed.
@@ -118,12 +213,16 @@ struct Encoded {
     encoded: Bytes,
 }
 
-fn decode(frame: Encoded) -> Result<Fetched, FetchError> {
+/// Decodes with `decoder`, which is made when it is first needed.
+fn decode(decoder: &mut Option<Decoder>, frame: Encoded) -> Result<Fetched, FetchError> {
     let Encoded { id, location, object, encoded } = frame;
-    match offsite_archive::decode(&encoded, &id, location.raw) {
-        Ok(raw) => Ok(Fetched { id, location, raw, encoded }),
-        Err(source) => Err(FetchError::Damaged { frame: id, object: object.to_string(), source }),
-    }
+    let damaged = |source| FetchError::Damaged { frame: id, object: object.to_string(), source };
+    let decoder = match decoder {
+        Some(decoder) => decoder,
+        none => none.insert(Decoder::new().map_err(damaged)?),
+    };
+    let raw = decoder.decode(&encoded, &id, location.raw).map_err(damaged)?;
+    Ok(Fetched { id, location, raw, encoded })
 }
 
 async fn read_frames(repository: &Repository, packs: &[PackFacts], read: Read) -> Vec<Result<Encoded, FetchError>> {
@@ -207,10 +306,10 @@ mod tests {
     }
 
     #[test]
-    fn a_read_ends_at_four_mebibytes_but_takes_a_longer_frame_whole() {
-        let half = 2 << 20;
-        assert_eq!(ranges(vec![at(0, 0, half), at(0, 2 << 20, half)]), [(0, 0..4 << 20, 2)]);
-        assert_eq!(ranges(vec![at(0, 0, half), at(0, 2 << 20, half + 1)]), [(0, 0..2 << 20, 1), (0, 2 << 20..(4 << 20) + 1, 1)]);
+    fn a_read_ends_at_its_longest_but_takes_a_longer_frame_whole() {
+        let half = 512 << 10;
+        assert_eq!(ranges(vec![at(0, 0, half), at(0, 512 << 10, half)]), [(0, 0..REQUEST, 2)]);
+        assert_eq!(ranges(vec![at(0, 0, half), at(0, 512 << 10, half + 1)]), [(0, 0..512 << 10, 1), (0, 512 << 10..REQUEST + 1, 1)]);
         assert_eq!(ranges(vec![at(0, 0, crate::MAX_FRAME_LEN)]), [(0, 0..u64::from(crate::MAX_FRAME_LEN), 1)]);
     }
 }

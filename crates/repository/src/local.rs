@@ -27,6 +27,8 @@ use disk::Disk;
 
 /// Temporary files begin so; [`LocalStore::open`] removes those which nobody wrote to for two days.
 const TEMPORARY: &str = ".tmp-";
+/// Packs that arrive begin so.
+const ARRIVING: &str = ".arriving-";
 const STALE: Duration = Duration::from_secs(2 * 24 * 60 * 60);
 
 /// A folder whose files are objects. Cheap to clone. Its asynchronous side needs a tokio runtime.
@@ -74,6 +76,22 @@ impl LocalStore {
     /// [`LocalError`], if it cannot be made.
     pub fn stage(&self) -> Result<Staged, LocalError> {
         Staged::new(self.disk.clone())
+    }
+
+    /// A file as [`LocalStore::stage`] gives it, which stays when it is dropped or its process is killed.
+    ///
+    /// # Errors
+    /// [`LocalError`], if it cannot be made.
+    pub(crate) fn arrival(&self) -> Result<Staged, LocalError> {
+        Staged::arrival(self.disk.clone())
+    }
+
+    /// The arrivals that were left behind. Only for who knows that nobody else is pulling.
+    ///
+    /// # Errors
+    /// [`LocalError`], if the folder cannot be read or one of them not be opened.
+    pub(crate) fn arrivals(&self) -> Result<Vec<Staged>, LocalError> {
+        Staged::arrivals(&self.disk)
     }
 
     /// Makes a staged file the object `to`, durably. It is there whole when this returns.

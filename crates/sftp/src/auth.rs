@@ -4,7 +4,7 @@
 //! slow on purpose and runs beside the runtime, not in it.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use russh::client::{AuthResult, Handle};
@@ -12,25 +12,142 @@ use russh::keys::agent::AgentIdentity;
 use russh::keys::agent::client::AgentClient;
 use russh::keys::{self, Algorithm, HashAlg, PrivateKey, PrivateKeyWithHashAlg, PublicKey};
 
+use tokio::net::UnixStream;
+
 use crate::error::SftpError;
 use crate::gate::Gate;
 use crate::keys::fingerprint;
-use crate::target::{Auth, Target};
+use crate::target::{Auth, Hop};
 
-pub(crate) async fn login(handle: &mut Handle<Gate>, target: &Target) -> Result<(), SftpError> {
-    match &target.auth {
+pub(crate) async fn login(handle: &mut Handle<Gate>, hop: &Hop) -> Result<(), SftpError> {
+    match &hop.auth {
         Auth::KeyFile { path, passphrase } => {
-            let (file, passphrase) = (path.clone(), passphrase.clone());
-            let opened = tokio::task::spawn_blocking(move || open_key(&file, passphrase.as_deref())).await;
-            let key = opened.map_err(|error| SftpError::KeyInvalid { path: path.clone(), reason: error.to_string() })??;
-            with_key(handle, target, path, key).await
+            let key = open(path, passphrase.as_deref()).await?;
+            with_key(handle, hop, path, key).await
         }
         Auth::Agent => match std::env::var_os("SSH_AUTH_SOCK") {
-            Some(socket) => with_agent(handle, target, Path::new(&socket)).await,
+            Some(socket) => with_agent(handle, hop, Path::new(&socket)).await,
             None => Err(SftpError::AgentUnavailable { agent: "SSH_AUTH_SOCK".to_owned(), reason: "the variable is not set".to_owned() }),
         },
-        Auth::AgentAt(socket) => with_agent(handle, target, socket).await,
+        Auth::AgentAt(socket) => with_agent(handle, hop, socket).await,
+        Auth::Ssh { files, agent, only, passphrase } => {
+            let mut agent = match agent {
+                // An agent that is not there is no more than one that has nothing.
+                Some(socket) => Agent::open(socket).await.ok(),
+                None => None,
+            };
+            as_ssh_does(handle, hop, files, agent.as_mut(), *only, passphrase.as_deref()).await
+        }
     }
+}
+
+/// Opening an encrypted key takes a while.
+async fn open(path: &Path, passphrase: Option<&str>) -> Result<PrivateKey, SftpError> {
+    let (file, passphrase) = (path.to_owned(), passphrase.map(str::to_owned));
+    let opened = tokio::task::spawn_blocking(move || open_key(&file, passphrase.as_deref())).await;
+    opened.map_err(|error| SftpError::KeyInvalid { path: path.to_owned(), reason: error.to_string() })?
+}
+
+async fn as_ssh_does(
+    handle: &mut Handle<Gate>,
+    hop: &Hop,
+    files: &[PathBuf],
+    mut agent: Option<&mut Agent>,
+    only: bool,
+    passphrase: Option<&str>,
+) -> Result<(), SftpError> {
+    let mut offered = Vec::new();
+    let mut unusable = None;
+    for path in files {
+        let held = public_half(path).and_then(|public| agent.as_deref_mut().and_then(|agent| agent.take(&public)));
+        if let (Some((key, comment)), Some(agent)) = (held, agent.as_deref_mut()) {
+            if offer(handle, hop, &mut agent.client, key, &comment, &mut offered).await {
+                return Ok(());
+            }
+            continue;
+        }
+        match open(path, passphrase).await {
+            Ok(key) => match with_key(handle, hop, path, key).await {
+                Err(SftpError::AuthRefused { keys, .. }) => offered.extend(keys),
+                done => return done,
+            },
+            Err(error) => {
+                unusable.get_or_insert(error);
+            }
+        }
+    }
+    if let (false, Some(agent)) = (only, agent) {
+        for (key, comment) in std::mem::take(&mut agent.keys) {
+            if offer(handle, hop, &mut agent.client, key, &comment, &mut offered).await {
+                return Ok(());
+            }
+            if handle.is_closed() {
+                break;
+            }
+        }
+    }
+    match unusable {
+        // Nothing could be offered: that key is why.
+        Some(error) if offered.is_empty() => Err(error),
+        None if offered.is_empty() => Err(SftpError::NoKey { user: hop.user.clone(), host: hop.host.clone() }),
+        unusable => {
+            offered.extend(unusable.map(|error| format!("(not offered: {error})")));
+            Err(refused(handle, hop, offered))
+        }
+    }
+}
+
+/// The public key of a private key's file, which is in the clear in it or beside it.
+fn public_half(path: &Path) -> Option<PublicKey> {
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(".pub");
+    let beside = fs::read_to_string(PathBuf::from(beside)).ok().and_then(|line| PublicKey::from_openssh(line.trim()).ok());
+    beside.or_else(|| Some(PrivateKey::from_openssh(fs::read_to_string(path).ok()?).ok()?.public_key().clone()))
+}
+
+/// An agent, and those of its keys that were not offered yet.
+struct Agent {
+    client: AgentClient<UnixStream>,
+    keys: Vec<(PublicKey, String)>,
+}
+
+impl Agent {
+    async fn open(socket: &Path) -> Result<Self, SftpError> {
+        let unavailable = |reason: String| SftpError::AgentUnavailable { agent: socket.display().to_string(), reason };
+        let mut client = AgentClient::connect_uds(socket).await.map_err(|error| unavailable(error.to_string()))?;
+        let identities = client.request_identities().await.map_err(|error| unavailable(error.to_string()))?;
+        let plain = |identity| match identity {
+            AgentIdentity::PublicKey { key, comment } => Some((key, comment)),
+            _ => None,
+        };
+        Ok(Self { client, keys: identities.into_iter().filter_map(plain).collect() })
+    }
+
+    fn take(&mut self, public: &PublicKey) -> Option<(PublicKey, String)> {
+        let at = self.keys.iter().position(|(key, _)| key.key_data() == public.key_data())?;
+        Some(self.keys.remove(at))
+    }
+}
+
+/// Offers one of the agent's keys; notes it in `offered` if it was not taken.
+async fn offer(
+    handle: &mut Handle<Gate>,
+    hop: &Hop,
+    client: &mut AgentClient<UnixStream>,
+    key: PublicKey,
+    comment: &str,
+    offered: &mut Vec<String>,
+) -> bool {
+    let mut description = describe(&key, comment);
+    let hash = rsa_hash(handle, &key).await;
+    match handle.authenticate_publickey_with(hop.user.clone(), key, hash, client).await {
+        Ok(AuthResult::Success) => return true,
+        Ok(AuthResult::Failure { .. }) => {}
+        // The agent may decline one key (a missing hardware token) and sign with the next.
+        Err(error) => description.push_str(&format!(" [the agent did not sign: {error}]")),
+    }
+    offered.push(description);
+    false
 }
 
 /// Reads and opens a private key.
@@ -61,38 +178,28 @@ fn open_key(path: &Path, passphrase: Option<&str>) -> Result<PrivateKey, SftpErr
     }
 }
 
-async fn with_key(handle: &mut Handle<Gate>, target: &Target, path: &Path, key: PrivateKey) -> Result<(), SftpError> {
+async fn with_key(handle: &mut Handle<Gate>, hop: &Hop, path: &Path, key: PrivateKey) -> Result<(), SftpError> {
     let offered = describe(key.public_key(), &path.display().to_string());
     let key = PrivateKeyWithHashAlg::new(Arc::new(key), None);
-    let result = handle.authenticate_publickey(target.user.clone(), key).await.map_err(|error| broken(target, error.to_string()))?;
+    let result = handle.authenticate_publickey(hop.user.clone(), key).await.map_err(|error| broken(hop, error.to_string()))?;
     match result {
         AuthResult::Success => Ok(()),
-        AuthResult::Failure { .. } => Err(refused(handle, target, vec![offered])),
+        AuthResult::Failure { .. } => Err(refused(handle, hop, vec![offered])),
     }
 }
 
-async fn with_agent(handle: &mut Handle<Gate>, target: &Target, socket: &Path) -> Result<(), SftpError> {
-    let agent = socket.display().to_string();
-    let unavailable = |reason: String| SftpError::AgentUnavailable { agent: agent.clone(), reason };
-    let mut client = AgentClient::connect_uds(socket).await.map_err(|error| unavailable(error.to_string()))?;
-    let identities = client.request_identities().await.map_err(|error| unavailable(error.to_string()))?;
+async fn with_agent(handle: &mut Handle<Gate>, hop: &Hop, socket: &Path) -> Result<(), SftpError> {
+    let Agent { mut client, keys } = Agent::open(socket).await?;
     let mut offered = Vec::new();
-    for identity in identities {
-        let AgentIdentity::PublicKey { key, comment } = identity else { continue };
-        let mut description = describe(&key, &comment);
-        let hash = rsa_hash(handle, &key).await;
-        match handle.authenticate_publickey_with(target.user.clone(), key, hash, &mut client).await {
-            Ok(AuthResult::Success) => return Ok(()),
-            Ok(AuthResult::Failure { .. }) => {}
-            // The agent may decline one key (a missing hardware token) and sign with the next.
-            Err(error) => description.push_str(&format!(" [the agent did not sign: {error}]")),
+    for (key, comment) in keys {
+        if offer(handle, hop, &mut client, key, &comment, &mut offered).await {
+            return Ok(());
         }
-        offered.push(description);
         if handle.is_closed() {
             break;
         }
     }
-    if offered.is_empty() { Err(SftpError::AgentEmpty { agent }) } else { Err(refused(handle, target, offered)) }
+    if offered.is_empty() { Err(SftpError::AgentEmpty { agent: socket.display().to_string() }) } else { Err(refused(handle, hop, offered)) }
 }
 
 /// For RSA keys the signature's hash is chosen by what the server takes.
@@ -108,13 +215,13 @@ fn describe(key: &PublicKey, name: &str) -> String {
 }
 
 /// A login that failed because the link did is no refusal of the key, unless keys were offered until the server had enough.
-fn refused(handle: &Handle<Gate>, target: &Target, keys: Vec<String>) -> SftpError {
+fn refused(handle: &Handle<Gate>, hop: &Hop, keys: Vec<String>) -> SftpError {
     if handle.is_closed() && keys.len() < 2 {
-        return broken(target, format!("the connection ended while {} was offered", keys.join(", ")));
+        return broken(hop, format!("the connection ended while {} was offered", keys.join(", ")));
     }
-    SftpError::AuthRefused { user: target.user.clone(), host: target.host.clone(), port: target.port, keys }
+    SftpError::AuthRefused { user: hop.user.clone(), host: hop.host.clone(), port: hop.port, keys }
 }
 
-fn broken(target: &Target, reason: String) -> SftpError {
-    SftpError::Handshake { step: "log in", host: target.host.clone(), port: target.port, reason }
+fn broken(hop: &Hop, reason: String) -> SftpError {
+    SftpError::Handshake { step: "log in", host: hop.host.clone(), port: hop.port, reason }
 }

@@ -7,6 +7,7 @@
 use std::borrow::Cow;
 use std::future::Future;
 use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use russh::{Channel, ChannelMsg, Preferred, cipher};
 use russh_sftp::client::RawSftpSession;
 use russh_sftp::client::error::Error as RawError;
 use russh_sftp::protocol::StatusCode;
-use tokio::io::BufReader;
+use tokio::io::{AsyncRead, AsyncWrite, BufReader};
 use tokio::net::{TcpStream, lookup_host};
 
 use crate::auth::login;
@@ -24,33 +25,42 @@ use crate::gate::{Ending, Gate, GateError};
 use crate::known_hosts::{KnownHosts, Recorded};
 use crate::meter::{Meter, Metered};
 use crate::session::{Features, Session};
-use crate::target::Target;
+use crate::target::{Hop, Target};
 
 /// Bytes the server may send before we take any; the reads in flight fill exactly this.
 const WINDOW: u32 = 8 << 20;
 const SOCKET_BUFFER: usize = 256 << 10;
 
 pub(crate) async fn connect(target: &Target, meter: &Arc<Meter>) -> Result<Session, SftpError> {
-    let recorded = KnownHosts::read(&target.known_hosts)?.of(&target.host, target.port);
-    let socket = limited(target, "connect", dial(target)).await?;
-    socket.set_nodelay(true).map_err(|error| SftpError::Connect {
+    let last = Hop {
         host: target.host.clone(),
         port: target.port,
-        source: Arc::new(error),
-    })?;
-    let ending = Ending::default();
-    let stream = BufReader::with_capacity(SOCKET_BUFFER, Metered::new(socket, Arc::clone(meter)));
-    let config = Arc::new(config(target, &recorded));
-    let gate = Gate { target: target.clone(), recorded, ending: ending.clone() };
-    let mut handle = limited(target, "exchange keys", async {
-        client::connect_stream(config, stream, gate).await.map_err(|error| match error {
-            GateError::Refused(error) => *error,
-            GateError::Ssh(error) => handshake(target, "exchange keys", error.to_string()),
-        })
-    })
-    .await?;
-    limited(target, "log in", login(&mut handle, target)).await?;
-    let channel = limited(target, "open sftp", subsystem(&handle, target)).await?;
+        user: target.user.clone(),
+        known_hosts: target.known_hosts.clone(),
+        auth: target.auth.clone(),
+    };
+    let mut through: Vec<Entered> = Vec::new();
+    for hop in target.jumps.iter().chain([&last]) {
+        let handle = match through.last() {
+            None => {
+                let addresses = if target.jumps.is_empty() { &target.addresses[..] } else { &[] };
+                let socket = limited(hop, target, "connect", dial(hop, addresses, target.timeouts.connect, meter)).await?;
+                let failed = |error| SftpError::Connect { host: hop.host.clone(), port: hop.port, source: Arc::new(error) };
+                socket.set_nodelay(true).map_err(failed)?;
+                enter(hop, target, Metered::new(socket, Arc::clone(meter))).await?
+            }
+            Some(before) => {
+                let opened = before.handle.channel_open_direct_tcpip(hop.host.clone(), hop.port.into(), "127.0.0.1", 0);
+                let refused = |error: russh::Error| handshake(hop, "go through a jump host", error.to_string());
+                let channel = limited(hop, target, "go through a jump host", async { opened.await.map_err(refused) }).await?;
+                enter(hop, target, channel.into_stream()).await?
+            }
+        };
+        through.push(handle);
+    }
+    // There is at least the last.
+    let Some(Entered { handle, ending }) = through.pop() else { return Err(no_sftp(target, "there is no way".to_owned())) };
+    let channel = limited(&last, target, "open sftp", subsystem(&handle, target)).await?;
     let raw = RawSftpSession::new_with_config(
         channel.into_stream(),
         russh_sftp::client::Config {
@@ -59,36 +69,86 @@ pub(crate) async fn connect(target: &Target, meter: &Arc<Meter>) -> Result<Sessi
             ..Default::default()
         },
     );
-    let features = limited(target, "open sftp", negotiate(&raw, target)).await?;
-    let session = Session::new(raw, handle, target, features, ending);
-    limited(target, "open sftp", root(&session, target)).await?;
+    let features = limited(&last, target, "open sftp", negotiate(&raw, target)).await?;
+    let session = Session::new(raw, handle, through.into_iter().map(|hop| hop.handle).collect(), target, features, ending);
+    limited(&last, target, "open sftp", root(&session, target)).await?;
     Ok(session)
 }
 
-async fn limited<T>(target: &Target, step: &'static str, work: impl Future<Output = Result<T, SftpError>>) -> Result<T, SftpError> {
+/// A host that let us in, and what will say why it is left.
+struct Entered {
+    handle: Handle<Gate>,
+    ending: Ending,
+}
+
+/// Checks a host's key and logs in.
+async fn enter(hop: &Hop, target: &Target, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> Result<Entered, SftpError> {
+    let recorded = KnownHosts::read(&hop.known_hosts)?.of(&hop.host, hop.port);
+    let ending = Ending::default();
+    let config = Arc::new(config(target, &recorded));
+    let gate = Gate { hop: hop.clone(), recorded, ending: ending.clone() };
+    let stream = BufReader::with_capacity(SOCKET_BUFFER, stream);
+    let mut handle = limited(hop, target, "exchange keys", async {
+        client::connect_stream(config, stream, gate).await.map_err(|error| match error {
+            GateError::Refused(error) => *error,
+            GateError::Ssh(error) => handshake(hop, "exchange keys", error.to_string()),
+        })
+    })
+    .await?;
+    limited(hop, target, "log in", login(&mut handle, hop)).await?;
+    Ok(Entered { handle, ending })
+}
+
+async fn limited<T>(
+    hop: &Hop,
+    target: &Target,
+    step: &'static str,
+    work: impl Future<Output = Result<T, SftpError>>,
+) -> Result<T, SftpError> {
     let after = target.timeouts.connect;
     match tokio::time::timeout(after, work).await {
         Ok(result) => result,
-        Err(_) => Err(SftpError::ConnectTimeout { step, host: target.host.clone(), port: target.port, after }),
+        Err(_) => Err(SftpError::ConnectTimeout { step, host: hop.host.clone(), port: hop.port, after }),
     }
 }
 
-async fn dial(target: &Target) -> Result<TcpStream, SftpError> {
-    let (host, port) = (target.host.clone(), target.port);
-    let addresses =
-        lookup_host((host.as_str(), port)).await.map_err(|error| SftpError::Resolve { host: host.clone(), source: Arc::new(error) })?;
+/// Where the name leads, then where the host was before: a `.local` name is unknown for a while after a wake.
+async fn dial(hop: &Hop, before: &[IpAddr], patience: Duration, meter: &Meter) -> Result<TcpStream, SftpError> {
+    let (host, port) = (hop.host.clone(), hop.port);
     let mut failure = None;
-    for address in addresses {
-        match TcpStream::connect(address).await {
-            Ok(socket) => return Ok(socket),
-            Err(error) => failure = Some(error),
+    let mut unknown = None;
+    let mut addresses: Vec<SocketAddr> = match lookup_host((host.as_str(), port)).await {
+        Ok(addresses) => addresses.collect(),
+        Err(error) => {
+            unknown = Some(SftpError::Resolve { host: host.clone(), source: Arc::new(error) });
+            Vec::new()
         }
+    };
+    for address in before.iter().map(|address| SocketAddr::new(*address, port)) {
+        if !addresses.contains(&address) {
+            addresses.push(address);
+        }
+    }
+    // One that does not answer must not use up the time of the next.
+    let each = patience / u32::try_from(addresses.len().max(1)).unwrap_or(u32::MAX);
+    for address in addresses {
+        match tokio::time::timeout(each, TcpStream::connect(address)).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
+            Ok(socket) => {
+                meter.note_address(address.ip());
+                return Ok(socket);
+            }
+            Err(error) => failure = failure.or(Some(error)),
+        }
+    }
+    // That the name leads nowhere says more than that an old address does not.
+    if let Some(unknown) = unknown {
+        return Err(unknown);
     }
     let source = Arc::new(failure.unwrap_or_else(|| io::Error::other("the name has no address")));
     Err(match source.kind() {
         io::ErrorKind::ConnectionRefused => SftpError::Refused { host, port },
         io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => SftpError::NoRoute { host, port, source },
-        io::ErrorKind::TimedOut => SftpError::ConnectTimeout { step: "connect", host, port, after: target.timeouts.connect },
+        io::ErrorKind::TimedOut => SftpError::ConnectTimeout { step: "connect", host, port, after: patience },
         _ => SftpError::Connect { host, port, source },
     })
 }
@@ -161,8 +221,8 @@ async fn root(session: &Session, target: &Target) -> Result<(), SftpError> {
     }
 }
 
-fn handshake(target: &Target, step: &'static str, reason: String) -> SftpError {
-    SftpError::Handshake { step, host: target.host.clone(), port: target.port, reason }
+fn handshake(hop: &Hop, step: &'static str, reason: String) -> SftpError {
+    SftpError::Handshake { step, host: hop.host.clone(), port: hop.port, reason }
 }
 
 fn no_sftp(target: &Target, reason: String) -> SftpError {

@@ -54,10 +54,14 @@ pub enum SftpError {
     AgentUnavailable { agent: String, reason: String },
     #[error("ssh agent {agent} holds no key")]
     AgentEmpty { agent: String },
+    #[error("no key to log in as {user} on {host}")]
+    NoKey { user: String, host: String },
     #[error("login as {user} on {host} port {port} was refused for {}", keys.join(", "))]
     AuthRefused { user: String, host: String, port: u16, keys: Vec<String> },
 
     // The way there.
+    #[error("what ssh knows of {host}: {reason}")]
+    SshConfig { host: String, reason: String },
     #[error("resolve {host}: {source}")]
     Resolve { host: String, source: Arc<io::Error> },
     #[error("connect to {host} port {port}: connection refused")]
@@ -118,6 +122,23 @@ impl SftpError {
         matches!(self, Self::LinkLost { .. } | Self::RequestTimeout { .. })
     }
 
+    /// Whether a connection that fails so may succeed later without anybody's doing: who had been connected waits for that.
+    pub(crate) fn may_pass(&self) -> bool {
+        self.is_lost_link()
+            || matches!(
+                self,
+                Self::Resolve { .. }
+                    | Self::Refused { .. }
+                    | Self::NoRoute { .. }
+                    | Self::Connect { .. }
+                    | Self::ConnectTimeout { .. }
+                    | Self::Handshake { .. }
+                    // Cut in that moment, or the host is on its way up and the disk not mounted.
+                    | Self::NoSubsystem { .. }
+                    | Self::RootMissing { .. }
+            )
+    }
+
     /// The `SftpError` inside `error` or its sources, if there is one.
     pub fn find<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a Self> {
         let mut current = Some(error);
@@ -152,10 +173,12 @@ impl SftpError {
             Self::KeyInvalid { .. } | Self::KeyUnsupported { .. } => "make a key with `ssh-keygen -t ed25519`".to_owned(),
             Self::KeyEncrypted { .. } => "give its passphrase, or add the key to the ssh agent with `ssh-add`".to_owned(),
             Self::AgentUnavailable { .. } => "start an ssh agent, or name a key file instead".to_owned(),
+            Self::NoKey { .. } => "make a key with `ssh-keygen -t ed25519`, or name one as `IdentityFile` in ~/.ssh/config".to_owned(),
             Self::AgentEmpty { .. } => "add a key with `ssh-add`".to_owned(),
             Self::AuthRefused { user, host, .. } => {
                 format!("add the public key to ~{user}/.ssh/authorized_keys on {host}, and check that only {user} may write there")
             }
+            Self::SshConfig { host, .. } => format!("look at what `ssh -G {host}` says, and correct ~/.ssh/config"),
             Self::Resolve { .. } => "check the host's name and the network".to_owned(),
             Self::Refused { host, port, .. } => format!("check that sshd runs on {host} and listens on port {port}"),
             // EHOSTUNREACH is errno 65 there, and the very same error is given when privacy settings are the cause.

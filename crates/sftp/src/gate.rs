@@ -8,28 +8,41 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use russh::client::{DisconnectReason, Handler};
 use russh::keys::{PublicKey, PublicKeyOrCertificate};
+use tokio::sync::watch;
 
 use crate::error::SftpError;
 use crate::keys::{fingerprint, known_hosts_line};
 use crate::known_hosts::{Recorded, Verdict};
-use crate::target::Target;
+use crate::target::Hop;
 
-/// Why a link ended, once it did.
+/// Whether a link ended, and why.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Ending(Arc<Mutex<Option<String>>>);
+pub(crate) struct Ending(Arc<(Mutex<Option<String>>, watch::Sender<bool>)>);
 
 impl Ending {
     pub(crate) fn note(&self, reason: String) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(reason);
+        self.0.0.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(reason);
+        self.end();
+    }
+
+    /// Nobody waits for it any longer.
+    pub(crate) fn end(&self) {
+        self.0.1.send_replace(true);
     }
 
     pub(crate) fn reason(&self) -> Option<String> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Waits for the end.
+    pub(crate) async fn ended(&self) {
+        // The sender is in here as well, so it is not gone before us.
+        let _ = self.0.1.subscribe().wait_for(|ended| *ended).await;
     }
 }
 
 pub(crate) struct Gate {
-    pub(crate) target: Target,
+    pub(crate) hop: Hop,
     pub(crate) recorded: Recorded,
     pub(crate) ending: Ending,
 }
@@ -49,8 +62,8 @@ impl From<russh::Error> for GateError {
 
 impl Gate {
     fn judge(&self, key: &PublicKey) -> Result<(), SftpError> {
-        let (host, port) = (self.target.host.clone(), self.target.port);
-        let known_hosts = self.target.known_hosts.clone();
+        let (host, port) = (self.hop.host.clone(), self.hop.port);
+        let known_hosts = self.hop.known_hosts.clone();
         let algorithm = key.algorithm().to_string();
         let fingerprint = fingerprint(key);
         Err(match self.recorded.judge(key) {

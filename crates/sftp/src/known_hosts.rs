@@ -174,6 +174,11 @@ pub enum Verdict {
 }
 
 impl Recorded {
+    /// Whether nothing at all is on file.
+    pub fn is_empty(&self) -> bool {
+        self.keys.is_empty() && self.revoked.is_empty() && self.broken.is_empty()
+    }
+
     /// Judges the key that a server presented.
     pub fn judge(&self, presented: &PublicKey) -> Verdict {
         let same = |(_, key): &&(usize, PublicKey)| key.key_data() == presented.key_data();

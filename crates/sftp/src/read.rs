@@ -43,7 +43,7 @@ impl Stamp {
     }
 }
 
-/// A remote file that is being read; survives one loss of the link.
+/// A remote file that is being read; survives the loss of the link.
 pub(crate) struct Reader {
     link: Arc<Link>,
     path: String,
@@ -81,16 +81,12 @@ impl Reader {
         if state.renewed > seen {
             return Ok(());
         }
-        if state.renewed > 0 {
-            return Err(error);
-        }
-        tracing::info!(%error, "connecting again");
-        state.renewed = 1;
         // Stays if this future is dropped half-way.
         state.failed = Some(error);
         match self.reopen().await {
             Ok(held) => {
                 state.held = Arc::new(held);
+                state.renewed += 1;
                 state.failed = None;
                 Ok(())
             }
@@ -102,7 +98,17 @@ impl Reader {
     }
 
     async fn reopen(&self) -> Result<Held, SftpError> {
-        let session = self.link.session().await?;
+        loop {
+            // It is the link that says when it is enough.
+            let session = self.link.session().await?;
+            match self.reopen_in(&session).await {
+                Err(error) if error.is_lost_link() => {}
+                result => return result,
+            }
+        }
+    }
+
+    async fn reopen_in(&self, session: &Arc<Session>) -> Result<Held, SftpError> {
         let stamp = Stamp::of("read", &self.path, &session.lstat("read", &self.path).await?)?;
         if stamp != self.stamp {
             return Err(SftpError::Changed { path: self.path.clone() });
@@ -111,15 +117,19 @@ impl Reader {
     }
 
     async fn piece(&self, piece: Range<u64>) -> Result<Bytes, SftpError> {
-        let (held, seen) = self.current().await;
-        match read_piece(&held, piece.clone()).await {
-            Err(error) if error.is_lost_link() => {
-                drop(held);
-                self.renew(seen, error).await?;
-                let (held, _) = self.current().await;
-                read_piece(&held, piece).await
+        loop {
+            let (held, seen) = self.current().await;
+            match read_piece(&held, piece.clone()).await {
+                Err(error) if error.is_lost_link() => {
+                    drop(held);
+                    self.renew(seen, error).await?;
+                }
+                Ok(bytes) => {
+                    self.link.meter.gain(bytes.len());
+                    return Ok(bytes);
+                }
+                refused => return refused,
             }
-            result => result,
         }
     }
 }

@@ -5,8 +5,9 @@
 //! the future that opened it was dropped half-way, or handles would leak until the session ends.
 
 use std::future::Future;
-use std::sync::Arc;
+use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use russh::client::Handle;
@@ -26,6 +27,8 @@ pub(crate) const READ: u32 = 128 << 10;
 /// Reads in flight in one session; times [`READ`] this is the window.
 pub(crate) const READS: usize = 64;
 const HANDLES: usize = 64;
+/// How often a link is looked at that nobody declared ended.
+const LOOK: Duration = Duration::from_secs(1);
 /// What every server must take in one write.
 const SMALL_WRITE: u32 = 32 << 10;
 
@@ -66,23 +69,36 @@ pub(crate) struct Session {
     pub(crate) reads: Arc<Semaphore>,
     handles: Arc<Semaphore>,
     handle: Handle<Gate>,
+    /// The hosts in between: a link through them ends when theirs is dropped.
+    _through: Vec<Handle<Gate>>,
     ending: Ending,
     lost: AtomicBool,
+    /// Why, as the first request that noticed tells it.
+    loss: OnceLock<SftpError>,
     host: String,
     port: u16,
     patience: Duration,
 }
 
 impl Session {
-    pub(crate) fn new(raw: RawSftpSession, handle: Handle<Gate>, target: &Target, features: Features, ending: Ending) -> Self {
+    pub(crate) fn new(
+        raw: RawSftpSession,
+        handle: Handle<Gate>,
+        through: Vec<Handle<Gate>>,
+        target: &Target,
+        features: Features,
+        ending: Ending,
+    ) -> Self {
         Self {
             raw,
             features,
-            reads: Arc::new(Semaphore::new(READS)),
+            reads: Arc::new(Semaphore::new(at_once(target.limit))),
             handles: Arc::new(Semaphore::new(features.handles)),
             handle,
+            _through: through,
             ending,
             lost: AtomicBool::new(false),
+            loss: OnceLock::new(),
             host: target.host.clone(),
             port: target.port,
             patience: target.timeouts.request,
@@ -93,6 +109,17 @@ impl Session {
         self.lost.load(Ordering::Relaxed) || self.handle.is_closed()
     }
 
+    /// Why the session is not used any more.
+    pub(crate) fn loss(&self) -> SftpError {
+        self.loss.get().cloned().unwrap_or_else(|| SftpError::LinkLost {
+            operation: "wait for",
+            path: "the next request".to_owned(),
+            host: self.host.clone(),
+            port: self.port,
+            reason: self.ending.reason().unwrap_or_else(|| "it ended".to_owned()),
+        })
+    }
+
     /// Waits for one answer. After a link is lost or an answer overdue the session is not used again.
     pub(crate) async fn ask<T>(
         &self,
@@ -100,7 +127,21 @@ impl Session {
         path: &str,
         request: impl Future<Output = SftpResult<T>>,
     ) -> Result<T, SftpError> {
-        let error = match tokio::time::timeout(self.patience, request).await {
+        let lost = |reason: String| SftpError::LinkLost {
+            operation,
+            path: path.to_owned(),
+            host: self.host.clone(),
+            port: self.port,
+            reason: self.ending.reason().unwrap_or(reason),
+        };
+        let answer = tokio::select! {
+            // An answer that came before the end is an answer.
+            biased;
+            answer = tokio::time::timeout(self.patience, request) => answer,
+            // The library forgets requests that were sent in the moment of the end, and they would wait for their time to run out.
+            () = self.over() => Ok(Err(RawError::IO("the link ended".to_owned()))),
+        };
+        let error = match answer {
             Ok(Ok(answer)) => return Ok(answer),
             Ok(Err(RawError::Status(status))) => return Err(refusal(operation, path, status.status_code, status.error_message)),
             Ok(Err(RawError::Timeout)) | Err(_) => SftpError::RequestTimeout {
@@ -113,16 +154,26 @@ impl Session {
             Ok(Err(RawError::UnexpectedPacket)) => {
                 SftpError::Protocol { operation, path: path.to_owned(), reason: "an answer of the wrong kind".to_owned() }
             }
-            Ok(Err(error)) => SftpError::LinkLost {
-                operation,
-                path: path.to_owned(),
-                host: self.host.clone(),
-                port: self.port,
-                reason: self.ending.reason().unwrap_or_else(|| error.to_string()),
-            },
+            Ok(Err(error)) => lost(error.to_string()),
         };
+        self.loss.get_or_init(|| error.clone());
         self.lost.store(true, Ordering::Relaxed);
+        // The others need not find out one by one.
+        self.ending.end();
         Err(error)
+    }
+
+    /// Waits for the end of the link, however it is told.
+    async fn over(&self) {
+        let looked_at = async {
+            while !self.handle.is_closed() {
+                tokio::time::sleep(LOOK).await;
+            }
+        };
+        tokio::select! {
+            () = self.ending.ended() => {}
+            () = looked_at => {}
+        }
     }
 
     pub(crate) async fn lstat(&self, operation: &'static str, path: &str) -> Result<FileAttributes, SftpError> {
@@ -156,6 +207,12 @@ impl Session {
             Err(error) => Err(SftpError::Remote { operation, path: path.to_owned(), reason: error.to_string() }),
         }
     }
+}
+
+/// Reads in flight: what is asked for must come within seconds, or a limited line would let requests run out of time.
+fn at_once(limit: Option<NonZeroU64>) -> usize {
+    let in_four_seconds = |limit: NonZeroU64| usize::try_from(limit.get().saturating_mul(4) / u64::from(READ)).unwrap_or(READS);
+    limit.map_or(READS, |limit| in_four_seconds(limit).clamp(2, READS))
 }
 
 /// An open remote file or folder.

@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::ops::Range;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, SystemTime};
 
@@ -28,14 +29,20 @@ use crate::read::{self, Reader, Stamp};
 use crate::target::Target;
 use crate::translate::translate;
 
+/// By connection and path.
+type Readers = HashMap<(usize, String), Weak<Reader>>;
+
 /// Objects below one folder of an SSH server.
 ///
 /// Cloning is cheap; clones share the connection.
 #[derive(Clone)]
 pub struct SftpStore {
     link: Arc<Link>,
-    /// Files that are being read, for others who read them at the same time.
-    readers: Arc<Mutex<HashMap<String, Weak<Reader>>>>,
+    /// Further connections, made when they are first needed, for reads alone.
+    further: Arc<[Arc<Link>]>,
+    reads: Arc<AtomicUsize>,
+    /// Files that are being read, and over which connection, for others who read them at the same time.
+    readers: Arc<Mutex<Readers>>,
 }
 
 impl SftpStore {
@@ -44,12 +51,24 @@ impl SftpStore {
     /// # Errors
     /// One per way this can fail; see [`SftpError`] and its `next_step`.
     pub async fn connect(target: &Target) -> Result<Self, SftpError> {
-        Ok(Self { link: Arc::new(Link::open(target).await?), readers: Arc::default() })
+        let link = Arc::new(Link::open(target).await?);
+        let further = (1..target.connections.get()).map(|_| Arc::new(Link::closed(target, &link.meter))).collect();
+        Ok(Self { link, further, reads: Arc::default(), readers: Arc::default() })
+    }
+
+    /// The connections take turns, by reads.
+    fn turn(&self) -> usize {
+        self.reads.fetch_add(1, Ordering::Relaxed) % (self.further.len() + 1)
     }
 
     /// Bytes that crossed the network so far, over all connections of this store.
     pub fn traffic(&self) -> Traffic {
         self.link.meter.traffic()
+    }
+
+    /// The address at which the host answered last; none where a jump host stands before it and was never asked.
+    pub fn address(&self) -> Option<std::net::IpAddr> {
+        self.link.meter.address().filter(|_| self.link.target.jumps.is_empty())
     }
 
     fn path(&self, location: &Path) -> String {
@@ -58,40 +77,61 @@ impl SftpStore {
 
     /// Looks at a file, and opens it unless it is open in the same state or `look` is all that is wanted.
     async fn reader(&self, location: &Path, look: bool) -> Result<(Stamp, Option<Arc<Reader>>, u32), SftpError> {
+        let turn = if look { 0 } else { self.turn() };
+        match turn.checked_sub(1).and_then(|further| self.further.get(further)) {
+            Some(link) => match self.reader_over(turn, link, location, look).await {
+                // A server may allow one connection and no more: then that one does all.
+                Err(error) if error.may_pass() || matches!(error, SftpError::AuthRefused { .. }) => {
+                    tracing::info!(%error, "reading over the first connection");
+                    self.reader_over(0, &self.link, location, look).await
+                }
+                done => done,
+            },
+            None => self.reader_over(0, &self.link, location, look).await,
+        }
+    }
+
+    async fn reader_over(
+        &self,
+        turn: usize,
+        link: &Arc<Link>,
+        location: &Path,
+        look: bool,
+    ) -> Result<(Stamp, Option<Arc<Reader>>, u32), SftpError> {
         let path = self.path(location);
-        self.link
-            .run(|session, _| {
-                let path = path.clone();
-                Box::pin(async move {
-                    let stamp = Stamp::of("read", &path, &session.lstat("read", &path).await?)?;
-                    if look {
-                        return Ok((stamp, None, session.features.read));
-                    }
-                    if let Some(reader) = self.shared(&path, stamp) {
-                        return Ok((stamp, Some(reader), session.features.read));
-                    }
-                    let reader = Arc::new(Reader::open(&self.link, &session, &path, stamp).await?);
-                    self.share(&path, &reader);
-                    Ok((stamp, Some(reader), session.features.read))
-                })
+        link.run(|session, _| {
+            let path = path.clone();
+            Box::pin(async move {
+                let stamp = Stamp::of("read", &path, &session.lstat("read", &path).await?)?;
+                if look {
+                    return Ok((stamp, None, session.features.read));
+                }
+                let key = (turn, path);
+                if let Some(reader) = self.shared(&key, stamp) {
+                    return Ok((stamp, Some(reader), session.features.read));
+                }
+                let reader = Arc::new(Reader::open(link, &session, &key.1, stamp).await?);
+                self.share(key, &reader);
+                Ok((stamp, Some(reader), session.features.read))
             })
-            .await
+        })
+        .await
     }
 
-    fn shared(&self, path: &str, stamp: Stamp) -> Option<Arc<Reader>> {
+    fn shared(&self, key: &(usize, String), stamp: Stamp) -> Option<Arc<Reader>> {
         let readers = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
-        readers.get(path).and_then(Weak::upgrade).filter(|reader| reader.stamp == stamp)
+        readers.get(key).and_then(Weak::upgrade).filter(|reader| reader.stamp == stamp)
     }
 
-    fn share(&self, path: &str, reader: &Arc<Reader>) {
+    fn share(&self, key: (usize, String), reader: &Arc<Reader>) {
         let mut readers = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
         readers.retain(|_, reader| reader.strong_count() > 0);
-        readers.insert(path.to_owned(), Arc::downgrade(reader));
+        readers.insert(key, Arc::downgrade(reader));
     }
 
     /// After the file was replaced or removed, nobody new may join its readers.
     fn unshare(&self, path: &str) {
-        self.readers.lock().unwrap_or_else(PoisonError::into_inner).remove(path);
+        self.readers.lock().unwrap_or_else(PoisonError::into_inner).retain(|(_, other), _| other != path);
     }
 
     async fn remove(&self, location: &Path) -> Result<(), SftpError> {

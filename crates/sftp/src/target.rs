@@ -5,6 +5,8 @@
 //! known_hosts file that was changed meanwhile is seen. Its `Debug` never shows a passphrase.
 
 use std::fmt;
+use std::net::IpAddr;
+use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -25,12 +27,35 @@ pub struct Target {
     pub auth: Auth,
     /// How long to wait for what.
     pub timeouts: Timeouts,
+    /// How to go on after a link was lost.
+    pub retry: Retry,
+    /// Hosts to go through, the nearest first; each is trusted and logged in to by its own settings.
+    pub jumps: Vec<Hop>,
+    /// Addresses at which the host was found before: a second try where its name leads nowhere. Its key is checked all the same.
+    pub addresses: Vec<IpAddr>,
+    /// Most bytes to receive in a second, over all connections.
+    pub limit: Option<NonZeroU64>,
+    /// Connections that reads are spread over. More than one is of use where one is bound by a single core's cipher.
+    pub connections: NonZeroUsize,
 }
 
 impl Target {
     /// A target on port 22 with the usual timeouts.
     pub fn new(host: impl Into<String>, user: impl Into<String>, root: impl Into<String>, known_hosts: PathBuf, auth: Auth) -> Self {
-        Self { host: host.into(), port: 22, user: user.into(), root: root.into(), known_hosts, auth, timeouts: Timeouts::default() }
+        Self {
+            host: host.into(),
+            port: 22,
+            user: user.into(),
+            root: root.into(),
+            known_hosts,
+            auth,
+            timeouts: Timeouts::default(),
+            retry: Retry::default(),
+            jumps: Vec::new(),
+            addresses: Vec::new(),
+            limit: None,
+            connections: NonZeroUsize::MIN,
+        }
     }
 
     /// The remote name of `object`, a path relative to the root; the root itself for an empty one.
@@ -53,6 +78,21 @@ impl Target {
     }
 }
 
+/// A host to go through.
+#[derive(Clone, Debug)]
+pub struct Hop {
+    /// Host name or address, as it is written in known_hosts.
+    pub host: String,
+    /// TCP port.
+    pub port: u16,
+    /// The user to log in as.
+    pub user: String,
+    /// The known_hosts file that must already hold the server's key.
+    pub known_hosts: PathBuf,
+    /// How to prove who we are.
+    pub auth: Auth,
+}
+
 /// How to prove who we are.
 #[derive(Clone)]
 pub enum Auth {
@@ -67,6 +107,17 @@ pub enum Auth {
     Agent,
     /// The SSH agent listening on this socket.
     AgentAt(PathBuf),
+    /// As OpenSSH does it: these key files, the encrypted ones through the agent if it has them, then what else the agent has.
+    Ssh {
+        /// Private keys; those that cannot be used are passed over.
+        files: Vec<PathBuf>,
+        /// The agent's socket.
+        agent: Option<PathBuf>,
+        /// Only these keys, no others that the agent has.
+        only: bool,
+        /// Opens encrypted keys that the agent has not.
+        passphrase: Option<String>,
+    },
 }
 
 impl fmt::Debug for Auth {
@@ -75,6 +126,11 @@ impl fmt::Debug for Auth {
             Self::KeyFile { path, passphrase } => {
                 let hidden = passphrase.as_ref().map(|_| "…");
                 f.debug_struct("KeyFile").field("path", path).field("passphrase", &hidden).finish()
+            }
+            Self::Ssh { files, agent, only, passphrase } => {
+                let hidden = passphrase.as_ref().map(|_| "…");
+                let mut shown = f.debug_struct("Ssh");
+                shown.field("files", files).field("agent", agent).field("only", only).field("passphrase", &hidden).finish()
             }
             Self::Agent => f.write_str("Agent"),
             Self::AgentAt(path) => f.debug_tuple("AgentAt").field(path).finish(),
@@ -97,7 +153,25 @@ pub struct Timeouts {
 
 impl Default for Timeouts {
     fn default() -> Self {
-        Self { connect: Duration::from_secs(30), request: Duration::from_secs(120), keepalive: Duration::from_secs(15), keepalive_max: 3 }
+        Self { connect: Duration::from_secs(30), request: Duration::from_secs(120), keepalive: Duration::from_secs(5), keepalive_max: 3 }
+    }
+}
+
+/// How a link that was lost is replaced. The first connection of a store is tried once.
+#[derive(Clone, Copy, Debug)]
+pub struct Retry {
+    /// Between the first two tries; each later one is twice as long.
+    pub first: Duration,
+    /// But never longer than this.
+    pub longest: Duration,
+    /// Further tries after the first.
+    pub tries: u32,
+}
+
+impl Default for Retry {
+    /// About three minutes: a Pi restarts in one.
+    fn default() -> Self {
+        Self { first: Duration::from_millis(500), longest: Duration::from_secs(30), tries: 10 }
     }
 }
 

@@ -11,7 +11,7 @@ use futures::TryStreamExt;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload};
 use offsite_sftp::server::Access;
-use offsite_sftp::{SftpError, SftpStore};
+use offsite_sftp::{Retry, SftpError, SftpStore, Target};
 use support::{Embedded, Fate, Relay, content};
 
 const MIB: u64 = 1 << 20;
@@ -53,14 +53,59 @@ async fn one_break_is_mended() {
     }
 }
 
+/// Pauses that a test need not wait for.
+fn hasty(embedded: &Embedded, relay: &Relay, tries: u32) -> Target {
+    let mut target = embedded.client.target(relay.port, embedded.server.host_key(), "anyone", "/");
+    target.retry = Retry { first: Duration::from_millis(1), longest: Duration::from_millis(2), tries };
+    // A request that the library forgot in the moment of the end would hang the test.
+    target.timeouts.request = Duration::from_secs(3600);
+    target
+}
+
 #[tokio::test]
-async fn a_second_break_is_reported() {
-    let (embedded, relay, _) = over(vec![Fate::Cut(6 * MIB), Fate::Cut(MIB), Fate::Lives]).await;
-    let store = embedded.store_over(&relay).await;
+async fn breaks_are_mended_as_long_as_something_arrives() {
+    // 20 MiB in pieces of 3, each with a handshake: seven breaks in one read.
+    let (embedded, relay, bytes) = over(vec![Fate::Cut(3 * MIB)]).await;
+    let store = SftpStore::connect(&hasty(&embedded, &relay, 0)).await.unwrap();
+    assert!(soon(read(&store)).await.unwrap() == bytes);
+    let traffic = store.traffic().read;
+    assert!(traffic < 2 * bytes.len() as u64, "what had arrived came again: {traffic}");
+}
+
+#[tokio::test]
+async fn breaks_without_gain_are_reported() {
+    // Enough for the handshake, for nothing else.
+    let (embedded, relay, _) = over(vec![Fate::Cut(6 * MIB), Fate::Cut(10_000)]).await;
+    let store = SftpStore::connect(&hasty(&embedded, &relay, 1000)).await.unwrap();
     let error = soon(read(&store)).await.unwrap_err();
     assert!(SftpError::find(&error).is_some_and(SftpError::is_lost_link), "{error}");
-    // The next operation starts afresh.
+}
+
+#[tokio::test]
+async fn a_server_that_is_away_for_a_while_is_waited_for() {
+    let away = [Fate::Cut(6 * MIB), Fate::Cut(0), Fate::Cut(0), Fate::Cut(0), Fate::Cut(0), Fate::Cut(0), Fate::Cut(0), Fate::Lives];
+    let (embedded, relay, bytes) = over(away.to_vec()).await;
+    let store = SftpStore::connect(&hasty(&embedded, &relay, 6)).await.unwrap();
+    assert!(soon(read(&store)).await.unwrap() == bytes);
+
+    let (embedded, relay, _) = over(away.to_vec()).await;
+    let store = SftpStore::connect(&hasty(&embedded, &relay, 4)).await.unwrap();
+    let error = soon(read(&store)).await.unwrap_err();
+    assert!(matches!(SftpError::find(&error), Some(SftpError::Handshake { .. })), "{error}");
+    // The next operation starts afresh: two refused, then it lives.
+    assert!(soon(store.get_range(&file(), 0..10)).await.is_err());
     assert_eq!(soon(store.get_range(&file(), 0..10)).await.unwrap().len(), 10);
+}
+
+#[tokio::test]
+async fn a_refusal_is_not_tried_again() {
+    let (embedded, relay, _) = over(vec![Fate::Cut(6 * MIB), Fate::Lives]).await;
+    let target = hasty(&embedded, &relay, 1000);
+    let store = SftpStore::connect(&target).await.unwrap();
+    // The key that the server shows is known no more.
+    fs::write(&target.known_hosts, "").unwrap();
+    let error = soon(read(&store)).await.unwrap_err();
+    assert!(matches!(SftpError::find(&error), Some(SftpError::HostKeyUnknown { .. })), "{error}");
 }
 
 #[tokio::test]
@@ -109,7 +154,7 @@ async fn silence_is_noticed_by_keepalive() {
 #[tokio::test]
 async fn an_answer_overdue_ends_the_link() {
     let (embedded, relay, _) = over(vec![Fate::Frozen(6 * MIB), Fate::Cut(0)]).await;
-    let mut target = embedded.client.target(relay.port, embedded.server.host_key(), "anyone", "/");
+    let mut target = hasty(&embedded, &relay, 1);
     target.timeouts.keepalive = Duration::from_secs(3600);
     target.timeouts.request = Duration::from_millis(500);
     let store = SftpStore::connect(&target).await.unwrap();

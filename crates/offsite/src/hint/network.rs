@@ -26,9 +26,11 @@ pub(super) fn hint(error: &anyhow::Error) -> Option<String> {
             format!("make a key (ssh-keygen -t ed25519 -f {}) and give the Pi its public half, or name another with `key:`", path.display())
         }
         E::KeyEncrypted { .. } | E::KeyPassphrase { .. } => {
-            "set OFFSITE_SSH_PASSPHRASE, use `agent: true`, or a key without a passphrase".to_owned()
+            "ssh-add it (on a Mac: ssh-add --apple-use-keychain), or set OFFSITE_SSH_PASSPHRASE; a system job needs a key without a passphrase".to_owned()
         }
         E::KeyInvalid { .. } | E::KeyUnsupported { .. } => "make an ed25519 key: ssh-keygen -t ed25519".to_owned(),
+        E::NoKey { .. } => "make a key (ssh-keygen -t ed25519) and give the Pi its public half, or name one with `key:`".to_owned(),
+        E::SshConfig { host, .. } => format!("see what ssh -G {host} says; `user:`, `port:`, `key:` and `known_hosts:` go before it, `ssh_config: none` leaves it out"),
         E::AgentUnavailable { .. } | E::AgentEmpty { .. } => {
             "ssh-add the key, or name its file with `key:`; a system job has no agent".to_owned()
         }

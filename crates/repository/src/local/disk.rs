@@ -90,11 +90,11 @@ impl Disk {
         self.durable.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A new, empty temporary file in the root, and its name.
-    pub(super) fn temporary(&self) -> Result<(File, String), LocalError> {
+    /// A new, empty file in the root whose name begins with `prefix`, and its name.
+    pub(super) fn temporary(&self, prefix: &str) -> Result<(File, String), LocalError> {
         let mut random = [0; 8];
         getrandom::fill(&mut random).map_err(|source| LocalError::Random { source })?;
-        let name = format!("{}{:016x}", super::TEMPORARY, u64::from_le_bytes(random));
+        let name = format!("{prefix}{:016x}", u64::from_le_bytes(random));
         let flags = OFlags::RDWR.union(OFlags::CREATE).union(OFlags::EXCL).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
         let file = rustix::fs::openat(&self.folder, &name, flags, Mode::from_raw_mode(0o666));
         Ok((file.map_err(|error| self.failed("make the file", &name, error))?.into(), name))
@@ -124,6 +124,29 @@ impl Disk {
             error => self.failed("put in place", path, error),
         })?;
         sync_folder(&folder.into()).map_err(|error| LocalError::io("sync the folder of", &self.root.join(path), error))
+    }
+
+    /// The files of the root whose names begin with `prefix`, opened, by name.
+    pub(super) fn temporaries(&self, prefix: &str) -> Result<Vec<(File, String)>, LocalError> {
+        let failed = |error| self.failed("list", "", error);
+        let mut names = Vec::new();
+        for entry in Dir::read_from(&self.folder).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            names.extend(entry.file_name().to_str().ok().filter(|name| name.starts_with(prefix)).map(str::to_owned));
+        }
+        names.sort();
+        let mut files = Vec::new();
+        for name in names {
+            // Non-blocking, as nobody knows who put what there.
+            let flags = OFlags::RDWR.union(OFlags::NOFOLLOW).union(OFlags::NONBLOCK).union(OFlags::CLOEXEC);
+            match rustix::fs::openat(&self.folder, &name, flags, Mode::empty()) {
+                Ok(file) => files.push((File::from(file), name)),
+                Err(Errno::NOENT | Errno::LOOP) => {}
+                Err(error) => return Err(self.failed("open", &name, error)),
+            }
+        }
+        files.retain(|(file, _)| file.metadata().is_ok_and(|metadata| metadata.is_file()));
+        Ok(files)
     }
 
     pub(super) fn remove_temporary(&self, name: &str) -> Result<(), LocalError> {

@@ -91,7 +91,7 @@ impl LocalError {
     }
 
     /// As the error of an object store, for the object `path`. The chain stays.
-    pub(super) fn of_object(self, path: &str) -> object_store::Error {
+    pub(crate) fn of_object(self, path: &str) -> object_store::Error {
         let path = path.to_owned();
         match (&self, self.kind()) {
             // A root that is gone is no missing object: callers take a missing object as an answer.

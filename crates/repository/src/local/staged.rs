@@ -1,30 +1,60 @@
 //! A file in the making: on the same disk as the store, nameless to everybody else, gone unless it is published.
+//!
+//! A pack that arrives over a slow line is the exception: what came of it is worth keeping, and each of its frames proves itself, so it
+//! stays behind when its maker is killed, and the next one goes on with it.
 
 use std::{
     fs::File,
-    io::{self, Seek, SeekFrom, Write},
+    io::{self, IoSlice, Seek, SeekFrom, Write},
     sync::Arc,
 };
 
 use object_store::path::Path;
 
 use super::{
-    LocalError,
+    ARRIVING, LocalError, TEMPORARY,
     disk::{Disk, sync_file},
 };
 
-/// A temporary file that can become an object. Dropping it removes it.
+/// A temporary file that can become an object. Dropping it removes it, unless it is an arrival.
 #[derive(Debug)]
 pub struct Staged {
     disk: Arc<Disk>,
     file: File,
     name: Option<String>,
+    stays: bool,
 }
 
 impl Staged {
     pub(super) fn new(disk: Arc<Disk>) -> Result<Self, LocalError> {
-        let (file, name) = disk.temporary()?;
-        Ok(Self { disk, file, name: Some(name) })
+        let (file, name) = disk.temporary(TEMPORARY)?;
+        Ok(Self { disk, file, name: Some(name), stays: false })
+    }
+
+    /// A file that stays when it is dropped, until it is published or discarded.
+    pub(super) fn arrival(disk: Arc<Disk>) -> Result<Self, LocalError> {
+        let (file, name) = disk.temporary(ARRIVING)?;
+        Ok(Self { disk, file, name: Some(name), stays: true })
+    }
+
+    /// Those that were left behind, by name.
+    pub(super) fn arrivals(disk: &Arc<Disk>) -> Result<Vec<Self>, LocalError> {
+        let opened = disk.temporaries(ARRIVING)?.into_iter();
+        Ok(opened.map(|(file, name)| Self { disk: disk.clone(), file, name: Some(name), stays: true }).collect())
+    }
+
+    /// Cuts the file to `bytes`, and goes to its end.
+    ///
+    /// # Errors
+    /// [`LocalError`], if the disk refuses.
+    pub fn cut(&mut self, bytes: u64) -> Result<(), LocalError> {
+        let cut = self.file.set_len(bytes).and_then(|()| self.file.seek(SeekFrom::Start(bytes)).map(drop));
+        cut.map_err(|source| LocalError::io("cut", &self.path(), source))
+    }
+
+    /// Removes the file.
+    pub fn discard(mut self) {
+        self.stays = false;
     }
 
     /// Length of what was written, in bytes.
@@ -44,7 +74,7 @@ impl Staged {
         Ok(self.len()? == 0)
     }
 
-    fn path(&self) -> std::path::PathBuf {
+    pub(crate) fn path(&self) -> std::path::PathBuf {
         self.disk.root().join(self.name.as_deref().unwrap_or_default())
     }
 
@@ -66,6 +96,10 @@ impl Write for Staged {
         self.file.write(bytes)
     }
 
+    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.file.write_vectored(slices)
+    }
+
     fn flush(&mut self) -> io::Result<()> {
         self.file.flush()
     }
@@ -85,6 +119,9 @@ impl io::Read for Staged {
 
 impl Drop for Staged {
     fn drop(&mut self) {
+        if self.stays {
+            return;
+        }
         if let Some(name) = self.name.take() {
             // Nobody can be told here; what stays behind is removed when the store is opened two days later.
             let _ = self.disk.remove_temporary(&name);

@@ -191,6 +191,17 @@ impl Sshd {
     pub async fn store(&self) -> SftpStore {
         SftpStore::connect(&self.target()).await.unwrap()
     }
+
+    /// The process that listens.
+    pub fn pid(&self) -> i32 {
+        self.child.id().try_into().unwrap()
+    }
+
+    /// Ends it; connections that there are live on.
+    pub fn end(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
 }
 
 /// What becomes of a connection through the relay.

@@ -1,0 +1,137 @@
+//! From a Pi's configuration to the way there: what the owner wrote in offsite.yaml, then what ssh's own configuration says, then where the Pi
+//! was the last time.
+
+use std::path::PathBuf;
+
+use offsite_sftp::{
+    Auth, Hop, KnownHosts, SftpError, Target,
+    openssh::{Asked, SshHost, split_jump},
+};
+
+use crate::config::{Home, Pi, PiAuth, SshConfig};
+
+const USUAL_PORT: u16 = 22;
+
+/// Everything that a connection to `pi` needs but the addresses where it was before. Blocks while ssh is asked.
+pub(super) fn target(pi: &Pi) -> Result<Target, SftpError> {
+    let home = Home::of_process().ok().map(|home| home.home);
+    let ssh = |host: &str, user: Option<&str>, port: Option<u16>| match &pi.ssh_config {
+        SshConfig::None => Ok(None),
+        SshConfig::Usual => SshHost::ask(host, &Asked { file: None, user, port }),
+        SshConfig::File(file) => SshHost::ask(host, &Asked { file: Some(file), user, port }),
+    };
+    let found = ssh(&pi.host, pi.user.as_deref(), pi.port)?;
+    let mut target = way(pi, found.clone(), home.as_deref())?;
+    for jump in found.map(|found| found.jumps).unwrap_or_default() {
+        let (user, host, port) = split_jump(&jump);
+        let asked = ssh(host, user, port)?;
+        let unknown = || SftpError::SshConfig { host: host.to_owned(), reason: "ssh is gone".to_owned() };
+        target.jumps.push(hop(asked.ok_or_else(unknown)?));
+    }
+    target.limit = pi.limit.map(|rate| rate.bytes());
+    target.connections = pi.connections;
+    Ok(target)
+}
+
+/// What was written goes before what ssh says, and that before what is usual.
+fn way(pi: &Pi, found: Option<SshHost>, home: Option<&std::path::Path>) -> Result<Target, SftpError> {
+    let in_ssh = |name: &str| home.map(|home| home.join(".ssh").join(name));
+    let unset = |what: &str| SftpError::SshConfig { host: pi.host.clone(), reason: format!("there is no ssh to ask, and no `{what}:`") };
+    let hop = found.map(hop);
+    let passphrase = passphrase();
+    let auth = match (&pi.auth, &hop) {
+        (PiAuth::Key(path), _) => Auth::KeyFile { path: path.clone(), passphrase },
+        (PiAuth::Agent, _) => Auth::Agent,
+        (PiAuth::Ssh, Some(hop)) => hop.auth.clone(),
+        (PiAuth::Ssh, None) => Auth::KeyFile { path: in_ssh("id_ed25519").ok_or_else(|| unset("key"))?, passphrase },
+    };
+    let host = hop.as_ref().map_or(&pi.host, |hop| &hop.host);
+    let user = pi.user.as_ref().or(hop.as_ref().map(|hop| &hop.user)).ok_or_else(|| unset("user"))?;
+    let known_hosts = pi.known_hosts.clone().or(hop.as_ref().map(|hop| hop.known_hosts.clone()));
+    let known_hosts = known_hosts.or_else(|| in_ssh("known_hosts")).ok_or_else(|| unset("known_hosts"))?;
+    let port = pi.port.or(hop.as_ref().map(|hop| hop.port)).unwrap_or(USUAL_PORT);
+    Ok(Target { port, ..Target::new(host, user, &pi.path, known_hosts, auth) })
+}
+
+/// A host by ssh's settings alone.
+fn hop(found: SshHost) -> Hop {
+    let known_hosts = knowing(&found);
+    let SshHost { host, port, user, keys: files, keys_only: only, agent, .. } = found;
+    Hop { host, port, user, known_hosts, auth: Auth::Ssh { files, agent, only, passphrase: passphrase() } }
+}
+
+/// The file that knows the host; the first, to which a line can be added, if none does.
+fn knowing(found: &SshHost) -> PathBuf {
+    let knows = |file: &&PathBuf| KnownHosts::read(file).is_ok_and(|known| !known.of(&found.host, found.port).is_empty());
+    found.known_hosts.iter().find(knows).or(found.known_hosts.first()).cloned().unwrap_or_default()
+}
+
+fn passphrase() -> Option<String> {
+    std::env::var("OFFSITE_SSH_PASSPHRASE").ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{num::NonZeroUsize, path::Path};
+
+    use super::*;
+
+    fn pi() -> Pi {
+        Pi {
+            name: "pi".parse().unwrap(),
+            host: "attic".to_owned(),
+            port: None,
+            user: None,
+            path: "/srv".to_owned(),
+            auth: PiAuth::Ssh,
+            known_hosts: None,
+            ssh_config: SshConfig::None,
+            limit: None,
+            connections: NonZeroUsize::MIN,
+        }
+    }
+
+    fn found() -> SshHost {
+        SshHost {
+            host: "10.0.0.7".to_owned(),
+            port: 2222,
+            user: "me".to_owned(),
+            keys: vec!["/k".into()],
+            keys_only: true,
+            agent: Some("/agent".into()),
+            known_hosts: vec!["/none/known".into()],
+            jumps: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn what_is_written_goes_before_what_ssh_says() {
+        let target = way(&pi(), Some(found()), None).unwrap();
+        assert_eq!((target.host.as_str(), target.port, target.user.as_str()), ("10.0.0.7", 2222, "me"));
+        assert_eq!(target.known_hosts, Path::new("/none/known"));
+        assert!(matches!(&target.auth, Auth::Ssh { files, agent: Some(_), only: true, .. } if files == &[PathBuf::from("/k")]));
+
+        let written = Pi {
+            port: Some(22),
+            user: Some("offsite".to_owned()),
+            auth: PiAuth::Key("/mine".into()),
+            known_hosts: Some("/known".into()),
+            ..pi()
+        };
+        let target = way(&written, Some(found()), None).unwrap();
+        // The name is ssh's to resolve: that is what it was written for.
+        assert_eq!((target.host.as_str(), target.port, target.user.as_str()), ("10.0.0.7", 22, "offsite"));
+        assert_eq!(target.known_hosts, Path::new("/known"));
+        assert!(matches!(&target.auth, Auth::KeyFile { path, .. } if path == Path::new("/mine")));
+    }
+
+    #[test]
+    fn without_ssh_there_are_the_usual_files() {
+        let lacking = way(&pi(), None, Some(Path::new("/home/owner"))).unwrap_err().to_string();
+        assert!(lacking.contains("`user:`"), "{lacking}");
+        let target = way(&Pi { user: Some("u".to_owned()), ..pi() }, None, Some(Path::new("/home/owner"))).unwrap();
+        assert_eq!((target.host.as_str(), target.port), ("attic", 22));
+        assert_eq!(target.known_hosts, Path::new("/home/owner/.ssh/known_hosts"));
+        assert!(matches!(&target.auth, Auth::KeyFile { path, .. } if path == Path::new("/home/owner/.ssh/id_ed25519")));
+    }
+}

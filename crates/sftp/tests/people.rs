@@ -1,0 +1,191 @@
+//! SSH as people have it: a configuration of their own, agents, locked keys, hosts behind hosts, names that lead nowhere.
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "tests")]
+
+mod support;
+
+use std::fs;
+use std::num::{NonZeroU64, NonZeroUsize};
+use std::path::{Path as FilePath, PathBuf};
+
+use futures::{TryStreamExt, stream};
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt};
+use offsite_sftp::openssh::{Asked, SshHost, split_jump};
+use offsite_sftp::server::Access;
+use offsite_sftp::{Auth, Hop, PrivateKey, SftpError, SftpStore, Target, keys};
+use russh::keys::agent::client::AgentClient;
+use russh::keys::key::safe_rng;
+use russh::keys::ssh_key::LineEnding;
+use support::{Embedded, Fate, Relay, Sshd, content};
+use tokio::net::UnixListener;
+use tokio::task::JoinHandle;
+
+async fn lists(target: &Target) -> Result<usize, SftpError> {
+    let store = SftpStore::connect(target).await?;
+    Ok(store.list(None).try_collect::<Vec<_>>().await.unwrap().len())
+}
+
+#[derive(Clone)]
+struct Willing;
+
+impl russh::keys::agent::server::Agent for Willing {}
+
+/// An agent with these keys, at `socket`.
+async fn agent(socket: &FilePath, keys: &[&PrivateKey]) -> JoinHandle<()> {
+    let listener = UnixListener::bind(socket).unwrap();
+    let callers = stream::unfold(listener, |listener| async move { Some((listener.accept().await.map(|(caller, _)| caller), listener)) });
+    let serving = tokio::spawn(async {
+        let _ = russh::keys::agent::server::serve(Box::pin(callers), Willing).await;
+    });
+    let mut keyring = AgentClient::connect_uds(socket).await.unwrap();
+    for key in keys {
+        keyring.add_identity(key, &[]).await.unwrap();
+    }
+    serving
+}
+
+fn locked(key: &PrivateKey, path: PathBuf) -> PathBuf {
+    fs::write(&path, key.encrypt(&mut safe_rng(), "sesame").unwrap().to_openssh(LineEnding::LF).unwrap().as_bytes()).unwrap();
+    path
+}
+
+#[tokio::test]
+async fn keys_are_tried_as_ssh_does() {
+    let embedded = Embedded::start(Access::ReadOnly, true).await;
+    let dir = embedded.client.dir.path();
+    let right = PrivateKey::from_openssh(fs::read_to_string(&embedded.client.key).unwrap()).unwrap();
+    let wrong = dir.join("wrong");
+    keys::generate_key_file(&wrong, "").unwrap();
+    let locked = locked(&right, dir.join("locked"));
+    let base = embedded.target();
+    let with = |files: &[&PathBuf], agent: Option<&FilePath>, only: bool, passphrase: Option<&str>| Target {
+        auth: Auth::Ssh {
+            files: files.iter().map(|file| file.to_path_buf()).collect(),
+            agent: agent.map(FilePath::to_owned),
+            only,
+            passphrase: passphrase.map(str::to_owned),
+        },
+        ..base.clone()
+    };
+    let (socket, other) = (dir.join("agent"), dir.join("other-agent"));
+    let _agents = [agent(&socket, &[&right]).await, agent(&other, &[&keys::generate().unwrap()]).await];
+
+    lists(&with(&[&wrong, &embedded.client.key], None, false, None)).await.unwrap();
+    // A locked key opens by its passphrase, or is in the agent; an agent that is not there is none.
+    lists(&with(&[&locked], None, false, Some("sesame"))).await.unwrap();
+    lists(&with(&[&wrong, &locked], Some(&socket), true, None)).await.unwrap();
+    lists(&with(&[], Some(&socket), false, None)).await.unwrap();
+    lists(&with(&[&embedded.client.key], Some(&dir.join("nobody")), false, None)).await.unwrap();
+
+    let refused = lists(&with(&[&locked], Some(&other), true, None)).await.unwrap_err();
+    assert!(matches!(refused, SftpError::KeyEncrypted { .. }), "{refused}");
+    assert!(refused.next_step().unwrap().contains("ssh-add"));
+    // IdentitiesOnly: what else the agent has is not offered.
+    let refused = lists(&with(&[&wrong], Some(&socket), true, None)).await.unwrap_err();
+    assert!(matches!(refused, SftpError::AuthRefused { .. }), "{refused}");
+    let refused = lists(&with(&[&wrong, &locked], Some(&other), false, None)).await.unwrap_err();
+    assert!(refused.to_string().contains("not offered"), "{refused}");
+    let refused = lists(&with(&[], None, false, None)).await.unwrap_err();
+    assert!(matches!(refused, SftpError::NoKey { .. }), "{refused}");
+}
+
+/// The whole way: `ssh -G` reads a configuration with patterns and an included file, and what it says leads to a real sshd, through
+/// itself as a jump host.
+#[tokio::test]
+async fn an_alias_leads_through_a_jump_host_to_the_folder() {
+    let Some(sshd) = Sshd::start() else { return };
+    let dir = sshd.client.dir.path();
+    let _known = sshd.target();
+    fs::write(sshd.root.path().join("file"), "f").unwrap();
+    fs::write(
+        dir.join("included"),
+        format!("Host pi gate\n  HostName 127.0.0.1\n  Port {}\n  IdentityFile {}\n", sshd.port, sshd.client.key.display()),
+    )
+    .unwrap();
+    let config = dir.join("config");
+    let user = &sshd.user;
+    fs::write(
+        &config,
+        format!(
+            "Include {0}/included\nHost pi\n  ProxyJump {user}@gate\nHost p?\n  User {user}\nHost *\n  IdentitiesOnly yes\n  IdentityAgent none\n  \
+             UserKnownHostsFile {0}/none {0}/known_hosts\n",
+            dir.display()
+        ),
+    )
+    .unwrap();
+    let ask = |host: &str, user: Option<&str>, port| SshHost::ask(host, &Asked { file: Some(&config), user, port });
+    let Some(found) = ask("pi", None, None).unwrap() else {
+        println!("skipped: no ssh here");
+        return;
+    };
+    assert_eq!((found.host.as_str(), found.port, &found.user, found.keys_only), ("127.0.0.1", sshd.port, user, true));
+    assert_eq!((&found.keys[..], &found.agent), (&[sshd.client.key.clone()][..], &None));
+    assert_eq!(found.known_hosts, [dir.join("none"), dir.join("known_hosts")]);
+
+    let hop = |found: SshHost| Hop {
+        host: found.host,
+        port: found.port,
+        user: found.user,
+        known_hosts: found.known_hosts[1].clone(),
+        auth: Auth::Ssh { files: found.keys, agent: found.agent, only: found.keys_only, passphrase: None },
+    };
+    let (user, host, port) = split_jump(&found.jumps[0]);
+    let jump = hop(ask(host, user, port).unwrap().unwrap());
+    let last = hop(found.clone());
+    let root = sshd.root.path().to_str().unwrap();
+    let target = Target { port: last.port, jumps: vec![jump], ..Target::new(last.host, last.user, root, last.known_hosts, last.auth) };
+    assert_eq!(lists(&target).await.unwrap(), 1);
+
+    // A jump host whose key is not on file is not gone through.
+    let mut stranger = target.clone();
+    stranger.jumps[0].known_hosts = dir.join("none");
+    assert!(matches!(lists(&stranger).await.unwrap_err(), SftpError::HostKeyUnknown { .. }));
+
+    // What only ssh can do is said, and so is a mistake in the file.
+    fs::write(&config, "Host pi\n  ProxyCommand nc %h %p\n").unwrap();
+    assert!(ask("pi", None, None).unwrap_err().to_string().contains("ProxyCommand"));
+    fs::write(&config, "Host pi\n  Prot 22\n").unwrap();
+    let error = ask("pi", None, None).unwrap_err();
+    assert!(matches!(error, SftpError::SshConfig { .. }), "{error}");
+    // A name is never taken for an option.
+    assert!(!matches!(ask("-oProxyCommand=true", None, None), Ok(Some(found)) if found.host != "-oproxycommand=true"));
+}
+
+#[tokio::test]
+async fn where_the_name_leads_nowhere_the_last_address_is_tried() {
+    let embedded = Embedded::start(Access::ReadOnly, true).await;
+    let mut target = embedded.target();
+    // A name that never has an address, by RFC 6761.
+    target.host = "offsite.invalid".to_owned();
+    let line = keys::known_hosts_line("offsite.invalid", target.port, embedded.server.host_key());
+    fs::write(&target.known_hosts, format!("{line}\n")).unwrap();
+    assert!(matches!(lists(&target).await.unwrap_err(), SftpError::Resolve { .. }));
+    target.addresses = vec!["127.0.0.1".parse().unwrap()];
+    let store = SftpStore::connect(&target).await.unwrap();
+    assert_eq!(store.address(), Some("127.0.0.1".parse().unwrap()));
+    // Whoever answers there must have the key.
+    let stranger = keys::generate().unwrap();
+    fs::write(&target.known_hosts, format!("{}\n", keys::known_hosts_line("offsite.invalid", target.port, stranger.public_key()))).unwrap();
+    assert!(matches!(lists(&target).await.unwrap_err(), SftpError::HostKeyChanged { .. }));
+    // The name's failure is the news, not the old address's.
+    target.port = 1;
+    assert!(matches!(lists(&target).await.unwrap_err(), SftpError::Resolve { .. }));
+}
+
+#[tokio::test]
+async fn reads_are_spread_over_connections_and_survive_with_one() {
+    let embedded = Embedded::start(Access::ReadOnly, true).await;
+    let bytes = content(8 << 20, 3);
+    fs::write(embedded.root.path().join("file"), &bytes).unwrap();
+    // Of three, the second is never let in, and the third is cut half-way.
+    let relay = Relay::start(embedded.server.port(), vec![Fate::Lives, Fate::Cut(0), Fate::Cut(1 << 20), Fate::Lives]).await;
+    let mut target = embedded.client.target(relay.port, embedded.server.host_key(), "anyone", "/");
+    target.connections = NonZeroUsize::new(3).unwrap();
+    target.limit = NonZeroU64::new(1 << 30);
+    let store = SftpStore::connect(&target).await.unwrap();
+    let file = Path::from("file");
+    for at in (0..bytes.len()).step_by(1 << 20) {
+        let got = store.get_range(&file, at as u64..(at + (1 << 20)) as u64).await.unwrap();
+        assert!(got == bytes[at..at + (1 << 20)], "{at}");
+    }
+}

@@ -1,0 +1,118 @@
+//! What an interrupted pull costs: what was under way, and nothing that had arrived.
+//!
+//! The line is cut after so many bytes and not after so many seconds, so that it is cut at the same place every time. What is under way is
+//! bounded by the program's own buffers and by those of two sockets.
+
+use std::fs;
+use std::path::Path;
+use std::process::Child;
+
+use offsite_tests::{Home, Lab, Link, Mac, Pi};
+use rustix::process::{Pid, Signal, kill_process};
+
+const MB: u64 = 1_000_000;
+/// What of an archive may be on its way: 16 MiB of requests and as much again in sockets and in the pipes between threads.
+const UNDER_WAY: u64 = 32 << 20;
+
+/// A Pi with one archive that does not compress, a line to it, and a Mac at its other end.
+struct Scene<'a> {
+    home: Home<'a>,
+    link: Link,
+    mac: Mac<'a>,
+    _pi: Pi,
+    /// The archive's length.
+    bytes: u64,
+}
+
+impl<'a> Scene<'a> {
+    fn new(lab: &'a Lab) -> Option<Self> {
+        let home = Home::new(lab);
+        let pi = home.pi()?;
+        for n in 0..100_u64 {
+            fs::write(home.source().join(format!("{n}.bin")), noise(n)).unwrap();
+        }
+        let archive = home.archive();
+        let bytes = fs::metadata(home.pi_file(&archive)).unwrap().len();
+        let link = Link::to(pi.port());
+        let entry = home.entry_at(&pi, link.port(), &pi.known_hosts_through(link.port()));
+        let mac = Mac::new(lab, &entry, "", "");
+        Some(Self { home, link, mac, _pi: pi, bytes })
+    }
+
+    fn start(&self) -> Child {
+        let mut command = self.mac.cmd().arg("sync").command();
+        command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null()).spawn().unwrap()
+    }
+
+    /// The archive on the Mac is the Pi's, byte for byte, and nothing else is left there.
+    fn whole(&self, lab: &Lab) {
+        let _ = self.mac.offsite(&["verify"]).succeeds();
+        assert_eq!(self.mac.receipts_of("pulled").len(), 1);
+        let archive = self.home.pi_archives().pop().unwrap();
+        let out = lab.join("exported.tar.zst");
+        let _ = self.mac.cmd().args(["export", &archive]).arg(&out).run().succeeds();
+        assert!(fs::read(out).unwrap() == fs::read(self.home.pi_file(&archive)).unwrap());
+        assert!(arriving(&self.mac.repository()).is_empty());
+    }
+}
+
+/// A megabyte that is the same for the same number, and for no other.
+fn noise(seed: u64) -> Vec<u8> {
+    let mut state = (seed + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
+    let mut bytes = Vec::with_capacity(1 << 20);
+    while bytes.len() < 1 << 20 {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        bytes.extend(state.to_le_bytes());
+    }
+    bytes
+}
+
+fn arriving(repository: &Path) -> Vec<String> {
+    let names = fs::read_dir(repository).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    names.filter(|name| name.starts_with(".arriving-")).collect()
+}
+
+fn signal(child: &Child, signal: Signal) {
+    kill_process(Pid::from_child(child), signal).unwrap();
+}
+
+#[test]
+fn a_kill_at_nine_tenths_costs_what_was_under_way() {
+    let lab = Lab::new();
+    let Some(scene) = Scene::new(&lab) else { return };
+    assert!(scene.bytes > 100 * MB);
+    scene.link.cut_after(scene.bytes / 10 * 9);
+    let mut child = scene.start();
+    scene.link.wait_until_cut();
+    // It is waiting for the Pi to come back, with what it has in its hands.
+    signal(&child, Signal::KILL);
+    let _ = child.wait().unwrap();
+    let before = scene.link.passed();
+    scene.link.join();
+    let _ = scene.mac.offsite(&["sync"]).succeeds();
+    let again = scene.link.passed() - before;
+    assert!(again < scene.bytes / 10 + UNDER_WAY, "{again} of {} bytes came after the kill", scene.bytes);
+    scene.whole(&lab);
+}
+
+#[test]
+fn a_line_that_is_cut_and_a_process_that_sleeps_are_no_failures() {
+    let lab = Lab::new();
+    let Some(scene) = Scene::new(&lab) else { return };
+    let mut child = scene.start();
+    scene.link.cut_after(scene.bytes / 3);
+    scene.link.wait_until_cut();
+    scene.link.join();
+    // The lid is closed; when it is opened, the connection is gone.
+    scene.link.cut_after(scene.bytes / 3);
+    scene.link.wait_until_cut();
+    signal(&child, Signal::STOP);
+    scene.link.join();
+    signal(&child, Signal::CONT);
+    assert!(child.wait().unwrap().success());
+    assert!(scene.link.passed() < scene.bytes + 2 * UNDER_WAY, "{} for {}", scene.link.passed(), scene.bytes);
+    assert!(scene.mac.receipts_of("failed").is_empty());
+    scene.whole(&lab);
+}
