@@ -39,9 +39,10 @@ class Agent(Tool):
 
     name = "offsite-agent"
 
-    def __init__(self, home, tree, program):
+    def __init__(self, home, tree, program, layout="plain"):
+        self.program, self.layout, self.docker = program, layout, None
+        self.name = {"plain": self.name}.get(layout, f"{self.name}, {layout}")
         super().__init__(home, tree)
-        self.program, self.docker = program, None
 
     def start(self):
         (self.home / "repository").mkdir()
@@ -52,7 +53,7 @@ class Agent(Tool):
     def configure(self, quiesce):
         docker = f"docker: {self.docker}\n" if self.docker else ""
         self.config.write_text(
-            f"repository: {self.home}/repository\nstate: {self.home}/state\nkeep: 2\n{docker}"
+            f"repository: {self.home}/repository\nlayout: {self.layout}\nstate: {self.home}/state\nkeep: 2\n{docker}"
             f"jobs:\n  bench:\n    sources: [{self.tree}]\n    quiesce: {quiesce}\n")
 
     def command(self):
@@ -62,7 +63,8 @@ class Agent(Tool):
         return sorted((self.home / "repository/manifests/bench").glob("*.zst"))
 
     def stored(self):
-        """Every archive is whole, so what counts is not the growth of the folder: the sum over frames that were new when seen first."""
+        """Not the growth of the folder, where plain archives are whole and packs go with what was forgotten: the sum over frames that were
+        new when seen first."""
         for manifest in self.manifests():
             if manifest not in self.seen:
                 known = set().union(*(frames for frames, _ in self.seen.values()))
@@ -74,9 +76,6 @@ class Agent(Tool):
                 self.seen[manifest] = frames.keys(), sum(frames.values()) + manifest.stat().st_size
         return sum(new for _, new in self.seen.values())
 
-    def archive(self):
-        return sorted((self.home / "repository/archives/bench").glob("*.tar.zst"))[-1]
-
     def last_run(self):
         """What the journal says of the last archive that was made."""
         records = map(json.loads, (self.home / "state/journal.jsonl").read_text().splitlines())
@@ -84,7 +83,8 @@ class Agent(Tool):
 
     def compare(self):
         """The last archive is the tree: another tar reads it and finds no difference. Otherwise the figures mean nothing."""
-        do(["tar", "--zstd", "--compare", "--file", self.archive(), "--directory", "/"])
+        script = '"$0" --config "$1" export bench - | tar --zstd --compare --file - --directory /'
+        do(["bash", "-o", "pipefail", "-c", script, self.program, self.config])
 
 
 class Tar(Tool):

@@ -14,6 +14,7 @@ use crate::{Cmd, Disk, Lab, Outcome, Pi, S3};
 pub struct Home<'a> {
     lab: &'a Lab,
     name: String,
+    layout: &'static str,
 }
 
 impl<'a> Home<'a> {
@@ -29,7 +30,17 @@ impl<'a> Home<'a> {
     /// As [`Home::new`], with a name of its own, which the Mac may call it by.
     #[must_use]
     pub fn named(lab: &'a Lab, name: &str) -> Self {
-        let home = Self { lab, name: name.to_owned() };
+        Self::made(lab, name, "plain")
+    }
+
+    /// As [`Home::new`], with a repository of layout `packs` on the Pi.
+    #[must_use]
+    pub fn in_packs(lab: &'a Lab) -> Self {
+        Self::made(lab, "pi", "packs")
+    }
+
+    fn made(lab: &'a Lab, name: &str, layout: &'static str) -> Self {
+        let home = Self { lab, name: name.to_owned(), layout };
         std::fs::create_dir_all(home.source()).unwrap();
         home.configure_agent(&format!("    sources: [{}]\n    quiesce: none\n", home.source().display()));
         let _ = home.agent().arg("init").run().succeeds();
@@ -39,8 +50,9 @@ impl<'a> Home<'a> {
     /// Writes the agent's configuration; `job` are the indented lines of the job.
     pub fn configure_agent(&self, job: &str) {
         let text = format!(
-            "repository: {}\nstate: {}\njobs:\n  {}:\n{job}",
+            "repository: {}\nlayout: {}\nstate: {}\njobs:\n  {}:\n{job}",
             self.pi_repository().display(),
+            self.layout,
             self.path("state").display(),
             Self::JOB
         );
@@ -100,7 +112,7 @@ impl<'a> Home<'a> {
         names
     }
 
-    /// The archive's file on the Pi.
+    /// The archive's file on the Pi, which one of layout `packs` does not have.
     #[must_use]
     pub fn pi_file(&self, archive: &str) -> PathBuf {
         self.pi_repository().join("archives").join(format!("{archive}.tar.zst"))

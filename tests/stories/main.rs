@@ -8,6 +8,8 @@ mod first_night;
 mod harness;
 mod killed;
 mod owed;
+mod packed_pi;
+mod pull;
 mod second_night;
 mod units;
 mod world;

@@ -121,6 +121,7 @@ mod tests {
             event: Event::Made {
                 read: 0,
                 fresh: 0,
+                full: false,
                 notes: Vec::new(),
                 archive: format!("{job}/2026-11-22T040000Z").parse().unwrap(),
                 sequence: 1,

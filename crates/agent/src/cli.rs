@@ -7,6 +7,12 @@ use offsite_agent::config::{DEFAULT_CONFIG, EXAMPLE};
 
 const CODES: &str = "Exit codes: 0 fine, 1 failed, 2 wrong command line or configuration (nothing was changed), 3 incomplete archive, 4 another agent is at work";
 
+const EXPORT: &str = "Examples:
+  set -o pipefail; offsite-agent export services | tar --zstd -xp -C / --xattrs --xattrs-include='*' --acls
+  offsite-agent export services/2026-11-22 /mnt/stick/services.tar.zst
+
+Exit codes: 0 fine, 1 failed, 2 wrong command line or configuration, 3 the archive is incomplete";
+
 /// Makes archives of this machine's services for the Mac to fetch: stop, archive, bring back, publish, keep the newest few.
 #[derive(Debug, Parser)]
 #[command(version, after_help = CODES, after_long_help = format!("The configuration, with its defaults and examples:\n\n{EXAMPLE}\n{CODES}"))]
@@ -33,6 +39,9 @@ pub(crate) enum Verb {
     Check(Json),
     /// List the archives
     Archives(Json),
+    /// Write an archive as a plain .tar.zst, to a file or a pipe
+    #[command(after_help = EXPORT)]
+    Export(Export),
     /// Write an example configuration, or make the repository of the one that is there
     Init,
     /// Write the systemd units: a timer for each job, and what brings services back whatever happens
@@ -54,13 +63,25 @@ pub(crate) struct Run {
     #[arg(long)]
     pub(crate) accept_empty: bool,
 
-    /// Read every file, also those that are known to be unchanged.
+    /// Read every file, also those that are known to be unchanged; by itself that happens once a week.
     #[arg(long)]
     pub(crate) full: bool,
 
     /// Right after a boot, wait until the services are up and the clock is right, 10 minutes at most; later, do not wait.
     #[arg(long)]
     pub(crate) after_boot: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Export {
+    /// An archive as `archives` lists it, the beginning of its name (services/2026-11-22), a job for its newest complete one, or `latest`
+    /// where there is one job only.
+    #[arg(value_name = "ARCHIVE|JOB")]
+    pub(crate) archive: String,
+
+    /// Where to: a file that does not exist yet, or `-` for a pipe.
+    #[arg(value_name = "FILE|-")]
+    pub(crate) to: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

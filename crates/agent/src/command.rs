@@ -8,6 +8,7 @@ use crate::exit::Exit;
 
 pub(crate) mod archives;
 pub(crate) mod check;
+pub(crate) mod export;
 pub(crate) mod init;
 pub(crate) mod install;
 pub(crate) mod resume;

@@ -22,6 +22,7 @@ mod time;
 mod url;
 pub mod yaml;
 
+pub use nearest::distance;
 pub use offsite_archive::JobName;
 pub(crate) use span::words;
 pub use time::{InvalidTime, TimeOfDay};
@@ -42,6 +43,8 @@ pub struct Config {
     pub path: PathBuf,
     /// The folder that holds the archives.
     pub repository: PathBuf,
+    /// How frames are kept there.
+    pub layout: Layout,
     /// The folder of ledger, journal and lock; on a disk, not in memory.
     pub state: PathBuf,
     /// The docker command: a name to be found in PATH or an absolute path.
@@ -79,6 +82,26 @@ pub struct Job {
     pub days: Vec<Day>,
     /// How many archives stay.
     pub keep: NonZeroU32,
+}
+
+/// How the Pi's repository keeps the frames of its archives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Layout {
+    /// Each archive is one file, which any `tar` opens.
+    #[default]
+    Plain,
+    /// Frames lie once for all archives: a night writes what is new.
+    Packs,
+}
+
+impl From<Layout> for offsite_repository::Layout {
+    fn from(layout: Layout) -> Self {
+        match layout {
+            Layout::Plain => Self::Plain,
+            Layout::Packs => Self::Packs,
+        }
+    }
 }
 
 /// How services are made consistent before their files are read.
@@ -146,6 +169,8 @@ pub enum Day {
 #[serde(deny_unknown_fields)]
 struct File {
     repository: Absolute,
+    #[serde(default)]
+    layout: Layout,
     #[serde(default = "three")]
     keep: Keep,
     state: Option<Absolute>,
@@ -357,7 +382,8 @@ impl Config {
         let docker = file.docker.map_or_else(|| "docker".into(), |docker| docker.0);
         let path = std::path::absolute(path).unwrap_or_else(|_| path.into());
         let docker_patience = file.docker_patience.0;
-        Ok(Self { path, repository, state, docker, docker_patience, group: file.group.map(|group| group.0), jobs, text: text.to_owned() })
+        let (layout, group) = (file.layout, file.group.map(|group| group.0));
+        Ok(Self { path, repository, layout, state, docker, docker_patience, group, jobs, text: text.to_owned() })
     }
 }
 

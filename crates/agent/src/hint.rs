@@ -6,6 +6,10 @@ use offsite_repository::{RepositoryError, is_disk_full};
 
 use crate::{AbsentError, CommandError, ConfigError, EngineError, LedgerError, LockError, ModesError, QuiesceError, ResumeError, RunError};
 
+/// What to do where repository and configuration are of two layouts.
+pub(crate) const LAYOUT: &str = "nothing is converted: say its layout in the configuration, or name another folder as \"repository\" and make that with \
+                                 offsite-agent init; the old one stays as it is";
+
 /// What to do about `error`, looked for in its whole chain; `None` where its text says all.
 pub fn hint(error: &(dyn Error + 'static)) -> Option<String> {
     if is_disk_full(error) {
@@ -40,6 +44,7 @@ fn one(error: &(dyn Error + 'static)) -> Option<String> {
                 "nothing was stopped; mount it (mount -a), or, if that is how it shall be: offsite-agent run JOB --accept-empty".into(),
             ),
             RunError::Absent(AbsentError::Lock(error)) => one(error),
+            RunError::Layout { .. } => Some(LAYOUT.into()),
             RunError::Local(_) => Some("mount the repository's disk, or make the repository with offsite-agent init".into()),
             _ => None,
         };

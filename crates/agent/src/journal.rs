@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use offsite_archive::{ArchiveName, JobName, Quiesced};
 use serde::{Deserialize, Serialize};
 
@@ -49,6 +49,10 @@ pub enum Event {
         /// Bytes of frames that were made for it.
         #[serde(default)]
         fresh: u64,
+        /// Whether all that is known was held against what is there: each file read, and each frame where it lies. See
+        /// `full_is_due`.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        full: bool,
         /// What came after the manifest.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         notes: Vec<String>,
@@ -115,6 +119,17 @@ pub(crate) fn read(state: &Path) -> Result<Vec<Record>, DurableError> {
     Ok(bytes.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect())
 }
 
+/// For how long a full reading counts. Half a day less than a week, so that a nightly job does it in the same night of each.
+const FULL: SignedDuration = SignedDuration::from_hours(13 * 12);
+
+/// Whether a run of `job` that begins `now` reads and compares everything, whatever it knows: once a week, or where nobody can say when
+/// that was done last, and so in the first run.
+pub(crate) fn full_is_due(records: &[Record], job: &JobName, now: Timestamp) -> bool {
+    // The last one that was written, whatever the clock did since; one from the future says nothing.
+    let last = records.iter().rfind(|record| record.job == *job && matches!(record.event, Event::Made { full: true, .. }));
+    last.is_none_or(|record| !(SignedDuration::ZERO..FULL).contains(&now.duration_since(record.time)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -135,5 +150,31 @@ mod tests {
             .unwrap();
         append(dir.path(), &record("two")).unwrap();
         assert_eq!(read(dir.path()).unwrap(), [record("one"), record("two")]);
+    }
+
+    #[test]
+    fn a_full_reading_counts_for_a_week_less_half_a_day() {
+        let (job, other): (JobName, JobName) = ("services".parse().unwrap(), "photos".parse().unwrap());
+        let at = |hours: i64| Timestamp::from_second(1_700_000_000 + hours * 3600).unwrap();
+        let made = |job: &JobName, hours: i64, full: bool| {
+            let text = format!(
+                r#"{{"time":"{}","job":"{job}","event":"made","archive":"{job}/2026-11-22T040000Z","sequence":1,"complete":true,"entries":0,"raw":0,"bytes":0,{}"quiesced":[],"warnings":0,"forgotten":[]}}"#,
+                at(hours),
+                if full { r#""full":true,"# } else { "" }
+            );
+            let record: Record = serde_json::from_str(&text).unwrap();
+            assert_eq!(serde_json::to_string(&record).unwrap().contains(r#""full":true"#), full);
+            record
+        };
+        let due = |records: &[Record], hours| full_is_due(records, &job, at(hours));
+        assert!(due(&[], 0), "the first run");
+        assert!(due(&[made(&job, 0, false)], 1), "a journal from before full readings were noted");
+        assert!(due(&[made(&other, 0, true)], 1), "another job's");
+        let records = [made(&job, 0, true), made(&job, 24, false), made(&other, 24, true)];
+        assert_eq!([24, 155, 156, 168].map(|hours| due(&records, hours)), [false, false, true, true]);
+        // The clock went back: nobody knows how long ago it was. The full reading that follows counts, though the other is "later".
+        assert!(due(&records, -1));
+        let again = [&records[..], &[made(&job, -1, true)]].concat();
+        assert!(!due(&again, 23));
     }
 }

@@ -16,6 +16,7 @@ mod comeback;
 pub mod config;
 mod durable;
 mod engine;
+mod export;
 #[cfg(test)]
 mod fake;
 mod groups;
@@ -24,6 +25,7 @@ mod hint;
 mod holder;
 pub mod human;
 mod journal;
+mod known;
 mod ledger;
 mod lock;
 mod modes;
@@ -43,25 +45,27 @@ mod units;
 
 pub use cancel::Cancel;
 pub use check::{Finding, Level, check};
-pub use config::{Config, ConfigError, TimeOfDay};
+pub use config::{Config, ConfigError, TimeOfDay, distance};
 pub use durable::DurableError;
 pub use engine::{CommandError, EngineError};
+pub use export::{ExportError, export};
 pub use health::Checks;
 pub use hint::hint;
 pub use journal::{Event, Record};
 pub use ledger::{Ledger, LedgerError, Project, Service, Stage};
 pub use lock::{Lock, LockError};
 pub use modes::ModesError;
+pub use place::Listed;
 pub use quiesce::{NotBack, QuiesceError};
 pub use resume::{ResumeError, Resumed, give_up, resume};
 pub use run::{Made, RunError, RunOptions, run, run_after_boot};
 pub use sources::{Absent, AbsentError, accept_empty};
 pub use units::{Enabled, Unit, enabled, is_ours, timer_job, units};
 
-/// The archives in the repository of `config`, sorted by name.
+/// What lies in the repository of `config`.
 ///
 /// Errors: the repository is not there or cannot be read; one archive that cannot be read is no error.
-pub fn archives(config: &Config) -> Result<offsite_repository::Archives, RunError> {
+pub fn archives(config: &Config) -> Result<Listed, RunError> {
     place::archives(&config.repository)
 }
 
@@ -69,7 +73,7 @@ pub fn archives(config: &Config) -> Result<offsite_repository::Archives, RunErro
 ///
 /// Errors: the folder cannot be made or holds another kind of repository.
 pub fn make_repository(config: &Config) -> Result<bool, RunError> {
-    place::make(&config.repository, config.group.as_deref())
+    place::make(&config.repository, config.layout, config.group.as_deref())
 }
 
 /// What the agent noted in the state folder of `config`, oldest first.

@@ -25,6 +25,7 @@ fn main() -> ExitCode {
         Verb::Resume(resume) => command::resume::resume(&cli, resume),
         Verb::Check(check) => command::check::check(&cli, check),
         Verb::Archives(archives) => command::archives::archives(&cli, archives),
+        Verb::Export(export) => command::export::run(&cli, export),
         Verb::Init => command::init::init(&cli),
         Verb::Install(install) => command::install::install(&cli, install),
         Verb::Uninstall(uninstall) => command::install::uninstall(&cli, uninstall),

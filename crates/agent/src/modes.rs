@@ -6,7 +6,7 @@
 use std::{
     fs::Permissions,
     io,
-    os::unix::fs::{PermissionsExt, chown},
+    os::unix::fs::{MetadataExt, PermissionsExt, chown},
     path::{Path, PathBuf},
 };
 
@@ -49,16 +49,20 @@ pub(crate) fn settle(root: &Path, group: Option<&str>) -> Result<(), ModesError>
 
 fn descend(path: &Path, group: Option<u32>) -> Result<(), ModesError> {
     let failed = |operation| move |source| ModesError::Set { operation, path: path.into(), source };
-    let kind = std::fs::symlink_metadata(path).map_err(failed("look at"))?.file_type();
+    let found = std::fs::symlink_metadata(path).map_err(failed("look at"))?;
+    let kind = found.file_type();
     if kind.is_symlink() {
         // Not ours: the repository never holds one.
         return Ok(());
     }
-    if let Some(group) = group {
+    // Most are right already, and setting a mode anew would make the disk write each of them.
+    if let Some(group) = group.filter(|group| *group != found.gid()) {
         chown(path, None, Some(group)).map_err(failed("set the group of"))?;
     }
     let mode = if kind.is_dir() { 0o750 } else { 0o640 };
-    std::fs::set_permissions(path, Permissions::from_mode(mode)).map_err(failed("set the mode of"))?;
+    if found.mode() & 0o7777 != mode {
+        std::fs::set_permissions(path, Permissions::from_mode(mode)).map_err(failed("set the mode of"))?;
+    }
     if kind.is_dir() {
         for entry in std::fs::read_dir(path).map_err(failed("list"))? {
             descend(&entry.map_err(failed("list"))?.path(), group)?;
@@ -69,8 +73,6 @@ fn descend(path: &Path, group: Option<u32>) -> Result<(), ModesError> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::MetadataExt;
-
     use super::*;
 
     #[test]

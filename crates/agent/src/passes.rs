@@ -7,28 +7,25 @@ use std::time::Instant;
 
 use jiff::{SignedDuration, Timestamp};
 use offsite_archive::{Capture, CaptureError, CaptureOptions, Captured, ColdPass, Head, HotPass, Part, Progress, RunFacts, Stock};
-use offsite_repository::Staged;
 
 use crate::{
     away::{Back, Window},
     config::Snapshot,
     groups::{Group, Root},
     ledger::Project,
-    place::Place,
+    place::{Out, Place},
     polite::Polite,
     run::RunError,
     snapshot::{Held, Snapshots},
     stock,
 };
 
-/// Of what need not be read, this share is read all the same in each run: all of it in seven.
-const AUDIT: u8 = 7;
 /// A clock that moved by more than this between the passes was set.
 const SET: SignedDuration = SignedDuration::from_secs(60);
 
 /// An archive that is written, not yet published.
 pub(crate) struct Written {
-    pub captured: Captured<Staged>,
+    pub captured: Captured<Out>,
     pub back: Back,
     /// What was away for it.
     pub projects: Vec<Project>,
@@ -60,8 +57,8 @@ pub(crate) struct Passes<'a> {
     pub place: &'a Place,
     pub head: &'a Head,
     pub options: CaptureOptions,
-    /// How many archives of the job were made so far: whatever days it runs on, its audits come round.
-    pub runs: u64,
+    /// Whether what need not be read is read and compared all the same.
+    pub full: bool,
     pub clock: &'a dyn Fn() -> Timestamp,
     pub window: &'a Window<'a>,
     /// Looks at what runs now. Asked again after the hot pass, which may take hours: what somebody stops meanwhile stays stopped.
@@ -155,7 +152,7 @@ impl Passes<'_> {
         warnings.extend(held.release());
         let facts = facts(&back, warnings);
         let recorded = pass.finish().map_err(failed)?;
-        Ok(Written { captured: recorded.assemble(self.place.stage()?, facts).map_err(failed)?, back, projects: planned.projects })
+        Ok(Written { captured: recorded.assemble(self.place.out()?, facts).map_err(failed)?, back, projects: planned.projects })
     }
 
     /// Everything into the stock, while services run.
@@ -169,7 +166,7 @@ impl Passes<'_> {
     ) -> Result<(Stock, Vec<String>), RunError> {
         tracing::info!("reading while services run");
         let polite = Polite::begin();
-        let options = if audited { self.audited() } else { self.options.clone() };
+        let options = CaptureOptions { audit: audited && self.full, ..self.options.clone() };
         let mut pass = HotPass::new(stock, &options, self.clock).map_err(failed)?;
         for step in &planned.steps {
             // As the cold pass will read them.
@@ -190,18 +187,14 @@ impl Passes<'_> {
         progress: &mut dyn FnMut(Progress<'_>),
         facts: &dyn Fn(&Back, Vec<String>) -> RunFacts,
     ) -> Result<Written, RunError> {
-        let mut pass = Capture::new(self.place.stage()?, self.head.clone(), &self.audited(), stock, Some(self.clock)).map_err(failed)?;
+        let options = CaptureOptions { audit: self.full, ..self.options.clone() };
+        let mut pass = Capture::new(self.place.out()?, self.head.clone(), &options, stock, Some(self.clock)).map_err(failed)?;
         warnings.splice(..0, planned.warnings);
         let back = self.window.each(&planned.steps, |_late, roots| {
             roots.iter().try_for_each(|root| pass.part(&part(root, held), progress)).map_err(failed)
         })?;
         let facts = facts(&back, warnings);
         Ok(Written { captured: pass.finish(facts).map_err(failed)?, back, projects: planned.projects })
-    }
-
-    fn audited(&self) -> CaptureOptions {
-        // Below AUDIT.
-        CaptureOptions { audit: Some(((self.runs % u64::from(AUDIT)) as u8, AUDIT)), ..self.options.clone() }
     }
 }
 

@@ -1,116 +1,112 @@
-//! The repository of the Pi, as a run uses it: tidy, number, stage, publish, keep.
+//! The repository of the Pi, as a run uses it: tidy, number, write, publish, keep.
 //!
-//! Invariant: while a run holds the agent's lock nobody else writes here. So what an earlier run left unfinished belongs to nobody and
-//! goes before the new archive needs the room: staged files, and the files of archives that the note in the state folder names. A file
-//! without a manifest that no note names stays: perhaps its manifest was lost, and the file itself still holds everything.
+//! Two layouts, as the configuration says. *Plain*: each archive is one file that any `tar` opens. *Packs*: frames lie once for all
+//! archives, so a night writes what is new and no more. Invariant: while a run holds the agent's lock nobody else writes here. So what an
+//! earlier run left unfinished belongs to nobody, and a frame that lies here now lies here until this run removes it.
 
-use std::{
-    collections::HashSet,
-    fs::File,
-    num::NonZeroU32,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+mod make;
+mod out;
+mod packs;
+mod plain;
+
+use std::{cell::RefCell, collections::HashSet, fs::File, num::NonZeroU32, path::Path, sync::Arc};
 
 use jiff::Timestamp;
 use object_store::ObjectStore;
-use offsite_archive::{ArchiveName, JobName, Manifest};
+use offsite_archive::{ArchiveName, CacheError, End, FrameId, Head, JobName, Manifest, Stock};
 use offsite_repository::{
-    Archives, Candidate, Layout, LocalStore, PackName, Repository, RepositoryError, Staged, Standing, archive_path, forget, manifest_path,
-    plan_keep, publish,
+    Archives, Candidate, LocalStore, PackName, Remembered, Repository, RepositoryError, Standing, archive_path, forget, manifest_path,
+    plan_keep,
 };
 use tokio::runtime::Runtime;
 
 use crate::{
-    durable,
+    cancel::Cancel,
+    config::{Config, Layout},
     journal::{self, Event},
+    known,
     modes::settle,
     number,
     run::RunError,
 };
 
+pub use make::Listed;
+pub(crate) use make::{agree, archives, make, opened};
+pub(crate) use out::Out;
+use packs::Packs;
+use plain::Plain;
+
 /// The open repository.
 pub(crate) struct Place {
-    runtime: Runtime,
+    runtime: Arc<Runtime>,
     local: LocalStore,
     repository: Repository,
     group: Option<String>,
-    note: PathBuf,
+    kind: Kind,
     /// What was there when it was opened. Reading all manifests takes long with many files, and while we hold the lock nobody else adds
     /// or removes one.
     found: Archives,
+    /// What their manifests said.
+    remembered: RefCell<Remembered>,
+}
+
+/// How frames are kept here, and what that layout has to remember.
+enum Kind {
+    Plain(Plain),
+    Packs(Packs),
 }
 
 /// The archive before the one that a run makes.
 pub(crate) struct Newest {
-    pub file: File,
+    /// Its file, where it has one.
+    file: Option<File>,
     pub manifest: Manifest,
 }
 
-/// A runtime for one thing after another.
+/// A runtime for one thing after another. Its files are read and written by one thread: each further one would keep megabytes of its own.
 pub(crate) fn runtime() -> Result<Runtime, RunError> {
-    let built = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let built = tokio::runtime::Builder::new_current_thread().max_blocking_threads(1).enable_all().build();
     built.map_err(|source| RunError::Runtime { source })
 }
 
 impl Place {
-    /// Opens the plain repository at `root`, which must be there, and removes what an earlier run left unfinished.
-    pub(crate) fn open(root: &Path, group: Option<&str>, state: &Path) -> Result<Self, RunError> {
-        let runtime = runtime()?;
+    /// Opens the repository of `config`, which must be there and of the layout that it says, and removes what an earlier run left
+    /// unfinished.
+    pub(crate) fn open(config: &Config) -> Result<Self, RunError> {
+        let (root, group) = (config.repository.as_path(), config.group.as_deref());
+        let runtime = Arc::new(runtime()?);
         let local = LocalStore::open(root).map_err(RunError::Local)?;
         let store: Arc<dyn ObjectStore> = Arc::new(local.clone());
         let repository = runtime.block_on(Repository::open(store)).map_err(RunError::Repository)?;
-        if repository.layout() != Layout::Plain {
-            return Err(RunError::Layout { path: root.into(), layout: repository.layout() });
-        }
+        agree(root, repository.layout(), config.layout)?;
         // Before anything is stopped, as all that may fail: the archive to come must not be newer than what opens it without offsite.
         runtime.block_on(repository.renew_recover()).map_err(RunError::Repository)?;
         settle(root, group)?;
-        let (group, note) = (group.map(str::to_owned), state.join("unfinished.json"));
-        let mut place = Self { runtime, local, repository, group, note, found: Archives::default() };
-        place.tidy(root)?;
-        place.found = place.block_on(place.repository.archives())?;
-        Ok(place)
-    }
-
-    fn tidy(&self, root: &Path) -> Result<(), RunError> {
-        let failed = |path: &Path| {
-            let path = path.to_owned();
-            move |source| RunError::Tidy { path, source }
+        clear(root)?;
+        let kind = match config.layout {
+            Layout::Plain => Kind::Plain(Plain::tidy(&config.state, &local, &repository, &runtime)?),
+            Layout::Packs => Kind::Packs(Packs::tidy(&config.state, root, repository.clone(), runtime.clone())?),
         };
-        for entry in std::fs::read_dir(root).map_err(failed(root))? {
-            let entry = entry.map_err(failed(root))?;
-            if entry.file_name().as_encoded_bytes().starts_with(b".tmp-") {
-                std::fs::remove_file(entry.path()).map_err(failed(&entry.path()))?;
-            }
-        }
-        let noted = durable::read(&self.note)?.unwrap_or_default();
-        // A note that cannot be understood names nothing: then nothing is removed.
-        let noted: Vec<ArchiveName> = serde_json::from_slice(&noted).unwrap_or_default();
-        for name in noted {
-            let manifest = self.local.file(&manifest_path(&name)).map_err(RunError::Local)?;
-            if !manifest.try_exists().map_err(failed(&manifest))? {
-                tracing::info!(archive = %name, "removing the file of an archive that was not finished or was forgotten");
-                self.block_on(forget(&self.repository, &[name]))?;
-            }
-        }
-        Ok(durable::remove(&self.note)?)
+        let mut remembered = known::read(&config.state);
+        let found = runtime.block_on(repository.archives_again(&mut remembered)).map_err(RunError::Repository)?;
+        let (group, remembered) = (group.map(str::to_owned), RefCell::new(remembered));
+        Ok(Self { runtime, local, repository, group, kind, found, remembered })
     }
 
     fn block_on<T>(&self, future: impl Future<Output = Result<T, RepositoryError>>) -> Result<T, RunError> {
         self.runtime.block_on(future).map_err(RunError::Repository)
     }
 
-    /// Does something between the two steps of which the files of `archives` may be left without a manifest.
-    fn noting<T>(&self, archives: &[ArchiveName], work: impl FnOnce() -> Result<T, RunError>) -> Result<T, RunError> {
-        if archives.is_empty() {
-            return work();
+    /// Looks at what lies here, before anything is stopped. With `full` every frame in packs is read, and what is damaged is set aside, so
+    /// that this very run makes it anew. Returns what a person should know.
+    ///
+    /// Errors: packs cannot be listed, or [`RunError::Stopped`].
+    pub(crate) fn look(&mut self, full: bool, cancel: &Cancel) -> Result<Vec<String>, RunError> {
+        match &mut self.kind {
+            // A frame of a plain archive is checked when it is taken over.
+            Kind::Plain(_) => Ok(Vec::new()),
+            Kind::Packs(packs) => packs.look(full, cancel),
         }
-        let note = serde_json::to_vec(archives).map_err(|source| RunError::Note { source })?;
-        durable::replace(&self.note, &note)?;
-        let done = work()?;
-        durable::remove(&self.note)?;
-        Ok(done)
     }
 
     /// Name and number of the next archive of `job`.
@@ -121,11 +117,11 @@ impl Place {
             noted.into_iter().filter_map(|record| if let Event::Made { sequence, .. } = record.event { Some(sequence) } else { None });
         let last = found.good.iter().map(|info| info.sequence).chain(noted).max();
         // A file that lost its manifest, and a manifest that cannot be read, hold their names all the same.
-        let files = self
-            .block_on(self.repository.packs())?
-            .0
-            .into_iter()
-            .filter_map(|pack| if let PackName::Archive(name) = pack.name { Some(name) } else { None });
+        let files = match &self.kind {
+            Kind::Plain(_) => self.block_on(self.repository.packs())?.0,
+            Kind::Packs(_) => Vec::new(),
+        };
+        let files = files.into_iter().filter_map(|pack| if let PackName::Archive(name) = pack.name { Some(name) } else { None });
         let mut taken: HashSet<ArchiveName> = found.good.iter().map(|info| info.name.clone()).chain(files).collect();
         loop {
             let name = number::name(job, now, &taken);
@@ -137,13 +133,25 @@ impl Place {
         }
     }
 
-    /// A file to write the archive to; it goes away unless it is published.
-    pub(crate) fn stage(&self) -> Result<Staged, RunError> {
-        self.local.stage().map_err(RunError::Local)
+    /// Where the archive's frames go; what is not published by [`Place::publish`] is no archive.
+    pub(crate) fn out(&self) -> Result<Out, RunError> {
+        match &self.kind {
+            Kind::Plain(_) => self.local.stage().map(Out::Plain).map_err(RunError::Local),
+            Kind::Packs(packs) => Ok(Out::Packs(packs.out())),
+        }
+    }
+
+    /// A stock with all frames that lie in place here, and an empty scratch file.
+    pub(crate) fn stock(&self) -> Result<Stock, RunError> {
+        let mut stock = Stock::new(self.scratch()?);
+        if let Kind::Packs(packs) = &self.kind {
+            stock.add_in_place(packs.frames());
+        }
+        Ok(stock)
     }
 
     /// A file without a name for what is only needed until the archive is written. Beside the archives, because there is room.
-    pub(crate) fn scratch(&self) -> Result<File, RunError> {
+    fn scratch(&self) -> Result<File, RunError> {
         let folder = self.local.root();
         tempfile::tempfile_in(folder).map_err(|source| RunError::Scratch { folder: folder.into(), source })
     }
@@ -155,20 +163,63 @@ impl Place {
         let Some(info) = self.found.good.iter().filter(|info| info.name.job == *job).max_by_key(|info| info.sequence) else {
             return Ok(None);
         };
-        let path = self.local.file(&archive_path(&info.name)).map_err(RunError::Local)?;
-        let file = File::open(&path).map_err(|source| RunError::Newest { path, source })?;
+        let file = match &self.kind {
+            Kind::Plain(_) => {
+                let path = self.local.file(&archive_path(&info.name)).map_err(RunError::Local)?;
+                Some(File::open(&path).map_err(|source| RunError::Newest { path, source })?)
+            }
+            Kind::Packs(_) => None,
+        };
         let manifest = self.block_on(self.repository.manifest(&info.name))?.manifest;
         Ok(Some(Newest { file, manifest }))
     }
 
-    /// Commits the archive and opens it to those who may read it. Returns the length of its file, in bytes.
-    pub(crate) fn publish(&self, staged: Staged, name: &ArchiveName, manifest: Vec<u8>) -> Result<u64, RunError> {
-        let bytes = staged.len().map_err(RunError::Local)?;
-        self.noting(std::slice::from_ref(name), || {
-            self.runtime.block_on(publish(&self.repository, &self.local, staged, name, manifest.into())).map_err(RunError::Publish)
-        })?;
-        settle(self.local.root(), self.group.as_deref())?;
+    /// Takes into `stock`, which [`Place::stock`] gave, what is known of `newest`. Also returns what a person should know.
+    pub(crate) fn take_over(&self, newest: Newest, stock: &mut Stock, cache: Option<&[u8]>) -> (Result<(), CacheError>, Option<String>) {
+        let Newest { file, manifest } = newest;
+        match (file, &self.kind) {
+            (Some(file), _) => (stock.add(file, &manifest, cache), None),
+            (None, Kind::Plain(_)) => (Ok(()), None),
+            (None, Kind::Packs(packs)) => {
+                let absent = packs.miss(&manifest, stock);
+                (cache.map_or(Ok(()), |cache| stock.recall(&manifest, cache)), absent)
+            }
+        }
+    }
+
+    /// Commits the archive and opens it to those who may read it. Returns its length, in bytes: of its file, or of its frames in packs,
+    /// most of which are others' too.
+    pub(crate) fn publish(&self, out: Out, name: &ArchiveName, manifest: Vec<u8>) -> Result<u64, RunError> {
+        let root = self.local.root();
+        let bytes = match (out, &self.kind) {
+            (Out::Plain(staged), Kind::Plain(plain)) => plain.publish(self, staged, name, manifest)?,
+            (Out::Packs(written), _) => {
+                if written.wrote() {
+                    // Before the manifest says that they are there: the Mac may come at any moment.
+                    settle(root, self.group.as_deref())?;
+                }
+                let bytes = written.bytes();
+                self.block_on(self.repository.put_manifest(name, manifest.into()))?;
+                bytes
+            }
+            (Out::Plain(_), Kind::Packs(_)) => {
+                return Err(RunError::Layout {
+                    path: root.into(),
+                    layout: offsite_repository::Layout::Packs,
+                    wanted: offsite_repository::Layout::Plain,
+                });
+            }
+        };
+        settle(root, self.group.as_deref())?;
         Ok(bytes)
+    }
+
+    /// Remembers for the next run what the manifests said, and what the one of hash `manifest` says, which was published just
+    /// now. Returns what went wrong.
+    pub(crate) fn remember(&self, state: &Path, manifest: FrameId, head: &Head, end: &End) -> Option<String> {
+        let mut remembered = self.remembered.borrow_mut();
+        remembered.note(manifest, head, end);
+        known::save(state, &remembered)
     }
 
     /// Applies the retention rule to the job of `new`, which was published just now with the number `sequence`. Returns how many archives
@@ -177,38 +228,60 @@ impl Place {
         &self,
         new: &ArchiveName,
         sequence: u64,
-        complete: bool,
+        end: &End,
         keep: NonZeroU32,
     ) -> Result<(usize, Vec<ArchiveName>), RunError> {
         let standing = |complete| if complete { Standing::Good } else { Standing::Incomplete };
         let ours = self.found.good.iter().filter(|info| info.name.job == new.job);
         let before = ours.map(|info| Candidate { standing: standing(info.end.complete), name: info.name.clone(), sequence: info.sequence });
-        let new = Candidate { standing: standing(complete), name: new.clone(), sequence };
+        let new = Candidate { standing: standing(end.complete), name: new.clone(), sequence };
         let plan = plan_keep(&before.chain([new]).collect::<Vec<_>>(), keep.get() as usize);
-        self.noting(&plan.forget, || self.block_on(forget(&self.repository, &plan.forget)))?;
+        let goes = || self.block_on(forget(&self.repository, &plan.forget));
+        match &self.kind {
+            Kind::Plain(plain) => plain.noting(&plan.forget, goes)?,
+            Kind::Packs(packs) => {
+                let (gone, stay): (Vec<_>, Vec<_>) = self.found.good.iter().partition(|info| plan.forget.contains(&info.name));
+                // The digest binds the list of frames: whose digest stays has no frame that nobody else needs.
+                let stay: HashSet<_> = stay.iter().map(|info| info.end.digest).chain([end.digest]).collect();
+                if gone.iter().any(|info| !stay.contains(&info.end.digest)) {
+                    packs.note()?;
+                }
+                goes()?;
+            }
+        }
         Ok((plan.keep.len(), plan.forget))
+    }
+
+    /// Gives back the room of what no archive needs any more, after a good run. What goes wrong costs room and not the archive, so it is told
+    /// and no error; and so is what archives have lost for good.
+    pub(crate) fn prune(&self) -> Vec<String> {
+        match &self.kind {
+            Kind::Plain(_) => Vec::new(),
+            Kind::Packs(packs) => {
+                let mut told = packs.lost();
+                match packs.prune() {
+                    // Packs that were rewritten are new.
+                    Ok(true) => told.extend(settle(self.local.root(), self.group.as_deref()).err().map(|error| crate::chain(&error))),
+                    Ok(false) => {}
+                    Err(failed) => told.push(failed),
+                }
+                told
+            }
+        }
     }
 }
 
-/// Makes a plain repository at `root`, or opens the one that is there, with the right modes. Returns whether it was made.
-pub(crate) fn make(root: &Path, group: Option<&str>) -> Result<bool, RunError> {
-    let local = LocalStore::create(root).map_err(RunError::Local)?;
-    let store: Arc<dyn ObjectStore> = Arc::new(local);
-    let runtime = runtime()?;
-    let made = match runtime.block_on(Repository::open(store.clone())) {
-        Ok(found) if found.layout() == Layout::Plain => Ok(false),
-        Ok(found) => return Err(RunError::Layout { path: root.into(), layout: found.layout() }),
-        Err(RepositoryError::NotARepository { .. }) => runtime.block_on(Repository::create(store, Layout::Plain)).map(|_| true),
-        Err(error) => Err(error),
+/// Removes files that were staged and not put in place.
+fn clear(root: &Path) -> Result<(), RunError> {
+    let failed = |path: &Path| {
+        let path = path.to_owned();
+        move |source| RunError::Tidy { path, source }
     };
-    let made = made.map_err(RunError::Repository)?;
-    settle(root, group)?;
-    Ok(made)
-}
-
-/// The archives in the repository at `root`.
-pub(crate) fn archives(root: &Path) -> Result<offsite_repository::Archives, RunError> {
-    let local = LocalStore::open(root).map_err(RunError::Local)?;
-    let store: Arc<dyn ObjectStore> = Arc::new(local);
-    runtime()?.block_on(async { Repository::open(store).await?.archives().await }).map_err(RunError::Repository)
+    for entry in std::fs::read_dir(root).map_err(failed(root))? {
+        let entry = entry.map_err(failed(root))?;
+        if entry.file_name().as_encoded_bytes().starts_with(b".tmp-") {
+            std::fs::remove_file(entry.path()).map_err(failed(&entry.path()))?;
+        }
+    }
+    Ok(())
 }

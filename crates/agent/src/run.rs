@@ -4,11 +4,11 @@
 //! finished leaves nothing; older archives go only after the new one is published. All the rest of the run (writing the archive,
 //! publishing, keeping) happens while the services are up again.
 
-use std::{path::PathBuf, time::Duration};
+use std::time::Duration;
 
 use jiff::Timestamp;
-use offsite_archive::{ArchiveName, CaptureError, CaptureOptions, Chunker, End, Head, JobName, PathText, Progress, RunFacts};
-use offsite_repository::{Layout, LocalError, PublishError, RepositoryError};
+use offsite_archive::{ArchiveName, CaptureError, CaptureOptions, Chunker, End, FrameId, Head, JobName, PathText, Progress, RunFacts};
+use offsite_repository::is_disk_full;
 
 use crate::{
     away::{Back, Window},
@@ -17,22 +17,23 @@ use crate::{
     clock::settle,
     comeback::died,
     config::{Config, Job, Quiesce},
-    durable::DurableError,
     engine::{Docker, Engine},
     groups,
     health::{Curl, Probe},
     journal::{self, Event, Record},
-    ledger::LedgerError,
-    lock::{Lock, LockError},
-    modes::ModesError,
+    lock::Lock,
     passes::{Passes, Planned, Written},
     place::Place,
-    quiesce::{self, NotBack, Prepared, QuiesceError},
-    resume::{ResumeError, leftovers},
+    quiesce::{self, Prepared, QuiesceError},
+    resume::leftovers,
     snapshot::{self, Btrfs},
-    sources::{AbsentError, check_sources, remember},
+    sources::{check_sources, remember},
     stock,
 };
+
+mod error;
+
+pub use error::RunError;
 
 /// What a caller brings to a run.
 pub struct RunOptions<'a> {
@@ -46,6 +47,13 @@ pub struct RunOptions<'a> {
     pub clock: &'a dyn Fn() -> Timestamp,
     /// Told while sources are read.
     pub progress: &'a mut dyn FnMut(Progress<'_>),
+}
+
+impl<'a> RunOptions<'a> {
+    /// A run that waits for its turn, reads what it must, and is not to be stopped.
+    pub fn new(clock: &'a dyn Fn() -> Timestamp, progress: &'a mut dyn FnMut(Progress<'_>)) -> Self {
+        Self { wait: true, full: false, cancel: Cancel::default(), clock, progress }
+    }
 }
 
 /// What a run did.
@@ -63,6 +71,8 @@ pub struct Made {
     pub read: u64,
     /// Bytes of frames that were made for it and not taken over: about what the Mac will fetch.
     pub fresh: u64,
+    /// Whether everything was read, and compared with what was known of it.
+    pub full: bool,
     /// What a person should know and the manifest does not say, because it came later.
     pub notes: Vec<String>,
     /// How many archives of the job there are now.
@@ -77,162 +87,6 @@ pub struct Made {
     pub unhealthy: Vec<String>,
     /// How long services took to start: the longest of the run.
     pub starting: Option<Duration>,
-}
-
-/// Why a run made no archive, or not all of what follows one.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum RunError {
-    /// The configuration has no such job.
-    #[error("there is no job \"{job}\" in {}; there is: {known}", path.display())]
-    UnknownJob {
-        /// The name asked for.
-        job: JobName,
-        /// The configuration.
-        path: PathBuf,
-        /// Those that there are.
-        known: String,
-    },
-    /// Another agent is at work, or the lock cannot be had.
-    #[error(transparent)]
-    Lock(#[from] LockError),
-    /// What an earlier run left stopped cannot be brought back.
-    #[error("what an earlier run left stopped is not back")]
-    Leftovers(#[source] ResumeError),
-    /// A source cannot be read; nothing was stopped.
-    #[error("cannot read source {}{}: {source}", path.display(), named(place))]
-    Source {
-        /// The source.
-        path: PathBuf,
-        /// Where the configuration names it: file and line, or empty.
-        place: String,
-        /// What the system said.
-        source: std::io::Error,
-    },
-    /// A source is a symbolic link; nothing was stopped.
-    #[error("source {}{} is a symbolic link, and only the link would be archived: name {} instead", path.display(), named(place), target.display())]
-    Link {
-        /// The source.
-        path: PathBuf,
-        /// Where the configuration names it: file and line, or empty.
-        place: String,
-        /// Where it leads.
-        target: PathBuf,
-    },
-    /// The repository lies in a source, by way of a symbolic link; nothing was stopped.
-    #[error("source {}{} contains the repository {}: every archive would contain the ones before", path.display(), named(place), repository.display())]
-    Inside {
-        /// The source.
-        path: PathBuf,
-        /// Where the configuration names it: file and line, or empty.
-        place: String,
-        /// Where the repository really is.
-        repository: PathBuf,
-    },
-    /// A disk of a source is not there, or that cannot be told; nothing was stopped.
-    #[error(transparent)]
-    Absent(#[from] AbsentError),
-    /// The repository's folder cannot be used.
-    #[error("cannot use the repository")]
-    Local(#[source] LocalError),
-    /// The repository cannot be used.
-    #[error("cannot use the repository")]
-    Repository(#[source] RepositoryError),
-    /// It is a repository of another kind.
-    #[error("the repository in {} has the layout \"{layout}\"; the agent writes only \"plain\" ones", path.display())]
-    Layout {
-        /// The folder.
-        path: PathBuf,
-        /// Its layout.
-        layout: Layout,
-    },
-    /// There is no room, or no right, to keep what is new until the archive is written.
-    #[error("cannot make a scratch file in {}: {source}", folder.display())]
-    Scratch {
-        /// The repository's folder.
-        folder: PathBuf,
-        /// What the system said.
-        source: std::io::Error,
-    },
-    /// The archive before cannot be opened.
-    #[error("cannot open {}: {source}", path.display())]
-    Newest {
-        /// Its file.
-        path: PathBuf,
-        /// What the system said.
-        source: std::io::Error,
-    },
-    /// What an earlier run left unfinished cannot be removed.
-    #[error("cannot remove what an earlier run left unfinished, {}: {source}", path.display())]
-    Tidy {
-        /// The file, or the folder that holds it.
-        path: PathBuf,
-        /// What the system said.
-        source: std::io::Error,
-    },
-    /// A file in the state folder cannot be kept.
-    #[error(transparent)]
-    State(#[from] DurableError),
-    /// What is about to be unfinished cannot be noted.
-    #[error("cannot note which archive is being finished: {source}")]
-    Note {
-        /// What the serialiser said.
-        source: serde_json::Error,
-    },
-    /// The system gives no runtime.
-    #[error("cannot set up the runtime: {source}")]
-    Runtime {
-        /// What the system said.
-        source: std::io::Error,
-    },
-    /// Its modes cannot be set, so the Mac could not read it, or others could.
-    #[error(transparent)]
-    Modes(#[from] ModesError),
-    /// Nobody could watch how long services are away. Nothing was stopped.
-    #[error("cannot watch the time that services are away: {source}")]
-    Watch {
-        /// What the system said.
-        source: std::io::Error,
-    },
-    /// Services could not be stopped safely. What was stopped is back.
-    #[error(transparent)]
-    Quiesce(#[from] QuiesceError),
-    /// The archive could not be made. Services are back.
-    #[error("cannot make the archive")]
-    Capture(#[source] CaptureError),
-    /// The archive was made but could not be published.
-    #[error("cannot publish the archive")]
-    Publish(#[source] PublishError),
-    /// Services are away; the ledger names them.
-    #[error("{not_back}{}", also(after.as_deref()))]
-    NotBack {
-        /// What does not run.
-        not_back: NotBack,
-        /// What went wrong before that.
-        after: Option<Box<RunError>>,
-    },
-    /// The ledger cannot be kept or cleared.
-    #[error(transparent)]
-    Ledger(#[from] LedgerError),
-    /// A signal came. Services are back and there is no archive of this run.
-    #[error("stopped by a signal; no archive was made")]
-    Stopped,
-    /// The run is over, but the journal cannot be written.
-    #[error("{source}{}", also(after.as_deref()))]
-    Journal {
-        /// Why not.
-        source: DurableError,
-        /// What went wrong before that.
-        after: Option<Box<RunError>>,
-    },
-}
-
-fn named(place: &str) -> String {
-    if place.is_empty() { String::new() } else { format!(" ({place})") }
-}
-
-fn also(after: Option<&RunError>) -> String {
-    after.map(|error| format!("\nbefore that: {}", crate::chain(error))).unwrap_or_default()
 }
 
 /// Runs the job `name` of `config` once, and writes down in the journal what became of it.
@@ -285,6 +139,7 @@ impl Made {
             bytes: self.bytes,
             read: self.read,
             fresh: self.fresh,
+            full: self.full,
             notes: self.notes.clone(),
             quiesced: self.end.quiesced.clone(),
             warnings: self.end.warnings.len() as u64,
@@ -312,12 +167,24 @@ struct Run<'a> {
 
 impl Run<'_> {
     fn run(&self, options: RunOptions<'_>) -> Result<Made, RunError> {
+        leftovers(&self.config.state, self.lock).map_err(RunError::Leftovers)?;
+        check_sources(self.config, self.name, self.job)?;
+        let started = (options.clock)();
+        let mut place = Place::open(self.config)?;
+        let made = self.make(&mut place, started, options);
+        if let Err(error) = &made
+            && is_disk_full(error)
+        {
+            // What this run wrote would help the next one, and leaves it no room. Otherwise a full disk would stay full.
+            place.prune().iter().for_each(|told| tracing::warn!("{told}"));
+        }
+        made
+    }
+
+    /// The run in an open repository.
+    fn make(&self, place: &mut Place, started: Timestamp, options: RunOptions<'_>) -> Result<Made, RunError> {
         let RunOptions { cancel, clock, progress, full, .. } = options;
         let (config, job) = (self.config, self.job);
-        leftovers(&config.state, self.lock).map_err(RunError::Leftovers)?;
-        check_sources(config, self.name, job)?;
-        let started = clock();
-        let place = Place::open(&config.repository, config.group.as_deref(), &config.state)?;
         let (archive, sequence) = place.next(self.name, &config.state, started)?;
         remember(config, self.name, job).map_err(RunError::Absent)?;
         let head = self.head(&archive, sequence);
@@ -338,17 +205,18 @@ impl Run<'_> {
         };
         let records = journal::read(&config.state)?;
         let margin = self.margin.unwrap_or_else(|| budget::margin(&records, self.name, job.budget));
-        let made = |record: &&Record| record.job == *name && matches!(record.event, Event::Made { .. });
-        let runs = records.iter().filter(made).count() as u64;
+        // `--full` begins without what is known; once a week everything is read as well, and held against what is known.
+        let audit = journal::full_is_due(&records, name, started);
+        let looked = place.look(full || audit, &cancel)?;
         let window = Window { engine, probe, config, name, job, started, clock, cancel: &cancel, margin };
         let options = CaptureOptions { stop: cancel.flag(), ..CaptureOptions::default() };
         let snapshots = Btrfs::new(Some(self.lock));
         let left = snapshot::leftovers(&snapshots, &config.state);
-        let passes = Passes { place: &place, head: &head, options, runs, clock, window: &window, plan: &plan, snapshots: &snapshots };
+        let passes = Passes { place, head: &head, options, full: audit, clock, window: &window, plan: &plan, snapshots: &snapshots };
 
-        let mut known = [left, self.known.clone()].concat();
+        let mut known = [left, self.known.clone(), looked].concat();
         let epoch = stock::epoch();
-        let (at_hand, warnings) = stock::open(&place, &config.state, name, full, started)?;
+        let (at_hand, warnings) = stock::open(place, &config.state, name, full, started)?;
         known.extend(warnings);
         let written = match passes.write(at_hand, progress, &|back, warnings| facts(clock(), back, [&known[..], &warnings].concat())) {
             Err(RunError::Capture(error @ CaptureError::Damaged { .. })) => {
@@ -360,24 +228,42 @@ impl Run<'_> {
                 known.push(format!(
                     "{error}: what this disk gives back is damaged, so everything was read and made anew, in a second downtime"
                 ));
-                let nothing = offsite_archive::Stock::new(place.scratch()?);
+                let nothing = place.stock()?;
                 passes.write(nothing, progress, &|back, warnings| facts(clock(), back, [&known[..], &warnings].concat()))?
             }
             written => written?,
         };
         let Written { captured, back, projects } = written;
         let (end, cache, read, fresh) = (captured.end, captured.cache, captured.read, captured.fresh);
+        let manifest = FrameId::of(&captured.manifest);
         let bytes = place.publish(captured.out, &archive, captured.manifest)?;
         // The archive is there: that the next run has to read everything must not cost this one its retention.
-        let notes: Vec<String> = match stock::save(&config.state, name, epoch.as_deref(), &cache) {
+        let mut notes: Vec<String> = match stock::save(&config.state, name, epoch.as_deref(), &cache) {
             Ok(()) => Vec::new(),
             Err(error) => vec![format!("{}: the next run reads everything", crate::chain(&error))],
         };
-        let (kept, forgotten) = place.keep(&archive, sequence, end.complete, job.keep)?;
+        notes.extend(place.remember(&config.state, manifest, &head, &end));
+        let (kept, forgotten) = place.keep(&archive, sequence, &end, job.keep)?;
+        notes.extend(place.prune());
         let died = died(engine, &projects);
         let degraded = degraded(&back);
         let (unhealthy, starting) = (back.unhealthy, back.starting);
-        Ok(Made { archive, sequence, end, bytes, read, fresh, kept, forgotten, died, degraded, unhealthy, starting, notes })
+        Ok(Made {
+            archive,
+            sequence,
+            end,
+            bytes,
+            read,
+            fresh,
+            kept,
+            forgotten,
+            died,
+            degraded,
+            unhealthy,
+            starting,
+            notes,
+            full: full || audit,
+        })
     }
 
     fn head(&self, archive: &ArchiveName, sequence: u64) -> Head {

@@ -3,12 +3,17 @@ use crate::fake::{Answers, Fake};
 
 /// A job whose one project is `a`, a source with a file in it, and a repository.
 fn place(more: &str) -> (tempfile::TempDir, Config) {
+    place_of("plain", more)
+}
+
+/// As [`place`], with a repository of that layout.
+fn place_of(layout: &str, more: &str) -> (tempfile::TempDir, Config) {
     let dir = tempfile::tempdir().unwrap();
     let at = |name: &str| dir.path().join(name);
     std::fs::create_dir(at("house")).unwrap();
     std::fs::write(at("house/file"), "as it was").unwrap();
     let text = format!(
-        "repository: {}\nstate: {}\njobs:\n  s:\n    sources: [{}]\n    projects: /s\n    keep: 1\n{more}",
+        "repository: {}\nlayout: {layout}\nstate: {}\njobs:\n  s:\n    sources: [{}]\n    projects: /s\n    keep: 1\n{more}",
         at("repository").display(),
         at("state").display(),
         at("house").display()
@@ -218,4 +223,110 @@ fn a_clock_that_went_back_proves_nothing() {
     run_later(&config, &engine, &mut |_| ());
     let made = run_with(&config, &engine, &WELL, false, &mut |_| ()).unwrap();
     assert!(made.end.warnings.iter().any(|text| text.contains("the clock went back")), "{made:?}");
+}
+
+/// Names in a folder of the repository.
+fn names_in(config: &Config, folder: &str) -> Vec<String> {
+    let Ok(entries) = std::fs::read_dir(config.repository.join(folder)) else { return Vec::new() };
+    let mut names: Vec<String> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn in_packs_what_is_unchanged_is_neither_read_nor_written_in_two_passes() {
+    let (dir, config) = place_of("packs", "");
+    let engine = Fake::new(&["a"]);
+    let large: Vec<u8> = (0..3_000_000u32).flat_map(|number| number.wrapping_mul(2_654_435_761).to_le_bytes()).collect();
+    std::fs::write(dir.path().join("house/large"), &large).unwrap();
+    let first = run_later(&config, &engine, &mut |_| ());
+    let packs = names_in(&config, "packs");
+    assert!(first.fresh > 0 && !packs.is_empty() && names_in(&config, "archives").is_empty());
+    let second = run_later(&config, &engine, &mut |_| ());
+    assert_eq!((second.fresh, second.end.digest, second.end.bytes), (0, first.end.digest, first.end.bytes));
+    assert_eq!((second.kept, second.forgotten.as_slice()), (1, [first.archive].as_slice()));
+    assert_eq!((names_in(&config, "packs"), second.end.warnings.len(), second.notes.len()), (packs.clone(), 0, 0));
+    let kind = rustix::fs::statfs(dir.path()).unwrap().f_type as u64;
+    let counts = [0xef53, 0x5846_5342, 0x9123_683e].contains(&kind);
+    if counts {
+        assert_eq!((first.read, second.read), (0, 0));
+    } else {
+        println!("part of this test is skipped: nobody relies on the times of this file system");
+    }
+    // A pack that is gone takes with it what is known of the files in it, and of no others.
+    for pack in &packs {
+        std::fs::remove_file(config.repository.join("packs").join(pack)).unwrap();
+    }
+    let third = run_later(&config, &engine, &mut |_| ());
+    assert_eq!((third.end.digest, third.fresh), (first.end.digest, first.fresh));
+    assert!(third.end.warnings.iter().any(|text| text.contains("lie in no pack any more")), "{third:?}");
+    assert!(third.end.complete && third.notes.is_empty() && names_in(&config, "packs").len() == packs.len(), "{third:?}");
+    assert_eq!(names_in(&config, "packs"), names_in(&config, "index"));
+    // A damaged cache costs reading, and nothing is written again.
+    std::fs::write(config.state.join("cache/s"), "no cache").unwrap();
+    let fourth = run_later(&config, &engine, &mut |_| ());
+    assert!(fourth.end.warnings.iter().any(|text| text.contains("cache/s is damaged")), "{fourth:?}");
+    assert_eq!((fourth.end.digest, fourth.fresh), (first.end.digest, 0));
+}
+
+#[test]
+fn in_packs_a_full_run_heals_rot_before_anything_is_stopped_and_in_one_downtime() {
+    let (dir, config) = place_of("packs", "");
+    let engine = Fake::new(&["a"]);
+    std::fs::write(dir.path().join("house/large"), vec![7; 3_000_000]).unwrap();
+    let first = run_later(&config, &engine, &mut |_| ());
+    let pack = config.repository.join("packs").join(&names_in(&config, "packs")[0]);
+    let mut bytes = std::fs::read(&pack).unwrap();
+    bytes[40] ^= 1;
+    std::fs::write(&pack, &bytes).unwrap();
+    let before = engine.calls().len();
+    let name = "s".parse().unwrap();
+    let lock = Lock::take(&config.state, "test", true).unwrap();
+    let (job, margin) = (&config.jobs[&name], Some(Duration::ZERO));
+    let run = Run { config: &config, name: &name, job, lock: &lock, engine: &engine, probe: &WELL, margin, known: Vec::new() };
+    let aside = || names_in(&config, "damaged").len();
+    let options =
+        RunOptions { wait: true, full: true, cancel: Cancel::default(), clock: &later, progress: &mut |_| assert_eq!(aside(), 1) };
+    let second = run.run(options).unwrap();
+    assert_eq!(engine.calls()[before..], ["down a", "up a"]);
+    assert!(second.end.complete && second.end.warnings.iter().any(|text| text.contains("was damaged and set aside")), "{second:?}");
+    assert_eq!(second.end.digest, first.end.digest);
+    assert!(second.fresh > 0 && second.notes.is_empty(), "{second:?}");
+    // Whoever wants to stop while packs are read is heard before anything is stopped.
+    let cancel = Cancel::default();
+    cancel.set();
+    let options = RunOptions { wait: true, full: true, cancel, clock: &later, progress: &mut |_| () };
+    assert!(matches!(run.run(options), Err(RunError::Stopped)));
+}
+
+#[test]
+fn once_a_week_all_that_is_known_is_read_and_compared() {
+    let (dir, mut config) = place("");
+    std::fs::write(dir.path().join("house/large"), vec![7; 3 << 20]).unwrap();
+    // In a single pass what is read is what is compared.
+    let text =
+        format!("repository: /r\nstate: /s\njobs:\n  s:\n    sources: [{}]\n    quiesce: none\n", dir.path().join("house").display());
+    config.jobs = Config::parse(&dir.path().join("none.yaml"), &text).unwrap().jobs;
+    let config = config;
+    let name: JobName = "s".parse().unwrap();
+    // As `run` does, at a time of our own.
+    let night = |hours: i64| {
+        let clock = || later() + jiff::SignedDuration::from_hours(hours);
+        let lock = Lock::take(&config.state, "test", true).unwrap();
+        let (job, engine) = (&config.jobs[&name], Fake::new(&[]));
+        let run = Run { config: &config, name: &name, job, lock: &lock, engine: &engine, probe: &WELL, margin: None, known: Vec::new() };
+        let options = RunOptions { wait: true, full: false, cancel: Cancel::default(), clock: &clock, progress: &mut |_| () };
+        let made = run.run(options).unwrap();
+        journal::append(&config.state, &Record { time: clock(), job: name.clone(), event: made.event() }).unwrap();
+        made
+    };
+    let nights = [0, 24, 160, 184].map(night);
+    assert_eq!(nights.each_ref().map(|made| made.full), [true, false, true, false]);
+    assert!(nights.iter().all(|made| made.end.digest == nights[0].end.digest && made.end.warnings.is_empty()), "{nights:?}");
+    let kind = rustix::fs::statfs(dir.path()).unwrap().f_type as u64;
+    if [0xef53, 0x5846_5342, 0x9123_683e].contains(&kind) {
+        assert_eq!(nights.map(|made| made.read > 3 << 20), [true, false, true, false]);
+    } else {
+        println!("part of this test is skipped: nobody relies on the times of this file system");
+    }
 }

@@ -26,7 +26,7 @@ fn path(state: &Path, job: &JobName) -> PathBuf {
 ///
 /// Errors: there is no room for what is new.
 pub(crate) fn open(place: &Place, state: &Path, job: &JobName, full: bool, now: Timestamp) -> Result<(Stock, Vec<String>), RunError> {
-    let mut stock = Stock::new(place.scratch()?);
+    let mut stock = place.stock()?;
     let mut warnings = Vec::new();
     let newest = match place.newest(job) {
         Ok(Some(newest)) => newest,
@@ -44,7 +44,9 @@ pub(crate) fn open(place: &Place, state: &Path, job: &JobName, full: bool, now: 
         ));
     }
     let cache = if full || back { None } else { read(&path(state, job), &mut warnings) };
-    match stock.add(newest.file, &newest.manifest, cache.as_deref()) {
+    let (known, absent) = place.take_over(newest, &mut stock, cache.as_deref());
+    warnings.extend(absent);
+    match known {
         Err(CacheError::Damaged) => {
             warnings.push(format!("{} is damaged, so everything is read again", path(state, job).display()));
         }

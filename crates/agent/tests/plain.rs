@@ -253,7 +253,15 @@ fn init_writes_an_example_first_and_the_repository_second() {
 
 #[test]
 fn a_full_disk_fails_the_run_and_harms_nothing() {
-    let lab = ready("");
+    fails_and_harms_nothing(&ready(""));
+}
+
+#[test]
+fn a_full_disk_fails_the_run_and_harms_nothing_in_packs() {
+    fails_and_harms_nothing(&ready("layout: packs\n"));
+}
+
+fn fails_and_harms_nothing(lab: &Lab) {
     let repository = lab.path("repository");
     fs::remove_dir_all(&repository).unwrap();
     fs::create_dir(&repository).unwrap();
@@ -347,8 +355,17 @@ fn peak_of(lab: &Lab, arguments: &[&str]) -> Option<u64> {
 
 #[test]
 fn memory_does_not_grow_with_the_data() {
+    memory_is_bounded("");
+}
+
+#[test]
+fn memory_does_not_grow_with_the_data_in_packs() {
+    memory_is_bounded("layout: packs\n");
+}
+
+fn memory_is_bounded(more: &str) {
     let lab = Lab::new();
-    lab.configure("none", "");
+    lab.configure("none", more);
     lab.agent(&["init"]).ended(0);
     // No two blocks are alike and none can be compressed: whatever piles up shows in full.
     let mut noise = fs::File::create(lab.path("services/noise")).unwrap();
@@ -359,6 +376,7 @@ fn memory_does_not_grow_with_the_data() {
             println!("skipped: this needs python3");
             return;
         };
+        println!("{arguments:?}: {peak} KiB");
         assert!(peak < 160 << 10, "{arguments:?}: {peak} KiB");
     }
 }

@@ -1,4 +1,4 @@
-//! Capturing: sources become one plain archive, frame by frame, and its manifest.
+//! Capturing: sources become one archive, frame by frame, and its manifest.
 //!
 //! Three ways, one walk. [`Capture`] reads and writes in a single pass. [`HotPass`] and [`ColdPass`] share the work so that services are
 //! away only for the second: the hot pass brings everything into the [`Stock`], the cold one re-reads what changed since and lists the
@@ -14,6 +14,7 @@ mod direct;
 mod error;
 mod hot;
 mod member;
+mod output;
 mod pass;
 mod pool;
 mod roots;
@@ -23,13 +24,13 @@ mod stream;
 mod told;
 mod watch;
 
-use std::io::Write;
 use std::path::Path;
 use std::sync::{Arc, atomic::AtomicBool};
 
 use jiff::Timestamp;
 
 pub use error::CaptureError;
+pub use output::Output;
 pub use pass::Part;
 
 use crate::header::padding;
@@ -51,14 +52,14 @@ pub struct CaptureOptions {
     pub threads: usize,
     /// Whoever sets this wants the capture to end soon, with [`CaptureError::Stopped`].
     pub stop: Arc<AtomicBool>,
-    /// Reads a share of what need not be read, to see that it need not: of `.1` equal shares the one with number `.0`.
-    pub audit: Option<(u8, u8)>,
+    /// Reads all that need not be read as well, to see that it need not.
+    pub audit: bool,
 }
 
 impl Default for CaptureOptions {
     /// Level 3, a thread for each processor up to four, no audit, nobody who stops it.
     fn default() -> Self {
-        Self { level: 3, threads: std::thread::available_parallelism().map_or(1, usize::from).min(4), audit: None, stop: Arc::default() }
+        Self { level: 3, threads: std::thread::available_parallelism().map_or(1, usize::from).min(4), audit: false, stop: Arc::default() }
     }
 }
 
@@ -77,9 +78,9 @@ pub struct RunFacts {
 
 /// A finished capture.
 #[derive(Debug)]
-pub struct Captured<W> {
-    /// Where the archive was written: complete with its tail, neither flushed nor synced.
-    pub out: W,
+pub struct Captured<O> {
+    /// Where the archive went, ended: a file is complete with its tail, neither flushed nor synced.
+    pub out: O,
     /// The manifest object's bytes.
     pub manifest: Vec<u8>,
     /// The manifest's last line.
@@ -96,16 +97,16 @@ pub struct Captured<W> {
 pub type Clock<'a> = &'a dyn Fn() -> Timestamp;
 
 /// A capture in a single pass.
-pub struct Capture<'c, W: Write> {
-    pass: Pass<'c, Direct<W>>,
+pub struct Capture<'c, O: Output> {
+    pass: Pass<'c, Direct<O>>,
 }
 
-impl<'c, W: Write> Capture<'c, W> {
-    /// Begins an archive that is written to `out`.
+impl<'c, O: Output> Capture<'c, O> {
+    /// Begins an archive that goes to `out`.
     ///
     /// # Errors
     /// When the head is not of this version and chunker, or zstd cannot be set up.
-    pub fn new(out: W, head: Head, options: &CaptureOptions, stock: Stock, clock: Option<Clock<'c>>) -> Result<Self, CaptureError> {
+    pub fn new(out: O, head: Head, options: &CaptureOptions, stock: Stock, clock: Option<Clock<'c>>) -> Result<Self, CaptureError> {
         check(&head)?;
         let assembler = Assembler::new(out, head.sequence, Scribe::new(&head)?, &stock.ids(), options)?;
         Ok(Self { pass: Pass::new(Direct::new(stock, assembler), Watch::new(clock), options) })
@@ -132,7 +133,7 @@ impl<'c, W: Write> Capture<'c, W> {
     ///
     /// # Errors
     /// When writing fails, or the manifest would not be readable again.
-    pub fn finish(mut self, facts: RunFacts) -> Result<Captured<W>, CaptureError> {
+    pub fn finish(mut self, facts: RunFacts) -> Result<Captured<O>, CaptureError> {
         let stream = &mut self.pass.stream;
         stream.end()?;
         for wrong in stream.sink.settle()? {
@@ -250,11 +251,11 @@ pub struct Recorded {
 }
 
 impl Recorded {
-    /// Writes the archive to `out`.
+    /// Gives the archive to `out`.
     ///
     /// # Errors
     /// When writing fails; [`CaptureError::Damaged`] when a frame of an earlier archive is not what it was.
-    pub fn assemble<W: Write>(self, out: W, facts: RunFacts) -> Result<Captured<W>, CaptureError> {
+    pub fn assemble<O: Output>(self, out: O, facts: RunFacts) -> Result<Captured<O>, CaptureError> {
         let Self { recorded, sequence, options, entries, raw, read, complete, warnings } = self;
         let (assembler, stock, pieces) = recorded.assemble(out, sequence, &options)?;
         assembler.finish(Totals { entries, raw, read, complete, warnings, pieces }, facts, &stock)

@@ -5,11 +5,10 @@
 
 use std::{fmt, str::FromStr};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-/// BLAKE3-256 of raw (uncompressed) bytes: of one frame, or of a whole raw stream.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(into = "String", try_from = "String")]
+/// BLAKE3-256 of raw (uncompressed) bytes: of one frame, or of a whole raw stream. In text, 64 lower-case hexadecimal digits.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct FrameId([u8; 32]);
 
 impl FrameId {
@@ -27,11 +26,22 @@ impl FrameId {
     pub const fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }
+
+    /// Calls `then` with the digits. There are tens of thousands in a manifest, so none of them goes through the heap.
+    fn spelt<T>(&self, then: impl FnOnce(&str) -> T) -> T {
+        let mut digits = [b'0'; 64];
+        for (pair, byte) in digits.chunks_exact_mut(2).zip(self.0) {
+            pair[0] = b"0123456789abcdef"[usize::from(byte >> 4)];
+            pair[1] = b"0123456789abcdef"[usize::from(byte & 15)];
+        }
+        // Digits are UTF-8.
+        then(std::str::from_utf8(&digits).unwrap_or_default())
+    }
 }
 
 impl fmt::Display for FrameId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        self.spelt(|digits| f.write_str(digits))
     }
 }
 
@@ -70,17 +80,29 @@ impl FromStr for FrameId {
     }
 }
 
-impl From<FrameId> for String {
-    fn from(id: FrameId) -> Self {
-        id.to_string()
+impl Serialize for FrameId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.spelt(|digits| serializer.serialize_str(digits))
     }
 }
 
-impl TryFrom<String> for FrameId {
-    type Error = InvalidFrameId;
+impl<'de> Deserialize<'de> for FrameId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Digits;
 
-    fn try_from(text: String) -> Result<Self, Self::Error> {
-        text.parse()
+        impl de::Visitor<'_> for Digits {
+            type Value = FrameId;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a frame id")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<FrameId, E> {
+                text.parse().map_err(E::custom)
+            }
+        }
+
+        deserializer.deserialize_str(Digits)
     }
 }
 

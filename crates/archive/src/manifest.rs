@@ -8,6 +8,7 @@
 mod check;
 mod digest;
 mod line;
+mod plain;
 mod read;
 mod text;
 mod write;
@@ -16,6 +17,7 @@ pub use digest::FramesDigest;
 pub use line::{Chunker, Class, End, Entry, FrameRef, Head, Kind, Line, Mtime, PathText, Quiesced};
 pub use read::{Manifest, ManifestError, ManifestReader};
 pub use write::ManifestWriter;
+pub(crate) use write::{Packer, TextWriter, packer};
 
 /// The version that is written; those before it are read as well.
 pub const MANIFEST_VERSION: u32 = 2;

@@ -1,8 +1,8 @@
 //! The stock: frames that are at hand, and what was read to get them.
 //!
-//! An archive is mostly last night's. Its frames lie in last night's file, and a *piece* (a bundle, or the data of one large file) whose
+//! An archive is mostly last night's. Its frames lie in last night's file, or in place where the next archive needs them as well, and a *piece* (a bundle, or the data of one large file) whose
 //! files have not changed needs neither reading nor compressing: its frames are taken from the stock. Invariants: a frame is known by the
-//! BLAKE3 of its raw bytes and is checked again when it is taken out, so rot does not spread; a piece is known by everything that its
+//! BLAKE3 of its raw bytes and is checked again when it is taken out of a file, so rot does not spread; a piece is known by everything that its
 //! bytes depend on, and only if the file system is one where an unchanged time proves unchanged content (`docs/two-passes.md`).
 
 mod cache;
@@ -20,10 +20,13 @@ pub use cache::CacheError;
 pub(crate) use cache::{Remembered, write as write_cache};
 pub(crate) use piece::{Key, KeyMaker};
 
-use crate::{Class, FrameId, Manifest};
+use crate::{Class, FrameId, FrameRef, Manifest};
 
 /// BLAKE3 of a frame as it is stored, its first 16 bytes: finds rot without decoding. It never identifies anything.
 pub(crate) type Sum = [u8; 16];
+
+/// No sum: the frame lies in place and was not looked at. That a frame really has it costs a decoding, and happens never.
+pub(crate) const UNKNOWN: Sum = [0; 16];
 
 /// The sum of a stored frame.
 pub(crate) fn sum(frame: &[u8]) -> Sum {
@@ -39,7 +42,12 @@ pub(crate) enum Form {
     Frame(Option<Sum>),
     /// As they are: read in a hurry, to be compressed later.
     Raw,
+    /// As a zstd frame where the archive's frames are to be: nothing of it is fetched, checked or written.
+    InPlace,
 }
+
+/// The number of no frame.
+const ABSENT: u32 = u32::MAX;
 
 /// A frame at hand.
 #[derive(Debug, Clone, Copy)]
@@ -47,7 +55,7 @@ pub(crate) struct Held {
     pub(crate) id: FrameId,
     /// Raw length.
     pub(crate) raw: u32,
-    /// Which file.
+    /// Which file; of no meaning for what lies in place, as where in it.
     pub(crate) shelf: u32,
     /// Where in it.
     pub(crate) at: u64,
@@ -122,7 +130,7 @@ impl Stock {
         let shelf = self.shelves.len() as u32;
         self.shelves.push(Arc::new(file));
         for ((number, frame), at) in manifest.frames.iter().enumerate().zip(manifest.frame_offsets()) {
-            let form = Form::Frame(read.as_ref().map(|read| read.sums[number]));
+            let form = Form::Frame(read.as_ref().map(|read| read.sums[number]).filter(|sum| *sum != UNKNOWN));
             let number = self.put(Held { id: frame.id, raw: frame.raw, shelf, at, len: frame.len, form });
             self.order.push(number);
         }
@@ -132,10 +140,41 @@ impl Stock {
         error.map_or(Ok(()), Err)
     }
 
+    /// Adds frames that lie in place already, where the output of the next archive finds them: they are neither read nor written again.
+    /// Whoever adds them vouches for them; they are not looked at.
+    pub fn add_in_place(&mut self, frames: impl IntoIterator<Item = FrameRef>) {
+        for FrameRef { id, raw, len } in frames {
+            self.put(Held { id, raw, shelf: u32::MAX, at: 0, len, form: Form::InPlace });
+        }
+    }
+
+    /// Takes from `cache`, which [`crate::Captured::cache`] was for the archive of `manifest`, which files need not be read: those of
+    /// which every frame is at hand.
+    ///
+    /// # Errors
+    /// The cache is not this archive's or damaged; only time is lost.
+    pub fn recall(&mut self, manifest: &Manifest, cache: &[u8]) -> Result<(), CacheError> {
+        let read = cache::read(cache, manifest)?;
+        let base = self.order.len() as u32;
+        let held = |frame: &FrameRef| self.ids.get(&frame.id).filter(|number| self.held(*number).raw == frame.raw);
+        let numbers: Vec<u32> = manifest.frames.iter().map(|frame| held(frame).unwrap_or(ABSENT)).collect();
+        // Spans that reach over an absent frame go, so nobody ever meets its place in the order.
+        let whole = |span: &Span| !numbers[span.first as usize..][..span.count as usize].contains(&ABSENT);
+        let pieces = read.pieces.into_iter().filter(|(_, span)| whole(span));
+        self.pieces.extend(pieces.map(|(key, span)| (key, Span { first: span.first + base, ..span })));
+        self.order.extend(numbers);
+        Ok(())
+    }
+
     /// Forgets which files gave which frames: everything will be read again, though not compressed again. For when the clock was
     /// changed, or an audit has found that times cannot be relied on.
     pub fn forget_pieces(&mut self) {
         self.pieces.clear();
+    }
+
+    /// Whether a frame is at hand.
+    pub fn holds(&self, id: &FrameId) -> bool {
+        self.ids.get(id).is_some()
     }
 
     /// How many pieces are known.

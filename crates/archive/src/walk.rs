@@ -2,13 +2,14 @@
 //!
 //! The order must be the same each night, whatever order the file system lists names in. Everything is opened relative to the open
 //! directory above it, so no symbolic link is ever followed below the root and no swap of a folder can lead the walk astray. Only the
-//! deepest [`OPEN`] directories stay open: a container that nests folders by the thousand must not use up the descriptors.
+//! deepest [`OPEN`] directories stay open: a container that nests folders by the thousand must not use up the descriptors. What a listing
+//! calls a file is opened at once and looked at then, which asks the kernel half as often as looking first.
 
 use std::ffi::{CStr, CString};
+use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::vec::IntoIter;
 
-use rustix::fs::Dir;
+use rustix::fs::FileType;
 use rustix::io::{Errno, Result as Os};
 
 use crate::Kind;
@@ -25,7 +26,9 @@ pub(crate) struct Found<'a> {
     pub(crate) dir: BorrowedFd<'a>,
     /// Its name there.
     pub(crate) name: &'a CStr,
-    /// Its absolute path without the leading slash.
+    /// Its absolute path.
+    pub(crate) absolute: &'a [u8],
+    /// The same without the leading slash.
     pub(crate) path: &'a [u8],
     /// Its path relative to the base of the walk; empty for that.
     pub(crate) key: &'a [u8],
@@ -53,8 +56,8 @@ pub(crate) trait Visit {
     /// What ends the walk.
     type Error;
 
-    /// An entry.
-    fn entry(&mut self, found: &Found<'_>) -> Result<(), Self::Error>;
+    /// An entry. With `file` it is a file, opened, and what was found is what was opened; other files could not be, or have to be tried.
+    fn entry(&mut self, found: &Found<'_>, file: Option<File>) -> Result<(), Self::Error>;
 
     /// Whether `path`, absolute and without the leading slash, is left out with all below it.
     fn leave_out(&self, path: &[u8]) -> bool;
@@ -92,39 +95,71 @@ struct Level {
     /// None while too many others are open.
     dir: Option<OwnedFd>,
     id: (u64, u64),
-    names: IntoIter<CString>,
+    names: Names,
     /// Length of its path.
     len: usize,
 }
 
+/// The names in a directory, in byte order, one after another in one piece of memory.
+#[derive(Default)]
+struct Names {
+    /// Each with the zero that ends it.
+    text: Vec<u8>,
+    /// Where each one lies, without that zero, and what the listing calls it.
+    list: Vec<(usize, usize, FileType)>,
+    next: usize,
+}
+
+impl Names {
+    fn push(&mut self, name: &CStr, kind: FileType) {
+        self.list.push((self.text.len(), self.text.len() + name.to_bytes().len(), kind));
+        self.text.extend_from_slice(name.to_bytes_with_nul());
+    }
+
+    fn sort(&mut self) {
+        let Self { text, list, .. } = self;
+        list.sort_unstable_by(|a, b| text[a.0..a.1].cmp(&text[b.0..b.1]));
+    }
+
+    fn next(&mut self) -> Option<(&CStr, FileType)> {
+        let (from, to, kind) = *self.list.get(self.next)?;
+        self.next += 1;
+        Some((CStr::from_bytes_with_nul(&self.text[from..=to]).ok()?, kind))
+    }
+
+    fn is_done(&self) -> bool {
+        self.next == self.list.len()
+    }
+}
+
 /// Walks everything from `root` down; keys are relative to `base`, which is the root's path or one above it.
 pub(crate) fn walk<V: Visit>(root: &Root, base: &[u8], visitor: &mut V) -> Result<(), V::Error> {
-    let mut path = root.path.clone();
-    let cut = if base.is_empty() { 0 } else { base.len() + 1 };
+    let mut path = [b"/", &root.path[..]].concat();
+    let cut = if base.is_empty() { 1 } else { base.len() + 2 };
     let mut levels: Vec<Level> = Vec::new();
-    levels.extend(step(root.above.as_fd(), &root.name, &path, cut, visitor)?);
+    levels.extend(step(root.above.as_fd(), (&root.name, FileType::Unknown), &path, cut, visitor)?);
     while let Some(level) = levels.last_mut() {
         path.truncate(level.len);
-        let Some(name) = level.names.next() else {
+        let Some((name, kind)) = level.names.next() else {
             let left = levels.pop();
             if let (Some(left), Some(above)) = (left, levels.last_mut()) {
-                go_up(&left, above, &path[..above.len], visitor);
+                go_up(&left, above, &path[1..above.len], visitor);
             }
             continue;
         };
         let Some(dir) = &level.dir else { continue };
-        if !path.is_empty() {
+        if path.len() > 1 {
             path.push(b'/');
         }
         path.extend_from_slice(name.to_bytes());
         if path.len() > LONGEST {
-            visitor.trouble(&path, Trouble::TooLong);
+            visitor.trouble(&path[1..], Trouble::TooLong);
             continue;
         }
-        if visitor.leave_out(&path) {
+        if visitor.leave_out(&path[1..]) {
             continue;
         }
-        if let Some(deeper) = step(dir.as_fd(), &name, &path, cut, visitor)? {
+        if let Some(deeper) = step(dir.as_fd(), (name, kind), &path, cut, visitor)? {
             levels.push(deeper);
             if let Some(far) = levels.len().checked_sub(OPEN + 1) {
                 levels[far].dir = None;
@@ -141,13 +176,29 @@ fn go_up<V: Visit>(left: &Level, above: &mut Level, path: &[u8], visitor: &mut V
     }
     let opened = left.dir.as_ref().and_then(|dir| sys::open_parent(dir).ok());
     above.dir = opened.filter(|dir| sys::stat(dir).is_ok_and(|stat| stat.id == above.id));
-    if above.dir.is_none() && above.names.len() > 0 {
+    if above.dir.is_none() && !above.names.is_done() {
         visitor.trouble(path, Trouble::Moved);
     }
 }
 
-/// Looks at one entry and tells the visitor; a directory that can be listed is returned.
-fn step<V: Visit>(dir: BorrowedFd<'_>, name: &CStr, path: &[u8], cut: usize, visitor: &mut V) -> Result<Option<Level>, V::Error> {
+/// Looks at one entry, whose absolute path is `absolute`, and tells the visitor; a directory that can be listed is returned.
+fn step<V: Visit>(
+    dir: BorrowedFd<'_>,
+    (name, kind): (&CStr, FileType),
+    absolute: &[u8],
+    cut: usize,
+    visitor: &mut V,
+) -> Result<Option<Level>, V::Error> {
+    let path = &absolute[1..];
+    let key = absolute.get(cut..).unwrap_or_default();
+    if kind == FileType::RegularFile
+        && let Ok((stat, file)) = sys::open_file(dir, name).and_then(|file| Ok((sys::stat(&file)?, file)))
+        && stat.kind == Some(Kind::File)
+    {
+        visitor.entry(&Found { dir, name, absolute, path, key, stat, opened: None }, Some(file))?;
+        return Ok(None);
+    }
+    // Nothing that is known by name alone, or not what the listing said: whatever it is now.
     let unreadable = |cause| if cause == Errno::NOENT { Trouble::Vanished } else { Trouble::Unreadable(cause) };
     let mut stat = match sys::stat_at(dir, name) {
         Ok(stat) => stat,
@@ -171,33 +222,24 @@ fn step<V: Visit>(dir: BorrowedFd<'_>, name: &CStr, path: &[u8], cut: usize, vis
             Err(cause) => visitor.trouble(path, Trouble::Unreadable(cause)),
         }
     }
-    let key = path.get(cut..).unwrap_or_default();
-    visitor.entry(&Found { dir, name, path, key, stat, opened: opened.as_ref().map(AsFd::as_fd) })?;
+    visitor.entry(&Found { dir, name, absolute, path, key, stat, opened: opened.as_ref().map(AsFd::as_fd) }, None)?;
     let Some(dir) = opened else { return Ok(None) };
     let (names, failed) = list(&dir);
     if let Some(cause) = failed {
         visitor.trouble(path, Trouble::Unreadable(cause));
     }
-    Ok(Some(Level { dir: Some(dir), id: stat.id, names: names.into_iter(), len: path.len() }))
+    Ok(Some(Level { dir: Some(dir), id: stat.id, names, len: absolute.len() }))
 }
 
 /// The names in `dir` in byte order, and what ended the listing early.
-fn list(dir: &OwnedFd) -> (Vec<CString>, Option<Errno>) {
-    let mut names = Vec::new();
-    let mut failed = None;
-    match Dir::read_from(dir) {
-        Err(cause) => failed = Some(cause),
-        Ok(entries) => {
-            for entry in entries {
-                match entry {
-                    Ok(entry) if entry.file_name() == c"." || entry.file_name() == c".." => {}
-                    Ok(entry) => names.push(entry.file_name().to_owned()),
-                    Err(cause) => failed = Some(cause),
-                }
-            }
+fn list(dir: &OwnedFd) -> (Names, Option<Errno>) {
+    let mut names = Names::default();
+    let failed = sys::list(dir, |name, kind| {
+        if name != c"." && name != c".." {
+            names.push(name, kind);
         }
-    }
-    names.sort_unstable();
+    });
+    names.sort();
     (names, failed)
 }
 
@@ -220,7 +262,7 @@ mod tests {
     impl Visit for Heard {
         type Error = Infallible;
 
-        fn entry(&mut self, found: &Found<'_>) -> Result<(), Infallible> {
+        fn entry(&mut self, found: &Found<'_>, _file: Option<File>) -> Result<(), Infallible> {
             let key = String::from_utf8_lossy(found.key).into_owned();
             if let Some((_, path)) = self.remove.take_if(|(at, _)| *at == key) {
                 fs::remove_file(path).unwrap();

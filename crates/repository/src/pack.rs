@@ -3,20 +3,23 @@
 //! A pack is put before its index object, and both before any manifest that needs them; a crash in between leaves a pack that no
 //! manifest needs, which the next copy uses and the next prune removes. Packs are put create-only, so a pack that exists is whole.
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions, path::Path};
 use offsite_archive::FrameId;
 
 use crate::{
-    Layout, ObjectId, PackName, Repository, RepositoryError, Table, TableError, index_path,
+    Layout, MAX_FRAME_LEN, ObjectId, PackName, Repository, RepositoryError, Table, TableError, index_path,
     table::{TRAILER, table_len, trailer},
 };
+
+/// Most that is reserved for a pack before its first frame, in bytes; a writer that is never full must not ask for all memory.
+const MOST: u64 = 64 << 20;
 
 /// Collects frames until they are worth a pack.
 #[derive(Debug)]
 pub struct PackWriter {
     target: u64,
-    body: Vec<u8>,
+    body: BytesMut,
     table: Table,
 }
 
@@ -36,7 +39,7 @@ pub struct WrittenPack {
 impl PackWriter {
     /// A writer whose packs are full at `target` bytes of frames; they grow beyond it by less than one frame.
     pub fn new(target: u64) -> Self {
-        Self { target, body: Vec::new(), table: Table::default() }
+        Self { target, body: BytesMut::new(), table: Table::default() }
     }
 
     /// Whether nothing waits to be written.
@@ -56,6 +59,10 @@ impl PackWriter {
 
     /// Takes a frame. The caller has decoded and hashed it: what is false here would be false for ever.
     pub fn push(&mut self, id: FrameId, raw: u32, encoded: &[u8]) {
+        if self.body.capacity() == 0 {
+            // All at once: a body that grew by doubling would lie in memory twice while it is moved.
+            self.body.reserve(self.target.min(MOST).saturating_add(u64::from(MAX_FRAME_LEN)) as usize);
+        }
         self.body.extend_from_slice(encoded);
         // A frame that was fetched is at most MAX_FRAME_LEN long.
         self.table.push(id, u32::try_from(encoded.len()).unwrap_or(u32::MAX), raw);
@@ -78,9 +85,14 @@ impl PackWriter {
         let mut body = std::mem::take(&mut self.body);
         body.extend_from_slice(&index);
         body.extend_from_slice(&trailer(index.len()));
-        let body = Bytes::from(body);
+        let body = body.freeze();
         let bytes = body.len() as u64;
-        let id = put_fresh(repository.store(), body).await?;
+        let id = put_fresh(repository.store(), body.clone()).await?;
+        // The same memory for the next one: given back and asked for again, it would come in pieces that nobody gets back.
+        if let Ok(mut body) = body.try_into_mut() {
+            body.clear();
+            self.body = body;
+        }
         let path = index_path(&id);
         create(repository.store(), &path, index.clone()).await.map_err(|source| store("write", &path, source))?;
         Ok(Some(WrittenPack { id, bytes, written: bytes + index.len() as u64, table }))

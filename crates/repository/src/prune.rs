@@ -20,10 +20,10 @@ use crate::{
     lack::delete, layout,
 };
 
-/// Packs with less live bytes than this, in percent, are rewritten on the Mac. Rewriting half-dead packs doubles what is written at most.
+/// Packs with less live bytes than this, in percent, are rewritten where no cloud keeps them. Rewriting half-dead packs doubles what is written at most.
 const REWRITE_BELOW: u64 = 50;
-/// Bytes of a rewritten pack.
-const PACK_TARGET: u64 = 32 << 20;
+/// Bytes of a rewritten pack, which lies in memory: a Pi prunes, too.
+const PACK_TARGET: u64 = 16 << 20;
 
 /// What prune did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -5,7 +5,11 @@
 //! required to open one, so that an unmounted disk or a mistyped path is never taken for an empty repository.
 
 mod marker;
+mod offered;
+mod remembered;
 mod tables;
+
+pub use remembered::Remembered;
 
 use std::{
     collections::BTreeMap,
@@ -67,6 +71,20 @@ pub struct Archives {
     pub good: Vec<ArchiveInfo>,
     /// Manifests that cannot be read or understood.
     pub unreadable: Vec<Unreadable>,
+}
+
+impl Archives {
+    /// The same in order, unless nothing at all could be read because the way to the store is cut.
+    fn settled(mut self) -> Result<Self, RepositoryError> {
+        let cut = self.unreadable.iter().position(|unreadable| !unreadable.error.is_damage());
+        if let (true, Some(cut)) = (self.good.is_empty(), cut) {
+            return Err(self.unreadable.swap_remove(cut).error);
+        }
+        self.good.sort_by(|a, b| a.name.cmp(&b.name));
+        // The same archive may have been pushed twice under two random names; a crash does that, and it harms nothing.
+        self.good.dedup_by(|a, b| a.name == b.name);
+        Ok(self)
+    }
 }
 
 /// One manifest: checked, and as bytes.
@@ -145,14 +163,7 @@ impl Repository {
                 Err(error) => archives.unreadable.push(Unreadable { object: path.to_string(), error }),
             }
         }
-        let cut = archives.unreadable.iter().position(|unreadable| !unreadable.error.is_damage());
-        if let (true, Some(cut)) = (archives.good.is_empty(), cut) {
-            return Err(archives.unreadable.swap_remove(cut).error);
-        }
-        archives.good.sort_by(|a, b| a.name.cmp(&b.name));
-        // The same archive may have been pushed twice under two random names; a crash does that, and it harms nothing.
-        archives.good.dedup_by(|a, b| a.name == b.name);
-        Ok(archives)
+        archives.settled()
     }
 
     async fn info(&self, object: ObjectMeta) -> (Path, Result<Option<ArchiveInfo>, RepositoryError>) {
@@ -244,13 +255,7 @@ impl Repository {
             Layout::Plain | Layout::Packs => Some(manifest_name(path).ok_or_else(|| RepositoryError::Stray { object: object() })?),
         };
         let Some(bytes) = read_bounded(&*self.store, path, MAX_MANIFEST).await? else { return Ok(None) };
-        let manifest = parse(&bytes, MAX_FRAMES, path)?;
-        if name.is_some_and(|name| name != manifest.head.archive) {
-            return Err(RepositoryError::Misnamed { object: object(), says: manifest.head.archive });
-        }
-        if let Some(frame) = manifest.frames.iter().find(|frame| !(1..=MAX_FRAME_LEN).contains(&frame.len)) {
-            return Err(RepositoryError::AbsurdFrame { object: object(), frame: frame.id, len: frame.len });
-        }
+        let manifest = checked(&bytes, name, path)?;
         Ok(Some(ManifestObject { manifest, bytes }))
     }
 
@@ -282,6 +287,19 @@ impl Repository {
     }
 }
 
+/// Reads the manifest at `path`, which is that of `name` where that is known.
+fn checked(bytes: &[u8], name: Option<ArchiveName>, path: &Path) -> Result<Manifest, RepositoryError> {
+    let object = || path.to_string();
+    let manifest = parse(bytes, MAX_FRAMES, path)?;
+    if name.is_some_and(|name| name != manifest.head.archive) {
+        return Err(RepositoryError::Misnamed { object: object(), says: manifest.head.archive });
+    }
+    if let Some(frame) = manifest.frames.iter().find(|frame| !(1..=MAX_FRAME_LEN).contains(&frame.len)) {
+        return Err(RepositoryError::AbsurdFrame { object: object(), frame: frame.id, len: frame.len });
+    }
+    Ok(manifest)
+}
+
 /// Reads a manifest of at most `limit` frames.
 fn parse(bytes: &[u8], limit: usize, path: &Path) -> Result<Manifest, RepositoryError> {
     let damaged = |source| RepositoryError::Manifest { object: path.to_string(), source };
@@ -290,7 +308,7 @@ fn parse(bytes: &[u8], limit: usize, path: &Path) -> Result<Manifest, Repository
     let mut frames = Vec::new();
     let mut end = None;
     // To the very end: what follows the last line is for the reader to refuse.
-    for line in &mut reader {
+    while let Some(line) = reader.next_brief() {
         match line.map_err(damaged)? {
             Line::Frame(_) if frames.len() == limit => {
                 return Err(RepositoryError::TooManyFrames { object: path.to_string(), limit });
@@ -339,7 +357,7 @@ mod tests {
     use super::*;
 
     /// A manifest that repeats one frame, as a liar's could.
-    fn repeating(frames: u32) -> Vec<u8> {
+    pub(super) fn repeating(frames: u32) -> Vec<u8> {
         let chunker = Chunker { id: "files-1".into(), page: 65536, text: [1, 2, 3], data: [1, 2, 3], bundle: [1, 2] };
         let archive: ArchiveName = "services/2026-11-22T040000Z".parse().unwrap();
         let finished = archive.time();

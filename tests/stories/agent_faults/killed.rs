@@ -1,16 +1,21 @@
 //! Killed at every point, and what is left is brought back by `resume` or by the next night.
 
 use anyhow::{Result, ensure};
-use offsite_tests::{Lab, Outcome, Then, trace};
+use offsite_tests::{Call, Lab, Outcome, Then, trace};
 
-use super::sweep::{Hit, came_by, changes, said, sweep, words};
-use super::world::World;
+use super::sweep::{Hit, came_by, changes, said, sweep, sweep_in, words};
+use super::world::{KEEP, World};
 
 /// Runs the agent with `args` and kills it at its `number`th point.
 fn kill(world: &World<'_>, args: &[&str], number: usize, how: Then) -> Option<(String, Outcome)> {
+    kill_among(world, args, number, how, |_| true)
+}
+
+/// As [`kill`], at one of these points.
+fn kill_among(world: &World<'_>, args: &[&str], number: usize, how: Then, among: impl Fn(&Call) -> bool) -> Option<(String, Outcome)> {
     let (mut count, mut point) = (0, None);
     let outcome = trace(world.cmd(args), |call| {
-        if !changes(call, world.root()) {
+        if !changes(call, world.root()) || !among(call) {
             return Then::Go;
         }
         count += 1;
@@ -92,6 +97,50 @@ fn the_next_night_itself_brings_back_what_a_machine_that_died_left_stopped() {
         },
     );
     assert!(owing.into_inner() >= 20);
+}
+
+/// What a night in packs does otherwise than one of plain archives.
+pub(crate) const PACKS: &[(&str, &str)] = &[
+    ("rename", "disk/state/unpruned"),
+    ("rename", "disk/repository/packs/"),
+    ("fsync", "disk/repository/packs"),
+    ("rename", "disk/repository/index/"),
+    ("rename", "disk/repository/manifests/services/"),
+    ("unlink", "disk/repository/manifests/services/"),
+    ("unlink", "disk/repository/index/"),
+    ("unlink", "disk/repository/packs/"),
+    ("unlink", "disk/state/unpruned"),
+];
+
+#[test]
+fn an_agent_killed_while_it_writes_packs_or_prunes_leaves_what_the_next_night_needs() {
+    let lab = Lab::new();
+    let make = |worker: usize| World::in_packs(&lab, &format!("pi-{worker}"));
+    // What else a night does, it does in the sweep above.
+    let points = sweep_in(
+        make,
+        |world| {
+            // One night more: the next one lets a night go whose frames lie in a pack of their own.
+            let _ = world.agent(&["run", "services"]).succeeds();
+            world.change(KEEP + 1);
+            world.keep_base();
+        },
+        |world, number| {
+            let of_packs = |call: &Call| {
+                let place = call.path.starts_with(world.repository()) || call.path.starts_with(world.state().join("unpruned"));
+                // Between two of these no name changes, and nothing becomes durable.
+                place && ["rename", "unlink", "mkdir", "fsync", "fdatasync"].iter().any(|order| call.name.starts_with(order))
+            };
+            let (point, outcome) = kill_among(world, &["run", "services"], number, Then::Kill, of_packs)?;
+            let result = was_killed(&outcome).and_then(|()| {
+                let archives = world.archives()?;
+                world.resume()?;
+                world.next_night(&archives)
+            });
+            Some((point, said(result, &outcome)))
+        },
+    );
+    came_by(&points, PACKS);
 }
 
 /// A night that ends while services are away.

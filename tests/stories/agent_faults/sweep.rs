@@ -20,13 +20,23 @@ pub(crate) type Hit = Option<(String, Result<()>)>;
 /// With what went wrong at each of the points where something did.
 #[track_caller]
 pub(crate) fn sweep<'a>(lab: &'a Lab, prepare: impl Fn(&World<'a>) + Sync, at: impl Fn(&World<'a>, usize) -> Hit + Sync) -> Vec<String> {
+    sweep_in(|worker| World::new(lab, &format!("pi-{worker}")), prepare, at)
+}
+
+/// As [`sweep`], in worlds that `make` makes, one for each worker.
+#[track_caller]
+pub(crate) fn sweep_in<'a>(
+    make: impl Fn(usize) -> World<'a> + Sync,
+    prepare: impl Fn(&World<'a>) + Sync,
+    at: impl Fn(&World<'a>, usize) -> Hit + Sync,
+) -> Vec<String> {
     let (next, found, wrong) = (AtomicUsize::new(1), Mutex::new(BTreeMap::new()), Mutex::new(Vec::new()));
     let workers = std::thread::available_parallelism().map_or(2, usize::from).max(2);
     std::thread::scope(|scope| {
         for worker in 0..workers {
-            let (next, found, wrong, prepare, at) = (&next, &found, &wrong, &prepare, &at);
+            let (next, found, wrong, make, prepare, at) = (&next, &found, &wrong, &make, &prepare, &at);
             scope.spawn(move || {
-                let world = World::new(lab, &format!("pi-{worker}"));
+                let world = make(worker);
                 prepare(&world);
                 loop {
                     let number = next.fetch_add(1, Ordering::Relaxed);

@@ -9,7 +9,7 @@ use offsite_tests::{Cmd, Engine, Lab, Outcome, Power};
 use serde_json::Value;
 
 const JOB: &str = "services";
-const KEEP: usize = 3;
+pub(crate) const KEEP: usize = 3;
 
 pub(crate) struct World<'a> {
     lab: &'a Lab,
@@ -17,24 +17,35 @@ pub(crate) struct World<'a> {
     pub(crate) engine: Engine,
     power: Option<Power>,
     running: Vec<String>,
+    layout: &'static str,
 }
 
 impl<'a> World<'a> {
     /// In the folder `name` of the lab.
     pub(crate) fn new(lab: &'a Lab, name: &str) -> Self {
-        Self::on(lab, name, None)
+        Self::on(lab, name, None, "plain")
+    }
+
+    /// As [`World::new`], with a repository of layout `packs`.
+    pub(crate) fn in_packs(lab: &'a Lab, name: &str) -> Self {
+        Self::on(lab, name, None, "packs")
     }
 
     /// As [`World::new`], with repository and state on a disk whose power can be cut.
     pub(crate) fn with_power(lab: &'a Lab, name: &str) -> Option<Self> {
-        let power = Power::new(lab, &lab.dir(name).join("disk"))?;
-        Some(Self::on(lab, name, Some(power)))
+        Self::with_power_and(lab, name, "plain")
     }
 
-    fn on(lab: &'a Lab, name: &str, power: Option<Power>) -> Self {
+    /// As [`World::with_power`], with a repository of that layout.
+    pub(crate) fn with_power_and(lab: &'a Lab, name: &str, layout: &'static str) -> Option<Self> {
+        let power = Power::new(lab, &lab.dir(name).join("disk"))?;
+        Some(Self::on(lab, name, Some(power), layout))
+    }
+
+    fn on(lab: &'a Lab, name: &str, power: Option<Power>, layout: &'static str) -> Self {
         let root = lab.dir(name);
         let engine = Engine::new(&root.join("engine"));
-        let mut world = Self { lab, root, engine, power, running: Vec::new() };
+        let mut world = Self { lab, root, engine, power, running: Vec::new(), layout };
         let home = world.source().join("home");
         std::fs::create_dir_all(home.join("data/photos")).unwrap();
         std::fs::create_dir_all(home.join("data/empty")).unwrap();
@@ -65,8 +76,9 @@ impl<'a> World<'a> {
     /// Writes the configuration; `more` are lines of its top, `job` of the job.
     pub(crate) fn configure(&self, more: &str, job: &str) {
         let text = format!(
-            "repository: {}\nstate: {}\ndocker: {}\n{more}jobs:\n  {JOB}:\n    sources: [{}]\n    keep: {KEEP}\n{job}",
+            "repository: {}\nlayout: {}\nstate: {}\ndocker: {}\n{more}jobs:\n  {JOB}:\n    sources: [{}]\n    keep: {KEEP}\n{job}",
             self.repository().display(),
+            self.layout,
             self.state().display(),
             self.engine.docker().display(),
             self.source().display()
@@ -75,7 +87,7 @@ impl<'a> World<'a> {
     }
 
     /// Something to do for a night.
-    fn change(&self, night: usize) {
+    pub(crate) fn change(&self, night: usize) {
         std::fs::write(self.source().join("home/data/notes"), format!("night {night}\n").repeat(100)).unwrap();
     }
 
@@ -134,6 +146,26 @@ impl<'a> World<'a> {
             self.copy(&self.at(&self.root.join("disk").join(name)), &self.base(name));
         }
         self.copy(&self.engine.containers(), &self.base("containers"));
+        if self.packs() {
+            std::fs::create_dir_all(self.base("exported")).unwrap();
+            for name in self.archives_before() {
+                self.export(&name, &self.base("exported").join(&name)).unwrap();
+            }
+        }
+    }
+
+    fn packs(&self) -> bool {
+        self.layout == "packs"
+    }
+
+    /// Writes the archive as a plain file; this reads and checks every frame of it.
+    fn export(&self, name: &str, to: &Path) -> Result<()> {
+        if to.exists() {
+            std::fs::remove_file(to)?;
+        }
+        let said = self.cmd(&["export", &format!("{JOB}/{name}")]).arg(to).run();
+        ensure!(said.code == Some(0), "{name} is not whole: {said:?}");
+        Ok(())
     }
 
     /// Remembers the engine under this number, for [`World::engine_as`].
@@ -168,14 +200,20 @@ impl<'a> World<'a> {
     pub(crate) fn archives(&self) -> Result<Vec<Value>> {
         let list = self.listed()?;
         let names = names(&list);
-        let before = files(&self.base("repository/archives").join(JOB));
-        let gone: Vec<&String> = before.iter().filter(|file| !names.contains(&name_of(file))).collect();
+        let before = self.archives_before();
+        let gone: Vec<&String> = before.iter().filter(|name| !names.contains(name)).collect();
         ensure!(gone.iter().zip(&before).all(|(gone, oldest)| *gone == oldest), "not the oldest are gone: {gone:?}");
         ensure!(gone.is_empty() || names.len() >= KEEP, "{gone:?} went before new ones came: {names:?}");
         for name in &names {
-            if before.contains(&format!("{name}.tar.zst")) {
-                for file in [format!("archives/{JOB}/{name}.tar.zst"), format!("manifests/{JOB}/{name}.zst")] {
+            if before.contains(name) {
+                let archive = if self.packs() { None } else { Some(format!("archives/{JOB}/{name}.tar.zst")) };
+                for file in archive.into_iter().chain([format!("manifests/{JOB}/{name}.zst")]) {
                     same_file(&self.base("repository").join(&file), &self.at(&self.repository()).join(&file))?;
+                }
+                if self.packs() {
+                    let exported = self.root.join("exported");
+                    self.export(name, &exported)?;
+                    same_file(&self.base("exported").join(name), &exported)?;
                 }
             } else {
                 self.holds_the_source(name)?;
@@ -186,7 +224,11 @@ impl<'a> World<'a> {
 
     /// The archive's content as GNU tar, and not we, unpacks it: the copy of [`World::source`].
     pub(crate) fn unpacked(&self, name: &str) -> Result<PathBuf> {
-        let file = self.at(&self.repository()).join("archives").join(JOB).join(format!("{name}.tar.zst"));
+        let mut file = self.at(&self.repository()).join("archives").join(JOB).join(format!("{name}.tar.zst"));
+        if self.packs() {
+            file = self.root.join("exported");
+            self.export(name, &file)?;
+        }
         let into = self.root.join("unpacked");
         if into.exists() {
             std::fs::remove_dir_all(&into)?;
@@ -218,7 +260,7 @@ impl<'a> World<'a> {
 
     /// The names of the archives that were there before the night, without the job's.
     pub(crate) fn archives_before(&self) -> Vec<String> {
-        files(&self.base("repository/archives").join(JOB)).iter().map(|file| name_of(file)).collect()
+        files(&self.base("repository/manifests").join(JOB)).iter().map(|file| name_of(file)).collect()
     }
 
     /// As the unit does whatever became of the run.
@@ -248,7 +290,8 @@ impl<'a> World<'a> {
     /// No file without a meaning: neither in the repository nor in the state folder.
     fn nothing_is_left_over(&self, names: &[String]) -> Result<()> {
         let repository = self.at(&self.repository());
-        for (folder, ending) in [("archives", ".tar.zst"), ("manifests", ".zst")] {
+        let archives = if self.packs() { None } else { Some(("archives", ".tar.zst")) };
+        for (folder, ending) in archives.into_iter().chain([("manifests", ".zst")]) {
             let found: BTreeSet<String> = files(&repository.join(folder).join(JOB)).into_iter().collect();
             let wanted: BTreeSet<String> = names.iter().map(|name| format!("{name}{ending}")).collect();
             ensure!(found == wanted, "{folder}: {found:?}");
@@ -256,10 +299,13 @@ impl<'a> World<'a> {
         for folder in [&repository, &self.at(&self.state())] {
             let left: Vec<String> = files(folder)
                 .into_iter()
-                .filter(|name| name.starts_with(".tmp-") || name.ends_with(".new") || name == "unfinished.json")
+                .filter(|name| name.starts_with(".tmp-") || name.ends_with(".new") || name == "unfinished.json" || name == "unpruned")
                 .collect();
             ensure!(left.is_empty(), "left over: {left:?}");
         }
+        let (packs, index) = (files(&repository.join("packs")), files(&repository.join("index")));
+        ensure!(packs == index && packs.is_empty() != self.packs(), "packs {packs:?}, index {index:?}");
+        ensure!(!repository.join("damaged").exists(), "packs were taken for damaged");
         Ok(())
     }
 

@@ -1,13 +1,17 @@
 //! `archives`: what lies in the repository.
 
-use offsite_agent::human::size;
+use offsite_agent::{
+    Listed,
+    human::{count, size},
+};
+use offsite_repository::Layout;
 
 use super::{Done, load};
 use crate::{cli, exit::Exit};
 
 pub(crate) fn archives(cli: &cli::Cli, archives: &cli::Json) -> Done {
     let config = load(&cli.config)?;
-    let found = offsite_agent::archives(&config)?;
+    let Listed { archives: found, layout, packs, stored } = offsite_agent::archives(&config)?;
     if archives.json {
         let list: Vec<_> = found
             .good
@@ -31,6 +35,11 @@ pub(crate) fn archives(cli: &cli::Cli, archives: &cli::Json) -> Done {
         for info in &found.good {
             let incomplete = if info.end.complete { "" } else { "  incomplete" };
             println!("{}  {:>9} in {:>9}  {} entries{incomplete}", info.name, size(info.end.raw), size(info.end.bytes), info.end.entries);
+        }
+        if layout == Layout::Packs && !found.good.is_empty() {
+            // Most frames belong to all of them, so their sizes do not add up.
+            let packs = count(usize::try_from(packs).unwrap_or(usize::MAX), "pack");
+            println!("together they take {}, in {packs}", size(stored));
         }
     }
     for bad in &found.unreadable {

@@ -151,6 +151,7 @@ mod tests {
             bytes: 340 << 20,
             read: 5 << 20,
             fresh: 3 << 20,
+            full: false,
             notes: Vec::new(),
             kept: 3,
             forgotten: Vec::new(),

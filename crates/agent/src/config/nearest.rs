@@ -12,7 +12,7 @@ pub(super) fn nearest(found: &str, words: &[String]) -> Option<String> {
 }
 
 /// Letters to insert, drop, change or swap with their neighbour to get from `a` to `b`.
-fn distance(a: &str, b: &str) -> usize {
+pub fn distance(a: &str, b: &str) -> usize {
     let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
     let mut rows = vec![(0..=b.len()).collect::<Vec<_>>()];
     for i in 1..=a.len() {

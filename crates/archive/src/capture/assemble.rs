@@ -1,32 +1,44 @@
-//! Frames become the archive's file and its manifest.
+//! Frames become the archive and its manifest.
 //!
-//! Invariant: frames stand in the file in the order of the stream, each has its line, and the digest is over just these. Where they come
-//! from, from a chunk read a moment ago or from the stock, makes no difference to the file, apart from which zstd made them.
+//! Invariant: frames are given out in the order of the stream, each has its line, and the digest is over just these. Where they come
+//! from, from a chunk read a moment ago or from the stock, makes no difference to the archive, apart from which zstd made them. A frame
+//! that lies in place is not touched: it waits in line here, without a thread, because there may be a hundred thousand of them.
 
-use std::io::Write;
+use std::collections::VecDeque;
 
 use super::{
-    CaptureError, CaptureOptions, Captured, RunFacts,
+    CaptureError, CaptureOptions, Captured, Output, RunFacts,
     pool::{Done, Hand, Job, Made, Pool},
     scribe::Scribe,
 };
 use crate::{
     Chunker, End, Entry, FrameId, FrameRef, FramesDigest, Head, MANIFEST_VERSION,
-    stock::{Ids, Remembered, Stock, Sum, write_cache},
-    write_tail,
+    stock::{Form, Ids, Remembered, Stock, Sum, UNKNOWN, write_cache},
 };
 
+/// Where the next frame comes from.
+enum Next {
+    /// From the pool.
+    Made,
+    /// It lies in place: its number in the stock.
+    InPlace(u32),
+}
+
 /// An archive under way.
-pub(super) struct Assembler<W> {
-    out: W,
+pub(super) struct Assembler<O> {
+    out: O,
     scribe: Scribe,
     sequence: u64,
     pool: Pool,
     hand: Hand,
+    /// What was handed in and has not come out yet.
+    next: VecDeque<Next>,
     digest: FramesDigest,
     lengths: Vec<(u32, u32)>,
     sums: Vec<Sum>,
     ids: Vec<FrameId>,
+    /// Bytes of all frames, and of those that were given out.
+    bytes: u64,
     written: u64,
     fresh: u64,
 }
@@ -54,25 +66,27 @@ pub(super) fn check(head: &Head) -> Result<(), CaptureError> {
     Ok(())
 }
 
-impl<W: Write> Assembler<W> {
+impl<O: Output> Assembler<O> {
     /// An archive that goes to `out`; its entries go, or went, to `scribe`. Chunks in `ids` are not compressed again.
-    pub(super) fn new(out: W, sequence: u64, scribe: Scribe, ids: &Ids, options: &CaptureOptions) -> Result<Self, CaptureError> {
+    pub(super) fn new(out: O, sequence: u64, scribe: Scribe, ids: &Ids, options: &CaptureOptions) -> Result<Self, CaptureError> {
         Ok(Self {
             out,
             scribe,
             sequence,
             pool: Pool::new(options, ids, true)?,
             hand: Hand::new(options, ids, true)?,
+            next: VecDeque::new(),
             digest: FramesDigest::new(),
             lengths: Vec::new(),
             sums: Vec::new(),
             ids: Vec::new(),
+            bytes: 0,
             written: 0,
             fresh: 0,
         })
     }
 
-    /// Bytes of frames written so far.
+    /// Bytes of frames given out so far.
     pub(super) fn written(&self) -> u64 {
         self.written
     }
@@ -88,55 +102,92 @@ impl<W: Write> Assembler<W> {
 
     /// The next frame is made of this chunk.
     pub(super) fn chunk(&mut self, chunk: Vec<u8>, stock: &Stock) -> Result<(), CaptureError> {
-        while self.pool.is_full(chunk.len()) {
-            self.advance(stock)?;
-        }
-        self.pool.push(Job::Chunk(chunk))
+        self.make(Job::Chunk(chunk), stock)
     }
 
     /// The next frame is this one of the stock.
     pub(super) fn held(&mut self, number: u32, stock: &Stock) -> Result<(), CaptureError> {
         let held = stock.held(number);
-        while self.pool.is_full(held.raw as usize) {
-            self.advance(stock)?;
+        if held.form != Form::InPlace {
+            return self.make(Job::Held(stock.shelf(held), *held), stock);
         }
-        self.pool.push(Job::Held(stock.shelf(held), *held))
+        if self.next.is_empty() {
+            return self.in_place(FrameRef { id: held.id, raw: held.raw, len: held.len });
+        }
+        self.next.push_back(Next::InPlace(number));
+        Ok(())
     }
 
-    /// Writes all that was handed in.
+    /// Gives out all that was handed in.
     pub(super) fn settle(&mut self, stock: &Stock) -> Result<(), CaptureError> {
         while self.advance(stock)? {}
         Ok(())
     }
 
+    fn make(&mut self, job: Job, stock: &Stock) -> Result<(), CaptureError> {
+        while self.pool.is_full(job.raw()) {
+            self.advance(stock)?;
+        }
+        self.pool.push(job)?;
+        self.next.push_back(Next::Made);
+        Ok(())
+    }
+
     fn advance(&mut self, stock: &Stock) -> Result<bool, CaptureError> {
-        let Some(answer) = self.pool.next() else { return Ok(false) };
-        let Done { id, raw, made, fresh } = answer?;
-        let (frame, sum) = match made {
-            Made::Frame(frame, sum) => (frame, sum),
+        let done = match self.next.pop_front() {
+            None => return Ok(false),
+            Some(Next::InPlace(number)) => {
+                let held = stock.held(number);
+                self.in_place(FrameRef { id: held.id, raw: held.raw, len: held.len })?;
+                return Ok(true);
+            }
+            Some(Next::Made) => self.pool.next().ok_or(CaptureError::Thread)??,
+        };
+        let Done { id, raw, made, fresh } = done;
+        match made {
+            Made::Frame(frame, sum) => self.give(id, raw, &frame, sum, fresh)?,
             Made::Known(number) => {
                 let held = stock.held(number);
+                if held.form == Form::InPlace {
+                    self.in_place(FrameRef { id, raw, len: held.len })?;
+                    return Ok(true);
+                }
                 match self.hand.work(Job::Held(stock.shelf(held), *held))?.made {
-                    Made::Frame(frame, sum) => (frame, sum),
+                    Made::Frame(frame, sum) => self.give(id, raw, &frame, sum, fresh)?,
                     Made::Known(_) | Made::Raw(_) => return Err(CaptureError::Thread),
                 }
             }
             Made::Raw(_) => return Err(CaptureError::Thread),
-        };
-        self.out.write_all(&frame).map_err(CaptureError::Write)?;
-        let len = frame.len() as u32;
-        self.scribe.frame(FrameRef { id, raw, len })?;
+        }
+        Ok(true)
+    }
+
+    fn give(&mut self, id: FrameId, raw: u32, bytes: &[u8], sum: Sum, fresh: bool) -> Result<(), CaptureError> {
+        let frame = FrameRef { id, raw, len: bytes.len() as u32 };
+        self.out.frame(&frame, bytes).map_err(CaptureError::Write)?;
+        self.written += u64::from(frame.len);
+        self.fresh += if fresh { u64::from(frame.len) } else { 0 };
+        self.list(frame, sum)
+    }
+
+    fn in_place(&mut self, frame: FrameRef) -> Result<(), CaptureError> {
+        self.out.in_place(&frame).map_err(CaptureError::Write)?;
+        self.list(frame, UNKNOWN)
+    }
+
+    fn list(&mut self, frame: FrameRef, sum: Sum) -> Result<(), CaptureError> {
+        let FrameRef { id, raw, len } = frame;
+        self.scribe.frame(frame)?;
         self.digest.push(&id, raw);
         self.lengths.push((len, raw));
         self.sums.push(sum);
         self.ids.push(id);
-        self.written += u64::from(len);
-        self.fresh += if fresh { u64::from(len) } else { 0 };
-        Ok(true)
+        self.bytes += u64::from(len);
+        Ok(())
     }
 
     /// Ends the archive with its manifest and its tail.
-    pub(super) fn finish(mut self, totals: Totals, facts: RunFacts, stock: &Stock) -> Result<Captured<W>, CaptureError> {
+    pub(super) fn finish(mut self, totals: Totals, facts: RunFacts, stock: &Stock) -> Result<Captured<O>, CaptureError> {
         self.settle(stock)?;
         let mut notes = crate::notes::Notes::default();
         facts.warnings.into_iter().chain(totals.warnings).for_each(|text| notes.add(text));
@@ -144,7 +195,7 @@ impl<W: Write> Assembler<W> {
             entries: totals.entries,
             frames: self.lengths.len() as u64,
             raw: totals.raw,
-            bytes: self.written,
+            bytes: self.bytes,
             digest: self.digest.finish(),
             finished: facts.finished,
             quiesced: facts.quiesced,
@@ -152,7 +203,7 @@ impl<W: Write> Assembler<W> {
             complete: totals.complete && facts.complete,
         };
         let manifest = self.scribe.end(&end)?;
-        write_tail(&mut self.out, self.lengths.into_iter(), &manifest).map_err(CaptureError::Write)?;
+        self.out.end(&self.lengths, &manifest).map_err(CaptureError::Write)?;
         let cache = write_cache(self.sequence, &end.digest, &self.sums, &totals.pieces);
         Ok(Captured { out: self.out, manifest, end, cache, fresh: self.fresh, read: totals.read })
     }

@@ -1,4 +1,4 @@
-//! The audit: pieces that could be taken from the stock are read all the same, a share of them each run, and compared.
+//! The audit: pieces that could be taken from the stock are read all the same, and compared.
 //!
 //! What rests on file times is worth an occasional look. A difference means that content changed without a new time: a file system that
 //! lies, memory or disk that rots, or a defect of ours. Then nothing that is known by times counts any more.

@@ -3,10 +3,10 @@
 //! What the stock knows is not read. The rest is read, cut and hashed, and what is new is put aside as it is: nothing is compressed and
 //! nothing of the archive is written before the services are back. What comes out is the list of the archive's frames, each in the stock.
 
-use std::{collections::VecDeque, io::Write, sync::atomic::Ordering};
+use std::{collections::VecDeque, sync::atomic::Ordering};
 
 use super::{
-    CaptureError, CaptureOptions,
+    CaptureError, CaptureOptions, Output,
     assemble::Assembler,
     pool::{Done, Job, Made, Pool},
     scribe::Scribe,
@@ -69,12 +69,12 @@ impl Cold {
 
 impl Recorded {
     /// Hands every frame to an archive that goes to `out`.
-    pub(super) fn assemble<W: Write>(
+    pub(super) fn assemble<O: Output>(
         self,
-        out: W,
+        out: O,
         sequence: u64,
         options: &CaptureOptions,
-    ) -> Result<(Assembler<W>, Stock, Vec<Remembered>), CaptureError> {
+    ) -> Result<(Assembler<O>, Stock, Vec<Remembered>), CaptureError> {
         let mut assembler = Assembler::new(out, sequence, self.scribe, &self.stock.ids(), options)?;
         for number in &self.frames {
             if options.stop.load(Ordering::SeqCst) {

@@ -2,26 +2,24 @@
 //!
 //! For jobs that stop nothing, and where nobody waits. What the stock knows is taken from there all the same.
 
-use std::io::Write;
-
-use super::{CaptureError, assemble::Assembler, audit::Audit, sink::Sink};
+use super::{CaptureError, Output, assemble::Assembler, audit::Audit, sink::Sink};
 use crate::{
     Class, Entry,
     stock::{Key, Remembered, Span, Stock},
 };
 
 /// The archive, and what to remember of it.
-pub(super) struct Direct<W> {
+pub(super) struct Direct<O> {
     pub(super) stock: Stock,
-    pub(super) assembler: Assembler<W>,
+    pub(super) assembler: Assembler<O>,
     pub(super) pieces: Vec<Remembered>,
     audit: Audit,
     begun: u32,
     handed: u32,
 }
 
-impl<W: Write> Direct<W> {
-    pub(super) fn new(stock: Stock, assembler: Assembler<W>) -> Self {
+impl<O: Output> Direct<O> {
+    pub(super) fn new(stock: Stock, assembler: Assembler<O>) -> Self {
         Self { stock, assembler, pieces: Vec::new(), audit: Audit::default(), begun: 0, handed: 0 }
     }
 
@@ -36,7 +34,7 @@ impl<W: Write> Direct<W> {
     }
 }
 
-impl<W: Write> Sink for Direct<W> {
+impl<O: Output> Sink for Direct<O> {
     fn stock(&self) -> &Stock {
         &self.stock
     }

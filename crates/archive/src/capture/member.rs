@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
+use std::fs::File;
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -63,7 +64,7 @@ pub(super) struct Walked<'a, 'c, 'p, S> {
 impl<S: Sink> Visit for Walked<'_, '_, '_, S> {
     type Error = CaptureError;
 
-    fn entry(&mut self, found: &Found<'_>) -> Result<(), CaptureError> {
+    fn entry(&mut self, found: &Found<'_>, file: Option<File>) -> Result<(), CaptureError> {
         let found = &Found { stat: self.live(found.stat), ..*found };
         let Some(kind) = found.stat.kind else {
             self.warn(found.path, "a socket, which no archive can hold, was left out");
@@ -82,7 +83,7 @@ impl<S: Sink> Visit for Walked<'_, '_, '_, S> {
             self.warn(found.path, &text);
         }
         match kind {
-            Kind::File => return self.file(found),
+            Kind::File => return self.file(found, file),
             Kind::Symlink => match rustix::fs::readlinkat(found.dir, found.name, Vec::new()) {
                 Ok(target) => {
                     let attributes = self.attributes(found, None);
@@ -117,10 +118,13 @@ impl<S: Sink> Visit for Walked<'_, '_, '_, S> {
 }
 
 impl<S: Sink> Walked<'_, '_, '_, S> {
-    fn file(&mut self, found: &Found<'_>) -> Result<(), CaptureError> {
-        let opened = sys::open_file(found.dir, found.name).and_then(|file| Ok((sys::stat(&file)?, file)));
+    fn file(&mut self, found: &Found<'_>, opened: Option<File>) -> Result<(), CaptureError> {
+        let opened = match opened {
+            Some(file) => Ok((found.stat, file)),
+            None => sys::open_file(found.dir, found.name).and_then(|file| Ok((self.live(sys::stat(&file)?), file))),
+        };
         let (stat, mut file) = match opened {
-            Ok((stat, file)) => (self.live(stat), file),
+            Ok(opened) => opened,
             Err(cause) => {
                 self.unreadable(found.path, cause);
                 return Ok(());
@@ -153,8 +157,8 @@ impl<S: Sink> Walked<'_, '_, '_, S> {
     fn member(&mut self, found: &Found<'_>, taken: &Taken<'_>, content: Content<'_>) -> Result<(), CaptureError> {
         let Pass { stream, names, .. } = &mut *self.pass;
         let progress = &mut *self.progress;
-        let absolute = Path::new("/").join(OsStr::from_bytes(found.path));
-        let mut tick = |(entries, raw, written)| progress(Progress { entries, raw, written, path: &absolute });
+        let path = Path::new(OsStr::from_bytes(found.absolute));
+        let mut tick = |(entries, raw, written)| progress(Progress { entries, raw, written, path });
         stream.member(taken, names, content, &mut tick)
     }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 
 use super::member::{Links, Taken, Walked};
-use super::roots::{Roots, plain};
+use super::roots::{Roots, plain, within};
 use super::sink::Sink;
 use super::stream::{Content, Stream};
 use super::watch::Watch;
@@ -65,7 +65,7 @@ impl<'c, S: Sink> Pass<'c, S> {
         let at = part.at.as_deref().map_or_else(|| Ok(path.clone()), of)?;
         let exclude = part.exclude.iter().map(|path| of(path)).collect::<Result<Vec<_>, _>>()?;
         self.roots.add(&path, &exclude)?;
-        let base = if path.starts_with(&source) { &source } else { &path };
+        let base = if within(&path, &source) { &source } else { &path };
         let opened = Root::open(&path, &at).map_err(|cause| CaptureError::Root { path: part.path.clone(), cause: cause.into() })?;
         let device = match &part.at {
             // Without the live source nothing of the snapshot is known, which costs time only.

@@ -32,6 +32,16 @@ pub(super) enum Job {
     Held(Arc<File>, Held),
 }
 
+impl Job {
+    /// Raw bytes of it.
+    pub(super) fn raw(&self) -> usize {
+        match self {
+            Self::Chunk(chunk) => chunk.len(),
+            Self::Held(_, held) => held.raw as usize,
+        }
+    }
+}
+
 /// What became of a job.
 pub(super) struct Done {
     pub(super) id: FrameId,
@@ -89,10 +99,7 @@ impl Pool {
 
     /// Hands in a job.
     pub(super) fn push(&mut self, job: Job) -> Result<(), CaptureError> {
-        let bytes = match &job {
-            Job::Chunk(chunk) => chunk.len(),
-            Job::Held(_, held) => held.raw as usize,
-        };
+        let bytes = job.raw();
         let (answer, receiver) = mpsc::channel();
         let jobs = self.jobs.as_ref().ok_or(CaptureError::Thread)?;
         jobs.send((job, answer)).map_err(|_| CaptureError::Thread)?;
@@ -167,6 +174,8 @@ impl Hand {
                     }
                     Form::Raw if FrameId::of(&bytes) == held.id => self.frame(&bytes)?,
                     Form::Raw => return Err(damaged("its bytes have changed".into())),
+                    // The assembler never asks for it: there is nothing to fetch.
+                    Form::InPlace => return Err(damaged("it lies in no file".into())),
                 };
                 Ok(Done { id: held.id, raw: held.raw, made, fresh: held.shelf == 0 })
             }

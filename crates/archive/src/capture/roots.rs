@@ -42,7 +42,8 @@ impl Roots {
     }
 }
 
-fn within(path: &[u8], folder: &[u8]) -> bool {
+/// Whether `path` is `folder` or lies in it; both are plain.
+pub(super) fn within(path: &[u8], folder: &[u8]) -> bool {
     folder.is_empty() || path.strip_prefix(folder).is_some_and(|rest| rest.is_empty() || rest[0] == b'/')
 }
 

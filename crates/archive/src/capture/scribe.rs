@@ -1,71 +1,99 @@
-//! Writes the manifest in a thread of its own.
+//! Writes the manifest, and packs it in a thread of its own.
 //!
-//! Its lines are compressed while sources are read; the pass, for which services wait, only hands them over. What goes wrong is told by
-//! whoever asks next, at the latest by [`Scribe::end`].
+//! Its text is made where the lines come up, and compressed while sources are read: the pass, for which services wait, hands over text by
+//! the quarter megabyte, because waking a thread for each line costs more than the line. What goes wrong there is told by whoever hands
+//! over next, at the latest by [`Scribe::end`].
 
 use std::{
-    io,
+    io::{self, Write},
     sync::mpsc::{SyncSender, sync_channel},
     thread::JoinHandle,
 };
 
 use super::CaptureError;
-use crate::{End, Entry, FrameRef, Head, Line, ManifestWriter};
+use crate::{
+    End, Entry, FrameRef, Head,
+    manifest::{Packer, TextWriter, packer},
+};
 
-/// Lines that may wait.
-const WAITING: usize = 256;
-
-type Writer = ManifestWriter<Vec<u8>>;
+/// Text handed over at once, in bytes.
+const BATCH: usize = 256 << 10;
+/// Batches that may wait.
+const WAITING: usize = 4;
 
 /// A manifest under way.
-pub(super) struct Scribe {
-    lines: Option<SyncSender<Line>>,
-    thread: Option<JoinHandle<io::Result<Writer>>>,
-}
+pub(super) struct Scribe(TextWriter<Batches>);
 
 impl Scribe {
     /// A manifest that begins with `head`.
     pub(super) fn new(head: &Head) -> Result<Self, CaptureError> {
-        let mut writer = ManifestWriter::new(Vec::new()).map_err(CaptureError::Manifest)?;
-        writer.head(head).map_err(CaptureError::Manifest)?;
-        let (lines, waiting) = sync_channel(WAITING);
-        let thread = std::thread::spawn(move || {
-            for line in waiting {
-                match line {
-                    Line::Entry(entry) => writer.entry(&entry)?,
-                    Line::Frame(frame) => writer.frame(&frame)?,
-                    Line::Head(_) | Line::End(_) => return Err(io::Error::other("a line out of turn")),
-                }
-            }
-            Ok(writer)
-        });
-        Ok(Self { lines: Some(lines), thread: Some(thread) })
+        let mut text = TextWriter::new(Batches::new().map_err(CaptureError::Manifest)?);
+        text.head(head).map_err(CaptureError::Manifest)?;
+        Ok(Self(text))
     }
 
     /// Writes a member's line.
     pub(super) fn entry(&mut self, entry: &Entry) -> Result<(), CaptureError> {
-        self.line(Line::Entry(entry.clone()))
+        self.0.entry(entry).map_err(CaptureError::Manifest)
     }
 
     /// Writes a frame's line.
     pub(super) fn frame(&mut self, frame: FrameRef) -> Result<(), CaptureError> {
-        self.line(Line::Frame(frame))
+        self.0.frame(&frame).map_err(CaptureError::Manifest)
     }
 
     /// Writes the last line. Returns the manifest object's bytes.
-    pub(super) fn end(mut self, end: &End) -> Result<Vec<u8>, CaptureError> {
-        self.stop()?.end(end).map_err(CaptureError::Manifest)
+    pub(super) fn end(self, end: &End) -> Result<Vec<u8>, CaptureError> {
+        let object = self.0.end(end).and_then(Batches::end);
+        object.map_err(CaptureError::Manifest)
+    }
+}
+
+/// Hands text to the thread that packs it.
+struct Batches {
+    batch: Vec<u8>,
+    batches: Option<SyncSender<Vec<u8>>>,
+    thread: Option<JoinHandle<io::Result<Packer<Vec<u8>>>>>,
+}
+
+impl Batches {
+    fn new() -> io::Result<Self> {
+        let mut packer = packer(Vec::new())?;
+        let (batches, waiting) = sync_channel::<Vec<u8>>(WAITING);
+        let thread = std::thread::spawn(move || {
+            for batch in waiting {
+                packer.write_all(&batch)?;
+            }
+            Ok(packer)
+        });
+        Ok(Self { batch: Vec::with_capacity(BATCH), batches: Some(batches), thread: Some(thread) })
     }
 
-    fn line(&mut self, line: Line) -> Result<(), CaptureError> {
-        let sent = self.lines.as_ref().is_some_and(|lines| lines.send(line).is_ok());
-        // Nobody takes lines any more: the thread has ended, and says why.
-        if sent { Ok(()) } else { self.stop().and(Err(CaptureError::Thread)) }
+    fn end(mut self) -> io::Result<Vec<u8>> {
+        self.flush()?;
+        self.stop()?.finish()
     }
 
-    fn stop(&mut self) -> Result<Writer, CaptureError> {
-        self.lines = None;
-        let thread = self.thread.take().ok_or(CaptureError::Thread)?;
-        thread.join().map_err(|_| CaptureError::Thread)?.map_err(CaptureError::Manifest)
+    fn stop(&mut self) -> io::Result<Packer<Vec<u8>>> {
+        self.batches = None;
+        let died = || io::Error::other("the thread that packs the manifest has died");
+        self.thread.take().ok_or_else(died)?.join().map_err(|_| died())?
+    }
+}
+
+impl Write for Batches {
+    fn write(&mut self, text: &[u8]) -> io::Result<usize> {
+        if !self.batch.is_empty() && self.batch.len() + text.len() > BATCH {
+            self.flush()?;
+        }
+        self.batch.extend_from_slice(text);
+        Ok(text.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let batch = std::mem::replace(&mut self.batch, Vec::with_capacity(BATCH));
+        let sent = self.batches.as_ref().is_some_and(|batches| batches.send(batch).is_ok());
+        // Nobody takes batches any more: the thread has ended, and says why.
+        if sent { Ok(()) } else { self.stop().and(Err(io::Error::other("the thread that packs the manifest has ended"))) }
     }
 }

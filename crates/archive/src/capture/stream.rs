@@ -83,8 +83,8 @@ pub(super) struct Stream<'c, S> {
     bundler: Bundler,
     bundle: Bundle,
     watch: Watch<'c>,
-    /// Which share of what is known is read all the same.
-    audit: Option<(u8, u8)>,
+    /// Whether what is known is read all the same.
+    audit: bool,
     stop: Arc<AtomicBool>,
     pub(super) entries: u64,
     pub(super) at: u64,
@@ -242,13 +242,14 @@ impl<'c, S: Sink> Stream<'c, S> {
     /// Ends the bundle under way: taken from the stock, or read.
     fn flush(&mut self) -> Result<(), CaptureError> {
         self.bundler.end();
-        let Bundle { members, key, calm } = std::mem::replace(&mut self.bundle, Bundle::new());
-        if members.is_empty() {
+        if self.bundle.members.is_empty() {
             return Ok(());
         }
-        let key = key.key();
+        let key = self.bundle.key.finish();
+        let calm = std::mem::replace(&mut self.bundle.calm, true);
+        let members = std::mem::take(&mut self.bundle.members);
         let known = self.sink.stock().pieces.get(&key).copied();
-        let audited = known.filter(|_| self.audits(&key));
+        let audited = known.filter(|_| self.audit);
         if let (Some(span), None) = (known, audited) {
             return self.sink.take(key, span);
         }
@@ -279,7 +280,7 @@ impl<'c, S: Sink> Stream<'c, S> {
         let Content::File { stat, segments, .. } = content else { return None };
         let mut key = KeyMaker::large(path);
         key.content(stat, segments.as_deref());
-        let key = key.key();
+        let key = key.finish();
         Some((key, self.sink.stock().pieces.get(&key).copied()))
     }
 
@@ -294,7 +295,7 @@ impl<'c, S: Sink> Stream<'c, S> {
         rest: usize,
         tick: &mut dyn FnMut((u64, u64, u64)),
     ) -> Result<(), CaptureError> {
-        let audited = known.and_then(|(key, span)| span.filter(|_| self.audits(&key)));
+        let audited = known.and_then(|(_, span)| span.filter(|_| self.audit));
         if let (Some((key, Some(span))), None) = (known, audited) {
             self.at += len + rest as u64;
             return self.sink.take(key, span);
@@ -340,10 +341,6 @@ impl<'c, S: Sink> Stream<'c, S> {
 
     fn go_on(&self) -> Result<(), CaptureError> {
         if self.stop.load(Ordering::SeqCst) { Err(CaptureError::Stopped) } else { Ok(()) }
-    }
-
-    fn audits(&self, key: &Key) -> bool {
-        self.audit.is_some_and(|(which, of)| key.0[0] % of.max(1) == which % of.max(1))
     }
 
     /// Hands on the chunks that are cut.

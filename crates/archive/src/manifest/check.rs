@@ -3,7 +3,7 @@
 //! Invariant: what the writer lets out is what the reader lets in, because both ask this one machine. An archive whose manifest
 //! cannot be read again is a lost archive, so a mistake of ours must show at 04:00 and not at the restore.
 
-use super::{End, Entry, FrameRef, FramesDigest, Head, Kind, MANIFEST_VERSION, ManifestError, PathText};
+use super::{End, Entry, FrameRef, FramesDigest, Head, Kind, MANIFEST_VERSION, ManifestError, PathText, plain::Facts};
 use crate::{MAX_FRAME_RAW, frame::max_frame_len};
 
 /// Longest path or link, in bytes: twice what a walk takes. Whoever works through a path may do so byte by byte.
@@ -33,34 +33,38 @@ impl Check {
             return Err(ManifestError::Version(head.version));
         }
         for source in &head.sources {
-            path_rule(source).map_err(|rule| ManifestError::Entry { path: source.clone(), rule })?;
+            path_rule(&source.0).map_err(|rule| ManifestError::Entry { path: source.clone(), rule })?;
         }
         Ok(Self { digest: (head.version > 1).then(FramesDigest::new), ..Self::default() })
     }
 
     pub(super) fn entry(&mut self, entry: &Entry) -> Result<(), ManifestError> {
-        let end = self.entry_rule(entry).map_err(|rule| ManifestError::Entry { path: entry.path.clone(), rule })?;
+        self.facts(&Facts::of(entry))
+    }
+
+    pub(super) fn facts(&mut self, entry: &Facts<'_>) -> Result<(), ManifestError> {
+        let end = self.entry_rule(entry).map_err(|rule| ManifestError::Entry { path: PathText(entry.path.to_vec()), rule })?;
         self.tail = end;
         self.entries += 1;
         Ok(())
     }
 
-    fn entry_rule(&self, entry: &Entry) -> Result<u64, &'static str> {
-        path_rule(&entry.path)?;
+    fn entry_rule(&self, entry: &Facts<'_>) -> Result<u64, &'static str> {
+        path_rule(entry.path)?;
         let holds = |rule: bool, text: &'static str| if rule { Ok(()) } else { Err(text) };
         holds(entry.mode <= 0o7777, "mode has more than permission bits")?;
         holds(entry.mtime.1 < 1_000_000_000, "mtime has a second or more of nanoseconds")?;
         let file = entry.kind == Kind::File;
-        holds(file || (entry.size == 0 && entry.stored == 0 && entry.class.is_none()), "only a file has size, stored or class")?;
+        holds(file || (entry.size == 0 && entry.stored == 0 && !entry.class), "only a file has size, stored or class")?;
         holds(
             entry.link.is_some() == matches!(entry.kind, Kind::Symlink | Kind::Hardlink),
             "link belongs to symlinks and hard links alone",
         )?;
-        holds(entry.device.is_some() == matches!(entry.kind, Kind::Char | Kind::Block), "device belongs to devices alone")?;
-        match &entry.link {
+        holds(entry.device == matches!(entry.kind, Kind::Char | Kind::Block), "device belongs to devices alone")?;
+        match entry.link {
             Some(link) if entry.kind == Kind::Hardlink => path_rule(link)?,
             Some(link) => holds(
-                (1..=MAX_PATH).contains(&link.0.len()) && !link.0.contains(&0),
+                (1..=MAX_PATH).contains(&link.len()) && !link.contains(&0),
                 "link is empty, longer than 131072 bytes or has a zero byte",
             )?,
             None => {}
@@ -113,10 +117,10 @@ impl Check {
 }
 
 /// A path that may be joined to a folder without leaving it.
-fn path_rule(path: &PathText) -> Result<(), &'static str> {
-    match path.0.as_slice() {
+fn path_rule(path: &[u8]) -> Result<(), &'static str> {
+    match path {
         path if path.len() > MAX_PATH => Err("path is longer than 131072 bytes"),
-        [b'/', ..] if path.0.contains(&0) => Err("path has a zero byte"),
+        [b'/', ..] if path.contains(&0) => Err("path has a zero byte"),
         [b'/', rest @ ..] if rest.split(|&byte| byte == b'/').any(|part| part == b"..") => Err("path goes upwards"),
         [b'/', ..] => Ok(()),
         _ => Err("path is not absolute"),

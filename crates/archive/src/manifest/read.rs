@@ -7,7 +7,7 @@ use std::io::{self, BufRead};
 
 use serde::Deserialize;
 
-use super::{End, FrameRef, Head, Line, MANIFEST_VERSION, PathText, check, check::Check, text::Lines};
+use super::{End, FrameRef, Head, Line, MANIFEST_VERSION, PathText, check, check::Check, plain, text::Lines};
 use crate::FrameId;
 
 /// Why bytes are not a manifest that can be trusted to be self-consistent.
@@ -133,22 +133,47 @@ impl<R: BufRead> ManifestReader<R> {
         &self.head
     }
 
-    fn step(&mut self) -> Result<Line, ManifestError> {
-        let Some(text) = self.lines.next()? else { return Err(ManifestError::Truncated) };
-        let parsed = serde_json::from_slice(text);
-        let number = self.lines.number();
-        let line = parsed.map_err(|source| ManifestError::Line { line: number, source })?;
-        match &line {
-            Line::Head(_) => return Err(ManifestError::Head { line: number }),
-            Line::Entry(entry) => self.check.entry(entry)?,
-            Line::Frame(frame) => self.check.frame(frame)?,
-            Line::End(end) => {
-                self.check.end(end)?;
-                self.lines.finish()?;
-                self.done = true;
+    /// The next line; if it is to be `brief`, the next one that is not merely an entry in its usual spelling.
+    fn step(&mut self, brief: bool) -> Result<Line, ManifestError> {
+        loop {
+            let Some(text) = self.lines.next()? else { return Err(ManifestError::Truncated) };
+            if let (true, Some(facts)) = (brief, plain::entry(text)) {
+                self.check.facts(&facts)?;
+                continue;
             }
+            if let Some(frame) = plain::frame(text) {
+                self.check.frame(&frame)?;
+                return Ok(Line::Frame(frame));
+            }
+            let parsed = serde_json::from_slice(text);
+            let number = self.lines.number();
+            let line = parsed.map_err(|source| ManifestError::Line { line: number, source })?;
+            match &line {
+                Line::Head(_) => return Err(ManifestError::Head { line: number }),
+                Line::Entry(entry) => self.check.entry(entry)?,
+                Line::Frame(frame) => self.check.frame(frame)?,
+                Line::End(end) => {
+                    self.check.end(end)?;
+                    self.lines.finish()?;
+                    self.done = true;
+                }
+            }
+            return Ok(line);
         }
-        Ok(line)
+    }
+
+    /// As the iterator, but most entries are checked and not given: for whoever wants the frames and the end.
+    pub fn next_brief(&mut self) -> Option<Result<Line, ManifestError>> {
+        self.advance(true)
+    }
+
+    fn advance(&mut self, brief: bool) -> Option<Result<Line, ManifestError>> {
+        if self.done {
+            return None;
+        }
+        let line = self.step(brief);
+        self.done |= line.is_err();
+        Some(line)
     }
 }
 
@@ -157,12 +182,7 @@ impl<R: BufRead> Iterator for ManifestReader<R> {
 
     /// Entries and frames in order, the end last; nothing after it, nor after an error.
     fn next(&mut self) -> Option<Self::Item> {
-        if self.done {
-            return None;
-        }
-        let line = self.step();
-        self.done |= line.is_err();
-        Some(line)
+        self.advance(false)
     }
 }
 
@@ -195,7 +215,7 @@ impl Manifest {
     pub fn read(bytes: &[u8]) -> Result<Self, ManifestError> {
         let mut reader = ManifestReader::new(bytes)?;
         let mut frames = Vec::new();
-        while let Some(line) = reader.next() {
+        while let Some(line) = reader.next_brief() {
             match line? {
                 Line::Frame(frame) => frames.push(frame),
                 Line::End(end) => {

@@ -461,6 +461,37 @@ proptest! {
         prop_assert_eq!(Manifest::read(&object).unwrap().frames, frames);
     }
 
+    /// A line that is read without serde is what serde reads, whatever became of it on the way.
+    #[test]
+    fn the_short_way_reads_what_the_long_way_reads(
+        entry in arbitrary_entry(),
+        frame in (any::<[u8; 32]>(), any::<u32>(), any::<u32>()),
+        at in any::<prop::sample::Index>(),
+        byte in prop_oneof![any::<u8>(), prop::sample::select(&b"\"\\{}[],:-+.0123456789eE \n"[..])],
+    ) {
+        let frame = FrameRef { id: FrameId::from_bytes(frame.0), raw: frame.1, len: frame.2 };
+        for line in [Line::Entry(entry), Line::Frame(frame)] {
+            let good = serde_json::to_vec(&line).unwrap();
+            // Only what needs an escape, or is no text, goes the long way.
+            let usual = !good.contains(&b'\\') && !good.windows(5).any(|bytes| bytes == b"\"hex\"");
+            prop_assert_eq!(usual, plain::entry(&good).is_some() || plain::frame(&good).is_some());
+            let (mut other, mut longer) = (good.clone(), good.clone());
+            let at = at.index(good.len());
+            other[at] = byte;
+            longer.insert(at, byte);
+            let shorter = [&good[..at], &good[at + 1..]].concat();
+            for text in [good, other, longer, shorter] {
+                if let Some(facts) = plain::entry(&text) {
+                    let Line::Entry(entry) = serde_json::from_slice(&text).unwrap() else { panic!("{text:?}") };
+                    prop_assert_eq!(facts, plain::Facts::of(&entry));
+                }
+                if let Some(frame) = plain::frame(&text) {
+                    prop_assert_eq!(serde_json::from_slice::<Line>(&text).unwrap(), Line::Frame(frame));
+                }
+            }
+        }
+    }
+
     #[test]
     fn strange_bytes_do_no_harm(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
         prop_assert!(Manifest::read(&bytes).is_err());

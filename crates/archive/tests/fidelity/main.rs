@@ -3,6 +3,7 @@
 
 mod capture;
 mod hostile;
+mod in_place;
 mod laws;
 mod mapped;
 mod museum;

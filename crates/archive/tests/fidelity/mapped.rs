@@ -96,7 +96,7 @@ fn rounds(dir: &Path) -> Option<bool> {
     let mut known = false;
     for round in 0..ROUNDS {
         writer.store(2 * round);
-        let (stock, wrong) = hot(stock(), dir, None);
+        let (stock, wrong) = hot(stock(), dir, false);
         assert_eq!(wrong, Vec::<String>::new());
         writer.store(2 * round + 1);
         let made = cold(stock, dir).unwrap();
@@ -129,7 +129,7 @@ fn what_a_snapshot_shows_is_known_from_the_live_source() {
         fs::write(live.join(name), noise(name.len() as u64, 400_000)).unwrap();
     }
     let full = capture(&[&live]);
-    let (stock, _) = hot(stock(), &live, None);
+    let (stock, _) = hot(stock(), &live, false);
     touch(&live.join("changed"), 1_800_000_000, 0);
     let then = capture(&[&live]);
     btrfs(

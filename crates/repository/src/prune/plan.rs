@@ -100,8 +100,8 @@ fn len(frames: &[TableEntry]) -> u64 {
     frames.iter().map(|frame| u64::from(frame.len)).sum()
 }
 
-/// Plans for `packs`, when `live` are the frames that archives need. Packs with less than `rewrite_below` percent live bytes are
-/// rewritten; 0 rewrites none.
+/// Plans for `packs`, when `live` are the frames that archives need. Packs of whose frames less than `rewrite_below` percent, by bytes,
+/// are live are rewritten; 0 rewrites none.
 pub(crate) fn plan(live: &HashSet<FrameId>, packs: &[PackUse], rewrite_below: u64) -> PrunePlan {
     let homes = homes(live, packs);
     let mut sorted: Vec<(usize, &PackUse)> = packs.iter().enumerate().collect();
@@ -114,7 +114,8 @@ pub(crate) fn plan(live: &HashSet<FrameId>, packs: &[PackUse], rewrite_below: u6
         let needed: Vec<TableEntry> = pack.frames.iter().filter(here).copied().collect();
         if needed.is_empty() {
             plan.remove.push(Removal { id, bytes });
-        } else if len(&needed).saturating_mul(100) < bytes.saturating_mul(rewrite_below) {
+        } else if len(&needed).saturating_mul(100) < len(&pack.frames).saturating_mul(rewrite_below) {
+            // Of its frames, not of its size: a pack of one tiny frame is mostly table, and would be rewritten for ever.
             plan.rewrite.push(Rewrite { id, bytes, live: needed });
         } else {
             plan.kept += 1;
@@ -175,6 +176,12 @@ mod tests {
         let packs = [pack(1, &[1, 2, 3, 4])];
         assert_eq!(plan(&live(&[1]), &packs, 50).rewrite.len(), 1);
         assert!(plan(&live(&[1]), &packs, 0).is_empty());
+    }
+
+    #[test]
+    fn a_pack_that_is_mostly_table_is_not_rewritten_for_that() {
+        let tiny = PackUse { bytes: 1000, ..pack(1, &[1]) };
+        assert!(plan(&live(&[1]), &[tiny], 50).is_empty());
     }
 
     #[test]

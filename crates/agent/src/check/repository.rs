@@ -1,0 +1,147 @@
+//! The repository: whether it can be used, what in it is not as it should be, and whether the next archive has room.
+
+use std::path::Path;
+
+use offsite_repository::{Archives, PackFacts, PackName, Repository, RepositoryError, lacking, manifest_path};
+
+use super::{Findings, Level};
+use crate::{
+    chain,
+    config::{Config, JobName, Layout},
+    human::{count, size},
+    journal::{self, Event},
+    modes, place,
+    run::RunError,
+};
+
+const WHAT: &str = "repository";
+
+pub(super) fn repository(config: &Config, found: &mut Findings) {
+    if let Some(group) = &config.group {
+        // The run itself reads the same table.
+        let table = std::fs::read_to_string("/etc/group").unwrap_or_default();
+        if let Err(error) = modes::gid(group, &table) {
+            found.add(Level::Bad, "group", error.to_string());
+        }
+    }
+    let looked = place::opened(&config.repository).and_then(|(runtime, repository)| {
+        place::agree(&config.repository, repository.layout(), config.layout)?;
+        let looked = runtime.block_on(look(&repository, found)).map_err(RunError::Repository)?;
+        Ok((repository, looked))
+    });
+    let (repository, (archives, files)) = match looked {
+        Ok(looked) => looked,
+        Err(error) => {
+            let next = if matches!(error, RunError::Layout { .. }) { format!(" ({})", crate::hint::LAYOUT) } else { String::new() };
+            return found.add(Level::Bad, WHAT, format!("{}{next}", chain(&error)));
+        }
+    };
+    let layout = repository.layout();
+    let stored: u64 = files.iter().map(|file| file.bytes).sum();
+    let what = format!("{}: {} in {}, layout {layout}", config.repository.display(), count(archives.good.len(), "archive"), size(stored));
+    found.add(Level::Ok, WHAT, what);
+    for bad in &archives.unreadable {
+        found.add(Level::Warning, WHAT, format!("{} cannot be read: {}", bad.object, chain(&bad.error)));
+    }
+    match config.layout {
+        Layout::Plain => {
+            lonely(&archives, &files, found);
+            plain_space(config, &archives, found);
+        }
+        Layout::Packs => {
+            aside(&config.repository.join("damaged"), found);
+            packs_space(config, found);
+        }
+    }
+}
+
+/// Archives and packs. What is wrong with packs is told at once.
+async fn look(repository: &Repository, found: &mut Findings) -> Result<(Archives, Vec<PackFacts>), RepositoryError> {
+    let (archives, files) = (repository.archives().await?, repository.packs().await?.0);
+    if repository.layout() == offsite_repository::Layout::Packs {
+        for bad in repository.tables().await?.unreadable {
+            let next = if matches!(bad.error, RepositoryError::Stray { .. }) { "" } else { "; the next run mends it or makes it anew" };
+            found.add(Level::Warning, WHAT, format!("{}{next}", chain(&bad.error)));
+        }
+        for (name, frames) in lacking(repository).await? {
+            found.add(Level::Warning, WHAT, format!("{name} lacks {}: it cannot be restored whole from here", count(frames, "frame")));
+        }
+    }
+    Ok((archives, files))
+}
+
+/// Files of archives without a manifest.
+fn lonely(archives: &Archives, files: &[PackFacts], found: &mut Findings) {
+    for file in files {
+        if let PackName::Archive(name) = &file.name
+            && archives.good.iter().all(|info| info.name != *name)
+            && archives.unreadable.iter().all(|bad| bad.object != manifest_path(name).to_string())
+        {
+            found.add(Level::Warning, WHAT, format!("{} has no manifest, so nobody fetches it; its tail holds a copy", file.name.path()));
+        }
+    }
+}
+
+/// Packs that a full run set aside.
+fn aside(folder: &Path, found: &mut Findings) {
+    let packs = std::fs::read_dir(folder).map_or(0, Iterator::count);
+    if packs > 0 {
+        let says = format!(
+            "{} with damage {} in {}: the disk loses data; remove them when you have looked",
+            count(packs, "pack"),
+            if packs == 1 { "lies" } else { "lie" },
+            folder.display()
+        );
+        found.add(Level::Warning, WHAT, says);
+    }
+}
+
+const SPACE: &str = "space";
+
+fn free(config: &Config, found: &mut Findings) -> Option<u64> {
+    match rustix::fs::statvfs(&config.repository) {
+        Ok(disk) => Some(disk.f_bavail.saturating_mul(disk.f_frsize)),
+        Err(error) => {
+            found.add(Level::Bad, SPACE, format!("cannot ask {} for its free space: {error}", config.repository.display()));
+            None
+        }
+    }
+}
+
+fn plain_space(config: &Config, archives: &Archives, found: &mut Findings) {
+    let Some(free) = free(config, found) else { return };
+    let newest = |job: &JobName| archives.good.iter().filter(|info| info.name.job == *job).max_by_key(|info| info.sequence);
+    let largest = config.jobs.keys().filter_map(newest).map(|info| info.end.bytes).max().unwrap_or(0);
+    let says = format!("{} are free", size(free));
+    if free < largest {
+        found.add(Level::Bad, SPACE, format!("{says}, less than the newest archive needs ({}): keep fewer, or make room", size(largest)));
+    } else if free / 2 < largest {
+        found.add(Level::Warning, SPACE, format!("{says}, less than twice the newest archive ({})", size(largest)));
+    } else {
+        found.add(Level::Ok, SPACE, says);
+    }
+}
+
+/// In packs a night needs room for what is new, twice: in the scratch file and in packs.
+fn packs_space(config: &Config, found: &mut Findings) {
+    let Some(free) = free(config, found) else { return };
+    let records = journal::read(&config.state).unwrap_or_default();
+    let usual = |job: &JobName| {
+        // Not the first archive, nor one after which all was new.
+        let of = |event: &Event| if let Event::Made { fresh, bytes, .. } = event { (fresh * 2 <= *bytes).then_some(*fresh) } else { None };
+        records.iter().rev().filter(|record| record.job == *job).find_map(|record| of(&record.event))
+    };
+    let largest = config.jobs.keys().filter_map(usual).max().unwrap_or(0).saturating_mul(2);
+    let says = format!("{} are free", size(free));
+    if free < largest {
+        found.add(
+            Level::Bad,
+            SPACE,
+            format!("{says}, less than a night needs ({}, by the last one): keep fewer, or make room", size(largest)),
+        );
+    } else if free / 4 < largest {
+        found.add(Level::Warning, SPACE, format!("{says}, less than four nights need ({} each, by the last one)", size(largest)));
+    } else {
+        found.add(Level::Ok, SPACE, says);
+    }
+}
