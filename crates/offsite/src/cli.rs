@@ -8,7 +8,8 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use crate::{
-    accept, archives, config, config::Config, daemon, demo, exit::Exit, export, forget, init, install, key, restore, status, sync, verify,
+    accept, archives, cat, config, config::Config, daemon, demo, diff, exit::Exit, export, find, forget, init, install, key, ls, restore,
+    status, sync, verify,
 };
 
 /// Pulls archives from the Pi, keeps copies on this Mac, pushes sealed copies to the cloud.
@@ -57,6 +58,14 @@ pub enum Command {
     Status(status::Args),
     /// List archives
     Archives(archives::Args),
+    /// List what a folder of an archive holds
+    Ls(ls::Args),
+    /// Find files by name, and the archives in which they changed
+    Find(find::Args),
+    /// Write one file of an archive to standard output
+    Cat(cat::Args),
+    /// Show what changed between two archives of a job
+    Diff(diff::Args),
     /// Read back copies and check every frame
     Verify(verify::Args),
     /// Write an archive as a plain .tar.zst
@@ -85,6 +94,10 @@ impl Command {
             Self::Sync(args) => sync::run(globals, args).await,
             Self::Status(args) => status::run(globals, args).await,
             Self::Archives(args) => archives::run(globals, args).await,
+            Self::Ls(args) => ls::run(globals, args).await,
+            Self::Find(args) => find::run(globals, args).await,
+            Self::Cat(args) => cat::run(globals, args).await,
+            Self::Diff(args) => diff::run(globals, args).await,
             Self::Verify(args) => verify::run(globals, args).await,
             Self::Export(args) => export::run(globals, args).await,
             Self::Restore(args) => restore::run(globals, args).await,

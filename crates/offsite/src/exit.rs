@@ -18,6 +18,8 @@ pub enum Exit {
     Incomplete,
     /// 4: `status`: a run is overdue. Other commands: another offsite is at work here.
     Overdue,
+    /// 5: `diff --exit-code`: the archives differ.
+    Differs,
 }
 
 impl Exit {
@@ -29,18 +31,20 @@ impl Exit {
             Self::Usage => 2,
             Self::Incomplete => 3,
             Self::Overdue => 4,
+            Self::Differs => 5,
         }
     }
 
-    /// The worse of two: failed, usage, overdue, incomplete, fine.
+    /// The worse of two: failed, usage, overdue, incomplete, differs, fine.
     #[must_use]
     pub fn worst(self, other: Self) -> Self {
         let rank = |exit: Self| match exit {
             Self::Fine => 0,
-            Self::Incomplete => 1,
-            Self::Overdue => 2,
-            Self::Usage => 3,
-            Self::Failed => 4,
+            Self::Differs => 1,
+            Self::Incomplete => 2,
+            Self::Overdue => 3,
+            Self::Usage => 4,
+            Self::Failed => 5,
         };
         if rank(other) > rank(self) { other } else { self }
     }
@@ -58,7 +62,7 @@ mod tests {
 
     #[test]
     fn the_worse_wins_from_either_side() {
-        let order = [Exit::Fine, Exit::Incomplete, Exit::Overdue, Exit::Usage, Exit::Failed];
+        let order = [Exit::Fine, Exit::Differs, Exit::Incomplete, Exit::Overdue, Exit::Usage, Exit::Failed];
         for (low, a) in order.iter().enumerate() {
             for (high, b) in order.iter().enumerate() {
                 assert_eq!(a.worst(*b), order[low.max(high)]);

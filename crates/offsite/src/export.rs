@@ -27,8 +27,8 @@ use crate::{
 /// Arguments of `offsite export`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// A job, for its newest archive, or one archive, as `offsite archives` names it
-    #[arg(value_name = "JOB|ARCHIVE")]
+    /// An archive, as `offsite archives` names it; the beginning of its time (services/2026-11-21); a job, for its newest; or `latest`
+    #[arg(value_name = "ARCHIVE|JOB")]
     pub what: Wanted,
     /// Where to: a file that does not exist yet, or `-` for a pipe [default: JOB-TIME.tar.zst here]
     #[arg(value_name = "FILE|-")]

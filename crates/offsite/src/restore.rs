@@ -3,7 +3,7 @@
 //! First everything is decided (the place, the archive, the members, the folder), and only then is anything written; `--dry-run` stops in
 //! between. Every frame is checked on the way and, of a whole archive, the digest of the stream: what is not said to be restored is not.
 
-mod bridge;
+pub(crate) mod bridge;
 pub mod from;
 mod packs;
 pub mod select;
@@ -17,7 +17,7 @@ use std::{
 };
 
 use offsite_archive::{ArchiveName, ExtractOptions, Extracted, Manifest, ManifestError, pick};
-use offsite_repository::{Layout, ManifestObject};
+use offsite_repository::{Archives, Layout, ManifestObject};
 
 pub use self::bridge::BridgeError;
 use self::{
@@ -39,8 +39,8 @@ const SHOWN: usize = 20;
 /// Arguments of `offsite restore`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// A job, for its newest archive, or one archive, as `offsite archives` names it
-    #[arg(value_name = "JOB|ARCHIVE")]
+    /// An archive, as `offsite archives` names it; the beginning of its time (services/2026-11-21); a job, for its newest; or `latest`
+    #[arg(value_name = "ARCHIVE|JOB")]
     pub what: Wanted,
     /// Only these paths and what lies below them, as they were on the Pi
     #[arg(value_name = "PATH")]
@@ -146,16 +146,24 @@ pub async fn run(globals: &Globals, args: &Args) -> anyhow::Result<Exit> {
 
 /// Finds the archive that is meant, and says which it is and what is wrong with it or with newer ones.
 pub(crate) async fn choose(opened: &Opened, wanted: &Wanted) -> anyhow::Result<Chosen> {
-    let archives = opened.repository.archives().await?;
-    let chosen = select::choose(wanted, &archives, &opened.label, opened.place.as_ref(), &opened.standing)?;
+    choose_among(&opened.repository.archives().await?, opened, wanted)
+}
+
+/// As [`choose`], where the archives are listed already.
+pub(crate) fn choose_among(archives: &Archives, opened: &Opened, wanted: &Wanted) -> anyhow::Result<Chosen> {
+    let chosen = select::choose(wanted, archives, &opened.label, opened.place.as_ref(), &opened.standing)?;
     for (name, flaw) in &chosen.passed {
         eprintln!("note: {name} is newer and was passed over: {flaw}");
     }
     for object in &chosen.unreadable {
         eprintln!("note: {} in {} cannot be read and may be newer", plain(object), opened.label);
     }
-    if let Wanted::Newest(job) = wanted {
-        eprintln!("the latest archive of {job} in {} is {}", opened.label, chosen.info.name);
+    match wanted {
+        Wanted::Newest(_) | Wanted::Latest => {
+            eprintln!("the latest archive of {} in {} is {}", chosen.info.name.job, opened.label, chosen.info.name);
+        }
+        Wanted::Begins(..) => eprintln!("the archive that is meant is {}", chosen.info.name),
+        Wanted::Archive(_) => {}
     }
     if let Some(flaw) = &chosen.flaw {
         eprintln!("note: {}: {flaw}", chosen.info.name);

@@ -257,7 +257,10 @@ fn install_prints_the_list_and_changes_nothing() {
 fn every_verb_has_help() {
     let help = Home::new().run(&["--help"]);
     assert_eq!(help.code, 0);
-    for verb in ["daemon", "sync", "status", "archives", "verify", "export", "restore", "accept", "key", "init", "install", "demo"] {
+    for verb in [
+        "daemon", "sync", "status", "archives", "ls", "find", "cat", "diff", "verify", "export", "restore", "accept", "key", "init",
+        "install", "demo",
+    ] {
         assert!(help.out.lines().any(|line| line.trim_start().starts_with(verb)), "{verb} in\n{}", help.out);
         assert_eq!(Home::new().run(&[verb, "--help"]).code, 0, "{verb}");
     }

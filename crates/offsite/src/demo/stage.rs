@@ -115,14 +115,7 @@ impl Stage {
         let (config, job) = (self.agent.clone(), self.job.clone());
         let run = move || {
             let clock = move || now;
-            let options = offsite_agent::RunOptions {
-                wait: true,
-                full: false,
-                cancel: offsite_agent::Cancel::default(),
-                clock: &clock,
-                progress: &mut |_| {},
-            };
-            offsite_agent::run(&config, &job, options)
+            offsite_agent::run(&config, &job, offsite_agent::RunOptions::new(&clock, &mut |_| {}))
         };
         Ok(tokio::task::spawn_blocking(run).await.context("the agent's thread")??)
     }

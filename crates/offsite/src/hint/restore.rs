@@ -7,7 +7,11 @@ use offsite_repository::StreamError;
 
 use super::find;
 use crate::{
+    browse::BrowseError,
+    cat::CatError,
+    diff::DiffError,
     export::ExportError,
+    find::NothingFound,
     restore::{BridgeError, RestoreError, from::FromError, select::SelectError, target::TargetError},
 };
 
@@ -37,15 +41,39 @@ fn asked(error: &anyhow::Error) -> Option<&'static str> {
             return Some("run it with sudo, or carry the archive to the Pi, where root's tar sets owners: offsite export");
         }
         Some(RestoreError::Missing { .. }) => {
-            return Some("paths are as on the Pi; to see them all: offsite export ARCHIVE - | tar --zstd -t");
+            return Some("paths are as on the Pi; look for it: offsite find NAME, or see what there is: offsite ls ARCHIVE");
         }
         _ => {}
+    }
+    if let Some(step) = looked(error) {
+        return Some(step);
     }
     match find::<FromError>(error)? {
         FromError::Locked { .. } => Some("open it with the paper: --recovery-key -; or with --passphrase"),
         FromError::RecoveryFile { .. } => Some("let it be asked for instead: --recovery-key -"),
         _ => None,
     }
+}
+
+/// What was looked for is not there, or not to be looked at.
+fn looked(error: &anyhow::Error) -> Option<&'static str> {
+    if find::<NothingFound>(error).is_some() {
+        return Some("try a part of its name, in every archive: offsite find --all -i '*PART*'");
+    }
+    if let Some(BrowseError::Missing { .. }) = find(error) {
+        return Some("paths are as on the Pi; look for it: offsite find NAME, or see what there is: offsite ls ARCHIVE");
+    }
+    match find::<CatError>(error) {
+        Some(CatError::Terminal { .. }) => return Some("send it to a file or a program, or show it all the same: --force"),
+        Some(CatError::NoFile { .. }) => {
+            return Some("to see it: offsite ls ARCHIVE PATH; to have it: offsite restore ARCHIVE --into FOLDER PATH");
+        }
+        Some(CatError::Lies { .. } | CatError::Tar { .. }) => {
+            return Some("do not trust this archive: take an earlier one (offsite archives), or another place: --from CLOUD");
+        }
+        _ => {}
+    }
+    find::<DiffError>(error).map(|_| "see which archives there are: offsite archives")
 }
 
 /// What was read cannot be put down.

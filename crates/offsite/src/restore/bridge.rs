@@ -1,6 +1,6 @@
-//! From the frames of a repository to files: the reading side is asynchronous, the extracting side blocks, a short queue lies between.
+//! From the frames of a repository to files: the reading side is asynchronous, the side that takes blocks, a short queue lies between.
 //!
-//! The queue holds a few pieces of at most one frame each, so memory does not grow with the archive. Invariant: the extracting side sees the
+//! The queue holds a few pieces of at most one frame each, so memory does not grow with the archive. Invariant: the side that takes sees the
 //! end of the stream only if the reading side said so; a reader that failed or was dropped is an error there, never a shorter archive.
 
 use std::{
@@ -38,8 +38,19 @@ pub enum BridgeError {
     Thread(#[source] tokio::task::JoinError),
 }
 
+/// Why something did not come over the bridge.
+#[derive(Debug)]
+pub(crate) enum Stopped<E> {
+    /// The archive could not be read.
+    Read(StreamError),
+    /// The side that takes ended with this.
+    Taken(E),
+    /// Its thread died.
+    Thread(tokio::task::JoinError),
+}
+
 /// What goes over the bridge.
-pub(super) struct Load<'a> {
+pub(crate) struct Load<'a> {
     /// Where the frames are.
     pub repository: &'a Repository,
     /// Whose.
@@ -58,20 +69,36 @@ pub(super) async fn carry(
     options: ExtractOptions,
     progress: &(dyn Fn(Progress) + Sync),
 ) -> Result<Extracted, BridgeError> {
+    let into: PathBuf = into.to_owned();
+    over(load, progress, move |queue| unload(queue, &into, &options)).await.map_err(|stopped| match stopped {
+        Stopped::Read(error) => BridgeError::Read(error),
+        Stopped::Taken(error) => BridgeError::Extract(error),
+        Stopped::Thread(error) => BridgeError::Thread(error),
+    })
+}
+
+/// Gives what `load` names to `take`, as a tar, on a thread of its own. `progress` is told the raw bytes.
+///
+/// # Errors
+/// [`Stopped`]. A wrong digest of a whole stream shows only at the end, after all of it was taken.
+pub(crate) async fn over<T: Send + 'static, E: Send + 'static>(
+    load: Load<'_>,
+    progress: &(dyn Fn(Progress) + Sync),
+    take: impl FnOnce(&mut Queue) -> Result<T, E> + Send + 'static,
+) -> Result<T, Stopped<E>> {
     let total = load.ranges.iter().map(|range| range.end - range.start).sum();
     // A whole stream brings its own end; picked members need one.
     let whole = matches!(load.ranges, [all] if *all == (0..load.manifest.end.raw));
     let (send, receive) = sync_channel(WAITING);
-    let into: PathBuf = into.to_owned();
-    let extracting = tokio::task::spawn_blocking(move || unload(receive, &into, &options));
+    let taking = tokio::task::spawn_blocking(move || take(&mut Queue { receive, piece: Bytes::new(), ended: false }));
     let read = feed(&load, whole, total, &send, progress).await;
     drop(send);
-    let extracted = extracting.await.map_err(BridgeError::Thread)?;
-    match (read, extracted) {
-        (Ok(()), extracted) => extracted.map_err(BridgeError::Extract),
-        // The extraction ended first, and for its own reason.
-        (Err(StreamError::Sink { .. }), Err(error)) => Err(BridgeError::Extract(error)),
-        (Err(error), _) => Err(BridgeError::Read(error)),
+    let taken = taking.await.map_err(Stopped::Thread)?;
+    match (read, taken) {
+        (Ok(()), taken) => taken.map_err(Stopped::Taken),
+        // The side that takes ended first, and for its own reason.
+        (Err(StreamError::Sink { .. }), Err(error)) => Err(Stopped::Taken(error)),
+        (Err(error), _) => Err(Stopped::Read(error)),
     }
 }
 
@@ -97,15 +124,15 @@ async fn feed(
 }
 
 /// The extracting side.
-fn unload(receive: Receiver<Piece>, into: &Path, options: &ExtractOptions) -> Result<Extracted, ExtractError> {
-    let mut queue = Queue { receive, piece: Bytes::new(), ended: false };
-    let extracted = extract(&mut queue, into, options, &mut |_| {})?;
+fn unload(queue: &mut Queue, into: &Path, options: &ExtractOptions) -> Result<Extracted, ExtractError> {
+    let extracted = extract(queue, into, options, &mut |_| {})?;
     // "Restored" is said to people, so it must survive the plug being pulled.
     rustix::fs::sync();
     Ok(extracted)
 }
 
-struct Queue {
+/// The end of the bridge from which is read.
+pub(crate) struct Queue {
     receive: Receiver<Piece>,
     piece: Bytes,
     ended: bool,

@@ -11,21 +11,40 @@ use offsite_repository::{ArchiveInfo, Archives};
 
 use crate::{config::PlaceName, journal::Standing};
 
-/// What a person typed: `services`, or `services/2026-11-22T040000Z`.
+/// What a person typed: `latest`, `services`, `services/2026-11-22T040000Z`, or the beginning of a time as `services/2026-11-22` or `2026-11-22`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Wanted {
+    /// The newest archive of the only job.
+    Latest,
     /// The newest archive of a job.
     Newest(JobName),
     /// This one.
     Archive(ArchiveName),
+    /// The only one, of that job or of all, whose time begins so.
+    Begins(Option<JobName>, String),
 }
 
 impl FromStr for Wanted {
     type Err = InvalidName;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        if text.contains('/') { text.parse().map(Self::Archive) } else { text.parse().map(Self::Newest) }
+        if text == "latest" {
+            return Ok(Self::Latest);
+        }
+        match text.split_once('/') {
+            Some((job, time)) if begins_a_time(time) => Ok(Self::Begins(Some(job.parse()?), time.to_owned())),
+            Some(_) => text.parse().map(Self::Archive),
+            None if begins_a_time(text) => Ok(Self::Begins(None, text.to_owned())),
+            None => text.parse().map(Self::Newest),
+        }
     }
+}
+
+/// Whether `text` is the beginning of a time as it stands in an archive's name, from its year on, and not all of it.
+fn begins_a_time(text: &str) -> bool {
+    const SHAPE: &[u8] = b"0000-00-00T000000Z";
+    let fits = |(byte, shape): (u8, &u8)| if *shape == b'0' { byte.is_ascii_digit() } else { byte == *shape };
+    (4..SHAPE.len()).contains(&text.len()) && text.bytes().zip(SHAPE).all(fits)
 }
 
 /// Why an archive is not what it should be, worst first.
@@ -107,11 +126,43 @@ pub enum SelectError {
         /// The jobs that there are.
         jobs: Vec<JobName>,
     },
+    /// `latest`, and more than one job.
+    #[error("{place} holds archives of several jobs{}", jobs_text(jobs))]
+    Jobs {
+        /// Where.
+        place: String,
+        /// The jobs.
+        jobs: Vec<JobName>,
+    },
+    /// No archive of that time.
+    #[error("there is no archive of {text} in {place}")]
+    NoTime {
+        /// What was typed.
+        text: String,
+        /// Where.
+        place: String,
+    },
+    /// More than one archive of that time.
+    #[error("{text} is not one archive in {place} but {}: {}{}", found.len(), names_text(&found[..found.len().min(LISTED)]), if found.len() > LISTED { ", …" } else { "" })]
+    Times {
+        /// What was typed.
+        text: String,
+        /// Where.
+        place: String,
+        /// Those that it could be, by name.
+        found: Vec<ArchiveName>,
+    },
+}
+
+/// Archives that an error lists.
+const LISTED: usize = 5;
+
+fn names_text(names: &[ArchiveName]) -> String {
+    names.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
 fn near_text(near: &[ArchiveName]) -> String {
-    let names: Vec<String> = near.iter().map(ToString::to_string).collect();
-    if names.is_empty() { "; there is none at all".to_owned() } else { format!("; the nearest: {}", names.join(", ")) }
+    if near.is_empty() { "; there is none at all".to_owned() } else { format!("; the nearest: {}", names_text(near)) }
 }
 
 fn jobs_text(jobs: &[JobName]) -> String {
@@ -131,7 +182,20 @@ pub fn choose(
     standing: &Standing,
 ) -> Result<Chosen, SelectError> {
     let flaw = |info: &ArchiveInfo| flaw(info, place, standing);
+    let newest = |job: JobName| choose(&Wanted::Newest(job), archives, label, place, standing);
     match wanted {
+        // A job that is called as no job should be is still one.
+        Wanted::Latest => match jobs(archives).as_slice() {
+            [only] => newest(only.clone()),
+            jobs => match jobs.iter().find(|job| job.as_str() == "latest") {
+                Some(job) => newest(job.clone()),
+                None => Err(SelectError::Jobs { place: label.to_owned(), jobs: jobs.to_vec() }),
+            },
+        },
+        Wanted::Begins(job, time) => match jobs(archives).into_iter().find(|known| job.is_none() && known.as_str() == time) {
+            Some(job) => newest(job),
+            None => choose(&Wanted::Archive(begun(job.as_ref(), time, archives, label)?), archives, label, place, standing),
+        },
         Wanted::Archive(name) => match archives.good.iter().find(|info| info.name == *name) {
             Some(info) => Ok(Chosen { info: info.clone(), flaw: flaw(info), passed: Vec::new(), unreadable: Vec::new() }),
             None => Err(absent(name, archives, label)),
@@ -143,14 +207,41 @@ pub fn choose(
             // The least flaw wins; among equals the newest, which comes first.
             let best = own.iter().min_by_key(|info| std::cmp::Reverse(rank(flaw(info).as_ref())));
             let Some(best) = best else {
-                let jobs: BTreeSet<JobName> = archives.good.iter().map(|info| info.name.job.clone()).collect();
-                return Err(SelectError::NoJob { job: job.clone(), place: label.to_owned(), jobs: jobs.into_iter().collect() });
+                return Err(SelectError::NoJob { job: job.clone(), place: label.to_owned(), jobs: jobs(archives) });
             };
             let newer = own.iter().take_while(|info| info.name != best.name);
             let passed = newer.filter_map(|info| Some((info.name.clone(), flaw(info)?))).collect();
             let unreadable = archives.unreadable.iter().map(|bad| bad.object.clone());
             let unreadable = unreadable.filter(|object| named(object).is_none_or(|name| name.job == *job)).collect();
             Ok(Chosen { info: (*best).clone(), flaw: flaw(best), passed, unreadable })
+        }
+    }
+}
+
+/// All jobs that have an archive, by name.
+pub fn jobs(archives: &Archives) -> Vec<JobName> {
+    archives.good.iter().map(|info| info.name.job.clone()).collect::<BTreeSet<_>>().into_iter().collect()
+}
+
+/// The archive of the same job that came before `info`, whatever is wrong with it.
+pub fn before<'a>(info: &ArchiveInfo, archives: &'a Archives) -> Option<&'a ArchiveInfo> {
+    let order = |info: &ArchiveInfo| (info.sequence, info.name.time());
+    archives.good.iter().filter(|other| other.name.job == info.name.job && order(other) < order(info)).max_by_key(|other| order(other))
+}
+
+/// The one archive, of `job` or of any, whose time begins with `time`. One that cannot be read is found too, for its own error.
+fn begun(job: Option<&JobName>, time: &str, archives: &Archives, label: &str) -> Result<ArchiveName, SelectError> {
+    let all = archives.good.iter().map(|info| info.name.clone());
+    let all = all.chain(archives.unreadable.iter().filter_map(|bad| named(&bad.object)));
+    let fits = |name: &ArchiveName| job.is_none_or(|job| name.job == *job) && name.time_text().starts_with(time);
+    let found: BTreeSet<ArchiveName> = all.filter(fits).collect();
+    let mut found: Vec<ArchiveName> = found.into_iter().collect();
+    match (found.len(), found.pop()) {
+        (1, Some(only)) => Ok(only),
+        (_, last) => {
+            let (text, place) = (job.map_or_else(|| time.to_owned(), |job| format!("{job}/{time}")), label.to_owned());
+            found.extend(last);
+            Err(if found.is_empty() { SelectError::NoTime { text, place } } else { SelectError::Times { text, place, found } })
         }
     }
 }
@@ -234,6 +325,11 @@ mod tests {
     fn a_job_or_an_archive_is_typed() {
         assert_eq!("services".parse(), Ok(Wanted::Newest("services".parse().unwrap())));
         assert_eq!("services/2026-11-22T040000Z".parse(), Ok(Wanted::Archive(name(22))));
+        assert_eq!("latest".parse(), Ok(Wanted::Latest));
+        let begins = |job: Option<&str>, time: &str| Ok(Wanted::Begins(job.map(|job| job.parse().unwrap()), time.to_owned()));
+        assert_eq!("services/2026-11-22".parse(), begins(Some("services"), "2026-11-22"));
+        assert_eq!("2026-11-22T04".parse(), begins(None, "2026-11-22T04"));
+        assert!("services/2026-11-2xT".parse::<Wanted>().is_err() && "services/2026-13-22T040000Z".parse::<Wanted>().is_err());
         assert!("services/yesterday".parse::<Wanted>().is_err() && "Services".parse::<Wanted>().is_err());
     }
 
@@ -274,6 +370,43 @@ mod tests {
         let standing = standing(vec![Fact::Suspicious { archive: name(22), why: Why::Empty }]);
         let chosen = choose(&Wanted::Archive(name(22)), &archives, "this Mac", Some(&PlaceName::mac()), &standing).unwrap();
         assert_eq!((chosen.info.name, chosen.flaw), (name(22), Some(Flaw::Suspicious(Why::Empty.to_string()))));
+    }
+
+    #[test]
+    fn latest_and_the_beginning_of_a_time_mean_one_archive_or_none() {
+        let mut archives = archives(vec![info(9, 1, true), info(21, 2, true), info(22, 3, true)]);
+        let chosen = |text: &str, archives: &Archives| {
+            let chosen = choose(&text.parse().unwrap(), archives, "this Mac", None, &Standing::default());
+            chosen.map(|chosen| chosen.info.name).map_err(|error| error.to_string())
+        };
+        assert_eq!(chosen("latest", &archives), Ok(name(22)));
+        for text in ["services/2026-11-21", "2026-11-21T04", "services/2026-11-21T040000"] {
+            assert_eq!(chosen(text, &archives), Ok(name(21)), "{text}");
+        }
+        assert_eq!(chosen("services/2026-12", &archives), Err("there is no archive of services/2026-12 in this Mac".to_owned()));
+        let several = "2026-11-2 is not one archive in this Mac but 2: services/2026-11-21T040000Z, services/2026-11-22T040000Z";
+        assert_eq!(chosen("2026-11-2", &archives), Err(several.to_owned()));
+        // What cannot be read may be the one that is meant, and is never passed over in silence.
+        let object = "manifests/services/2026-11-23T040000Z.zst".to_owned();
+        archives.unreadable.push(Unreadable { object: object.clone(), error: RepositoryError::Stray { object } });
+        assert!(chosen("services/2026-11-23", &archives).unwrap_err().contains("cannot be read"));
+        let mut other = info(22, 4, true);
+        other.name = "photos/2026-11-22T040000Z".parse().unwrap();
+        archives.good.push(other.clone());
+        assert_eq!(chosen("latest", &archives), Err("this Mac holds archives of several jobs; there is: photos, services".to_owned()));
+        assert!(chosen("2026-11-22", &archives).unwrap_err().contains("photos/2026-11-22T040000Z, services/"));
+        assert_eq!(chosen("services/2026-11-22", &archives), Ok(name(22)));
+        // A job may be called as one likes.
+        other.name = "2026-11/2026-11-22T040000Z".parse().unwrap();
+        archives.good.push(other.clone());
+        assert_eq!(chosen("2026-11", &archives), Ok(other.name));
+    }
+
+    #[test]
+    fn the_one_before_goes_by_number() {
+        let archives = archives(vec![info(20, 1, true), info(21, 9, true), info(22, 3, false)]);
+        let of = |at: usize| before(&archives.good[at], &archives).map(|info| info.name.clone());
+        assert_eq!([of(0), of(1), of(2)], [None, Some(name(22)), Some(name(20))]);
     }
 
     #[test]

@@ -55,18 +55,26 @@ impl Said {
 }
 
 impl Place {
+    /// The small house, on two nights.
     pub(crate) fn new() -> Self {
+        Self::with(Self::house, |place| {
+            place.write("house/web/index.html", b"<p>the second night</p>", 0o644);
+            place.stamp();
+        })
+    }
+
+    /// A house that is made by `first`, and changed by `second` between the two nights.
+    pub(crate) fn with(first: impl FnOnce(&Self), second: impl FnOnce(&Self)) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let place = Self { root: fs::canonicalize(dir.path()).unwrap(), dir };
         for folder in ["house", "backup", "cloud", "home"] {
             fs::create_dir(place.path(folder)).unwrap();
         }
-        place.house();
+        first(&place);
         let agent = place.agent();
         offsite_agent::make_repository(&agent).unwrap();
         place.archive(&agent, "2026-11-21T04:00:00Z");
-        place.write("house/web/index.html", b"<p>the second night</p>", 0o644);
-        place.stamp();
+        second(&place);
         place.archive(&agent, "2026-11-22T04:00:00Z");
         tokio::runtime::Runtime::new().unwrap().block_on(place.copies());
         place
@@ -77,7 +85,7 @@ impl Place {
         self.root.join(name)
     }
 
-    fn write(&self, name: &str, bytes: &[u8], mode: u32) {
+    pub(crate) fn write(&self, name: &str, bytes: &[u8], mode: u32) {
         let path = self.path(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(&path, bytes).unwrap();
@@ -131,14 +139,7 @@ impl Place {
         let time: Timestamp = time.parse().unwrap();
         let clock = move || time;
         // Waits, because a child that another test forks just now holds every descriptor, the lock's too, until its exec.
-        let options = offsite_agent::RunOptions {
-            wait: true,
-            full: false,
-            cancel: offsite_agent::Cancel::default(),
-            clock: &clock,
-            progress: &mut |_| {},
-        };
-        offsite_agent::run(agent, &"services".parse().unwrap(), options).unwrap();
+        offsite_agent::run(agent, &"services".parse().unwrap(), offsite_agent::RunOptions::new(&clock, &mut |_| {})).unwrap();
     }
 
     async fn copies(&self) {
@@ -170,7 +171,7 @@ impl Place {
     /// The command with the configuration `config`, or where there is none.
     pub(crate) fn command(&self, config: Option<&str>) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_offsite"));
-        command.current_dir(&self.root).env_clear().env("HOME", self.path("home")).stdin(std::process::Stdio::null());
+        command.current_dir(&self.root).env_clear().env("HOME", self.path("home")).env("TZ", "UTC").stdin(std::process::Stdio::null());
         if let Some(config) = config {
             command.arg("--config").arg(self.path(config));
         }
