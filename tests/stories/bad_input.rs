@@ -172,7 +172,7 @@ fn a_disk_that_fills_up_costs_the_new_archive_and_no_other() {
     fs::write(home.source().join("a film"), random(16 << 20)).unwrap();
     let second = home.archive();
     for _ in 0..2 {
-        tells(&mac.offsite(&["sync"]).exits(1), &[&format!("pull: {second} (pi)"), "No space left on device", "make room"]);
+        tells(&mac.offsite(&["sync"]).exits(1), &[&format!("there is no room for {second}: it needs "), " are free", "make room"]);
         assert!(held() == whole, "the first archive, and nothing half");
         assert_eq!(mac.archives(&[]), std::slice::from_ref(&first));
         let _ = mac.offsite(&["verify"]).succeeds();
@@ -182,9 +182,62 @@ fn a_disk_that_fills_up_costs_the_new_archive_and_no_other() {
     assert_eq!(mac.archives(&[]), [first, second]);
 }
 
+#[test]
+fn a_full_disk_stops_export_plain_copy_and_prune_and_harms_nothing() {
+    let lab = Lab::new();
+    let home = Home::new(&lab);
+    let Some(pi) = home.pi() else { return };
+    let Some(disk) = lab.disk("small", 64 << 20) else { return };
+    make_tree(&home.source(), 7, SIZE);
+    let mac = Mac::on(&lab, Some(disk), &home.entry(&pi), "", "");
+    let disk = mac.disk_of_its_own().unwrap();
+    let archives = [b"a film", b"others"].map(|seed| {
+        fs::write(home.source().join("film"), seeded(seed, 10 << 20)).unwrap();
+        let archive = home.archive();
+        let _ = mac.offsite(&["sync"]).succeeds();
+        archive
+    });
+    let repository = disk.path().join("repository");
+    let filler = disk.path().join("filler");
+    let fill = || {
+        let mut file = fs::File::options().append(true).create(true).open(&filler).unwrap();
+        for size in [1 << 20, 4096, 1] {
+            while std::io::Write::write_all(&mut file, &vec![1; size]).is_ok() {}
+        }
+    };
+    let whole = |count: usize| {
+        mac.offsite(&["verify"]).succeeds().says(&format!("verified {count} archive"));
+        let litter = fs::read_dir(&repository).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        assert_eq!(litter.filter(|name| name.starts_with('.')).collect::<Vec<_>>(), [""; 0]);
+    };
+    fill();
+    let out = disk.at().join("out.tar.zst");
+    mac.offsite(&["export", &archives[0], out.to_str().unwrap()]).exits(1).says("No space left on device");
+    assert!(!disk.path().join("out.tar.zst").exists());
+    whole(2);
+    // The plain copy goes, and its room is taken at once.
+    fs::remove_file(repository.join("plain").join(format!("{}.tar.zst", archives[1]))).unwrap();
+    fill();
+    tells(&mac.offsite(&["sync"]).exits(3), &[&format!("plain copy: {}", archives[1]), "No space left on device", "make room"]);
+    whole(2);
+    // A pack of which little is needed is written anew before it goes: that needs a little room.
+    mac.offsite(&["forget", &archives[0]]).exits(1).says("No space left on device");
+    whole(1);
+    fs::File::options().write(true).open(&filler).unwrap().set_len(1 << 20).unwrap();
+    // The Pi still has it, and the frames were not gone yet.
+    mac.offsite(&["sync"]).succeeds().says("0 B of ");
+    whole(2);
+    mac.offsite(&["forget", &archives[0]]).succeeds().says("11 MB free");
+    whole(1);
+}
+
 fn random(len: usize) -> Vec<u8> {
+    seeded(b"film", len)
+}
+
+fn seeded(seed: &[u8], len: usize) -> Vec<u8> {
     let mut bytes = vec![0; len];
-    blake3::Hasher::new().update(b"film").finalize_xof().fill(&mut bytes);
+    blake3::Hasher::new().update(seed).finalize_xof().fill(&mut bytes);
     bytes
 }
 

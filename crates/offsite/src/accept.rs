@@ -1,4 +1,4 @@
-//! `offsite accept ARCHIVE`: a person says that a suspicious archive is as it should be.
+//! `offsite accept ARCHIVE…`: a person says that suspicious archives are as they should be.
 //!
 //! Only what is suspicious can be accepted: a typing error must not bless an archive that the tripwire has yet to see.
 
@@ -15,9 +15,9 @@ use crate::{
 /// Arguments of `offsite accept`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The archive, as `offsite status` names it
-    #[arg(value_name = "ARCHIVE")]
-    pub archive: ArchiveName,
+    /// The archives, as `offsite status` names them
+    #[arg(required = true, value_name = "ARCHIVE")]
+    pub archives: Vec<ArchiveName>,
 }
 
 /// An archive that cannot be accepted.
@@ -54,15 +54,34 @@ pub fn decide(standing: &Standing, archive: &ArchiveName) -> Result<Option<Fact>
 pub async fn run(globals: &Globals, args: &Args) -> anyhow::Result<Exit> {
     let config = globals.load()?;
     let journal = State::open(&config.state)?.journal();
-    let standing = Standing::of(&journal.read()?.receipts);
-    match decide(&standing, &args.archive)? {
-        Some(fact) => {
-            journal.append(&Receipt { time: Timestamp::now(), fact })?;
-            println!("{} is accepted: it counts from the next run on, and is the new measure for its job", args.archive);
+    let mut standing = Standing::of(&journal.read()?.receipts);
+    // All or none: one mistyped name must not leave the others half done.
+    let facts = args.archives.iter().map(|archive| decide(&standing, archive)).collect::<Result<Vec<_>, _>>()?;
+    for (archive, fact) in args.archives.iter().zip(facts) {
+        match fact {
+            Some(fact) => {
+                journal.append(&Receipt { time: Timestamp::now(), fact })?;
+                println!("{archive} is accepted: it counts from the next run on, and is the new measure for its job");
+            }
+            None => println!("{archive} was accepted already"),
         }
-        None => println!("{} was accepted already", args.archive),
+    }
+    standing.suspicious.retain(|name, _| !args.archives.contains(name));
+    let left = still_frozen(&standing, &args.archives);
+    if !left.is_empty() {
+        println!("nothing of the job is forgotten before these are accepted too: offsite accept {}", names(&left));
     }
     Ok(Exit::Fine)
+}
+
+/// What else is suspicious of the jobs of `accepted`.
+fn still_frozen(standing: &Standing, accepted: &[ArchiveName]) -> Vec<ArchiveName> {
+    let same = |name: &&ArchiveName| accepted.iter().any(|archive| archive.job == name.job);
+    standing.suspicious.keys().filter(same).cloned().collect()
+}
+
+fn names(archives: &[ArchiveName]) -> String {
+    archives.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]
@@ -81,5 +100,14 @@ mod tests {
         receipts.push(Receipt { time: Timestamp::UNIX_EPOCH, fact });
         assert_eq!(decide(&Standing::of(&receipts), &odd), Ok(None));
         assert!(Standing::of(&receipts).suspicious.is_empty());
+    }
+
+    #[test]
+    fn others_of_the_job_are_named() {
+        let [odd, second, other]: [ArchiveName; 3] =
+            ["services/2026-11-22T040000Z", "services/2026-11-23T040000Z", "photos/2026-11-22T040000Z"].map(|name| name.parse().unwrap());
+        let suspicious = [(second.clone(), Why::Empty), (other, Why::Empty)].into();
+        let standing = Standing { suspicious, ..Standing::default() };
+        assert_eq!(still_frozen(&standing, &[odd]), [second]);
     }
 }

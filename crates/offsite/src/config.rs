@@ -8,8 +8,10 @@ mod credentials;
 mod error;
 mod file;
 mod home;
+mod keeping;
 mod line;
 mod place;
+mod rate;
 
 use std::{
     collections::BTreeMap,
@@ -26,7 +28,9 @@ pub use self::{
     credentials::{Credentials, CredentialsError, S3Keys},
     error::ConfigError,
     home::Home,
+    keeping::{InvalidPart, InvalidPlain, PlainCopies, VerifyPart},
     place::{InvalidPlace, MAC, PlaceName},
+    rate::{InvalidRate, Rate},
 };
 
 /// What the owner decided.
@@ -40,6 +44,10 @@ pub struct Config {
     pub at: TimeOfDay,
     /// Archives kept on the Mac, per job.
     pub keep: NonZeroUsize,
+    /// What part of the repository each night reads back.
+    pub verify: VerifyPart,
+    /// Which archives also lie there as plain copies.
+    pub plain: PlainCopies,
     /// How old the newest archive, or the last good run, may be before it is an alarm.
     pub overdue: SignedDuration,
     /// What differs for single jobs.
@@ -66,27 +74,46 @@ pub struct JobRules {
 pub struct Pi {
     /// What it is called here.
     pub name: PlaceName,
-    /// Host name or address.
+    /// Host name or address, or what ~/.ssh/config calls it.
     pub host: String,
-    /// SSH port.
-    pub port: u16,
-    /// The pulling account.
-    pub user: String,
+    /// SSH port, if not as ssh has it.
+    pub port: Option<u16>,
+    /// The pulling account, if not as ssh has it.
+    pub user: Option<String>,
     /// The agent's repository, as that account sees it.
     pub path: String,
     /// How the account proves itself.
     pub auth: PiAuth,
-    /// Host keys that are trusted.
-    pub known_hosts: PathBuf,
+    /// Host keys that are trusted, if not as ssh has it.
+    pub known_hosts: Option<PathBuf>,
+    /// What of ssh's own configuration applies.
+    pub ssh_config: SshConfig,
+    /// Most that is received in a second.
+    pub limit: Option<Rate>,
+    /// Connections that the pull is spread over.
+    pub connections: NonZeroUsize,
 }
 
 /// How we prove ourselves to a Pi.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PiAuth {
+    /// As ssh would: its identity files, and the agent.
+    Ssh,
     /// A private key's file; its passphrase, if it has one, is in `OFFSITE_SSH_PASSPHRASE`.
     Key(PathBuf),
     /// The running ssh-agent.
     Agent,
+}
+
+/// Which configuration of ssh applies to a Pi.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SshConfig {
+    /// Those that `ssh` itself reads.
+    Usual,
+    /// None.
+    None,
+    /// This file.
+    File(PathBuf),
 }
 
 impl Config {

@@ -74,7 +74,7 @@ pub fn configuration(args: &Args) -> String {
     if let Some(pi) = &args.pi {
         text = text.replace("host: pi.local", &format!("host: {}", pi.host)).replace("user: offsite", &format!("user: {}", pi.user));
         if let Some(port) = pi.port {
-            text = text.replace("port: 22", &format!("port: {port}"));
+            text = text.replace("# port: 22", &format!("port: {port}"));
         }
     }
     if let Some(folder) = &args.repository {
@@ -130,14 +130,8 @@ async fn make_repository(config: &Config) -> anyhow::Result<()> {
         anyhow::bail!("{} is a repository of another kind: {}", config.repository.display(), repository.layout());
     }
     println!("the Mac's repository is {}", config.repository.display());
-    if let Some(mut command) = platform::current().leave_out_of_own_backup(&config.repository) {
-        // Time Machine would keep every deleted pack's space for a day; leaving that out is comfort, so its failure is only told.
-        if !command.output().is_ok_and(|output| output.status.success()) {
-            println!(
-                "note: could not leave it out of Time Machine; with administrator rights: tmutil addexclusion -p {}",
-                config.repository.display()
-            );
-        }
+    if let Some(advice) = platform::leave_out(&config.repository) {
+        println!("note: {advice}");
     }
     Ok(())
 }
@@ -147,10 +141,10 @@ fn next_steps(config: &Config) {
     println!("  1. look through {}", config.path.display());
     for pi in &config.pis {
         println!(
-            "  2. trust the Pi's host key: ssh-keyscan -p {} {} >> {}  (compare it with the Pi's own)",
-            pi.port,
+            "  2. trust the Pi's host key: ssh-keyscan {}{} >> {}  (compare it with the Pi's own)",
+            pi.port.map(|port| format!("-p {port} ")).unwrap_or_default(),
             pi.host,
-            pi.known_hosts.display()
+            pi.known_hosts.as_deref().unwrap_or(Path::new("~/.ssh/known_hosts")).display()
         );
     }
     if config.clouds.iter().any(|cloud| matches!(cloud.url, CloudUrl::S3 { .. } | CloudUrl::File(_))) {
@@ -194,7 +188,7 @@ mod tests {
         let args =
             Args { print: false, pi: Some("me@10.0.0.5:2222".parse().unwrap()), repository: Some("/Volumes/a: \"b\"/offsite".into()) };
         let config = parse(&configuration(&args));
-        assert_eq!((config.pis[0].user.as_str(), config.pis[0].host.as_str(), config.pis[0].port), ("me", "10.0.0.5", 2222));
+        assert_eq!((config.pis[0].user.as_deref(), config.pis[0].host.as_str(), config.pis[0].port), (Some("me"), "10.0.0.5", Some(2222)));
         assert_eq!(config.repository, Path::new("/Volumes/a: \"b\"/offsite"));
     }
 

@@ -13,5 +13,5 @@ pub use self::{
     append::{Journal, JournalError},
     read::{Damaged, Read, parse},
     receipt::{Fact, Holding, Outcome, Receipt, Step},
-    standing::{Failure, Moved, Standing},
+    standing::{Compared, Failure, Moved, Standing},
 };

@@ -1,4 +1,5 @@
-//! One night: pull what is missing, judge it, keep a plain copy, push, apply the retention rule; a receipt for each step.
+//! One night: pull what is missing, judge it, read a part of what is kept back, keep a plain copy, push, apply the retention rule; a receipt
+//! for each step.
 //!
 //! One archive, Pi or cloud that fails does not stop the others: its failure gets a receipt and the night ends incomplete. Of a job of which
 //! something did not arrive at a place tonight nothing is forgotten there, so a broken transfer never costs an old archive, and its packs wait.
@@ -11,6 +12,8 @@ mod preview;
 mod pull;
 mod push;
 pub(crate) mod retain;
+mod space;
+mod verify;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,6 +23,7 @@ use offsite_repository::{ArchiveInfo, Repository};
 
 pub use preview::preview;
 pub use pull::MixedJobs;
+pub(crate) use space::NoRoom;
 
 use crate::{
     config::{Config, PlaceName},
@@ -28,6 +32,7 @@ use crate::{
     journal::{Fact, Holding, Journal, Outcome, Receipt, Standing, Step},
     owed::OwedId,
     places::{self, Mac},
+    platform,
     state::State,
     status::{Report, gather},
 };
@@ -112,6 +117,9 @@ impl<'a> Night<'a> {
 
 impl Night<'_> {
     async fn run(&mut self) -> anyhow::Result<Outcome> {
+        if let Some(advice) = platform::leave_out(&self.config.repository) {
+            tracing::info!(advice, "not left out of the system's own backup");
+        }
         self.note_losses().await?;
         let mac = self.mac.repository.clone();
         self.renew_recover(&PlaceName::mac(), &mac).await?;
@@ -121,6 +129,8 @@ impl Night<'_> {
             self.pull(pi).await?;
         }
         self.judge().await?;
+        self.note_return().await?;
+        self.read_back().await?;
         self.plain_copies().await?;
         let repository = self.mac.repository.clone();
         self.retain(&PlaceName::mac(), &repository, None).await?;

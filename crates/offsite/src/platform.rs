@@ -4,6 +4,7 @@
 //! [`current`] and compiles alike on both.
 
 use std::{
+    io,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -26,6 +27,33 @@ pub trait Platform: Send + Sync {
     fn notice(&self, title: &str, message: &str) -> Option<Command>;
     /// The command that keeps `folder` out of the system's own backup, if there is one.
     fn leave_out_of_own_backup(&self, folder: &Path) -> Option<Command>;
+    /// Whether `folder` is known to be left out already; where nothing backs up by itself, it is.
+    fn is_left_out(&self, folder: &Path) -> bool;
+}
+
+/// Bytes that may still be written below `folder` by who is not the administrator.
+///
+/// On macOS the figure of the Finder is larger: it counts what the system would throw away for something important. To ask for that one
+/// needs Foundation's objects and so `unsafe`; this one errs on the safe side.
+///
+/// # Errors
+/// If the system does not tell.
+pub fn free(folder: &Path) -> io::Result<u64> {
+    let (blocks, length) = free_blocks(folder)?;
+    Ok(blocks.saturating_mul(length))
+}
+
+/// Blocks and their length. macOS counts them in 32 bits for `statvfs`, which ends at 16 TB.
+#[cfg(target_os = "macos")]
+fn free_blocks(folder: &Path) -> io::Result<(u64, u64)> {
+    let facts = rustix::fs::statfs(folder)?;
+    Ok((facts.f_bavail, facts.f_bsize.into()))
+}
+
+#[cfg(not(target_os = "macos"))]
+fn free_blocks(folder: &Path) -> io::Result<(u64, u64)> {
+    let facts = rustix::fs::statvfs(folder)?;
+    Ok((facts.f_bavail, facts.f_frsize))
 }
 
 /// The system this was compiled for.
@@ -74,6 +102,11 @@ impl Platform for MacOs {
         command.arg("addexclusion").arg(folder);
         Some(command)
     }
+
+    fn is_left_out(&self, folder: &Path) -> bool {
+        // What `tmutil addexclusion` leaves at the folder. One that was excluded by its path alone (-p) is excluded once more, which harms nothing.
+        rustix::fs::getxattr(folder, "com.apple.metadata:com_apple_backup_excludeItem", &mut [0_u8; 0]).is_ok_and(|bytes| bytes > 0)
+    }
 }
 
 /// Linux and whatever else follows the XDG folders.
@@ -108,6 +141,25 @@ impl Platform for Linux {
     fn leave_out_of_own_backup(&self, _folder: &Path) -> Option<Command> {
         None
     }
+
+    fn is_left_out(&self, _folder: &Path) -> bool {
+        true
+    }
+}
+
+/// Keeps `folder` out of the system's own backup unless it is already. Time Machine would keep the space of every pruned pack for a day; leaving
+/// it out is comfort. Gives what a person may do where it did not work.
+pub fn leave_out(folder: &Path) -> Option<String> {
+    leave_out_on(current(), folder)
+}
+
+fn leave_out_on(platform: &dyn Platform, folder: &Path) -> Option<String> {
+    if platform.is_left_out(folder) {
+        return None;
+    }
+    let done = platform.leave_out_of_own_backup(folder)?.output().is_ok_and(|output| output.status.success());
+    (!done)
+        .then(|| format!("could not leave it out of Time Machine; with administrator rights: tmutil addexclusion -p {}", folder.display()))
 }
 
 #[cfg(test)]
@@ -130,5 +182,23 @@ mod tests {
         let args: Vec<_> = command.get_args().collect();
         assert_eq!(args[args.len() - 2..], ["offsite", "\" & do shell script \"x"]);
         assert!(args[..args.len() - 2].iter().all(|arg| !arg.to_string_lossy().contains("do shell script")));
+    }
+
+    #[test]
+    fn a_disk_says_how_much_is_free() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(free(dir.path()).is_ok());
+        assert_eq!(free(&dir.path().join("gone")).unwrap_err().kind(), io::ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn what_is_left_out_already_is_left_alone_and_a_failure_is_a_word_of_advice() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(leave_out_on(&Linux, dir.path()), None);
+        if cfg!(target_os = "linux") {
+            // No such attribute, and no such command either.
+            let advice = leave_out_on(&MacOs, dir.path()).unwrap();
+            assert!(advice.ends_with(&format!("tmutil addexclusion -p {}", dir.path().display())), "{advice}");
+        }
     }
 }

@@ -60,6 +60,16 @@ impl State {
         Lock::take(&self.folder.join("lock"), verb, now)
     }
 
+    /// The file that remembers when each pack was read back.
+    pub fn rounds(&self) -> PathBuf {
+        self.folder.join("rounds.json")
+    }
+
+    /// The file that remembers where each Pi was found last.
+    pub fn addresses(&self) -> PathBuf {
+        self.folder.join("addresses.json")
+    }
+
     /// The file of the vault's master key.
     pub fn key(&self) -> PathBuf {
         self.folder.join("key.json")

@@ -16,7 +16,7 @@ use std::io::{IsTerminal, Write};
 pub use self::{
     alarm::{Alarm, Kind},
     gather::{Facts, Held, Local, gather},
-    report::{JobReport, LastRun, MovedReport, PlaceKind, PlaceReport, Report, Rule321, RunReport},
+    report::{JobReport, LastRun, MovedReport, PlaceKind, PlaceReport, Report, Rule321, RunReport, TripwireReport},
     screen::{Paint, screen},
 };
 use crate::{cli::Globals, exit::Exit};

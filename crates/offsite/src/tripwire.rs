@@ -1,14 +1,19 @@
 //! The tripwire: does a new archive look like the good ones before it?
 //!
-//! An unmounted disk, a wiped folder or a mangled configuration makes a small, perfectly valid archive; ten nights of those would rotate
-//! every good one out. So a suspicious archive is kept and pushed, yet pushes nothing out until a person accepts it. Pure.
+//! An unmounted disk, a wiped folder or a mangled configuration makes a small, perfectly valid archive, and a tree that was encrypted one
+//! of the usual size; ten nights of those would rotate every good one out. So a suspicious archive is kept and pushed, yet nothing of its
+//! job is forgotten anywhere until a person accepts it. Size is judged here, content in [`change`]. Pure.
+
+pub mod change;
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::change::{Change, Expected, replaced};
+
 /// How many good archives the new one is compared with.
-const LAST: usize = 5;
+pub(crate) const LAST: usize = 5;
 
 /// The size of an archive, as its manifest says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,19 +46,39 @@ pub enum Why {
     Broken,
     /// It is named for a time more than a day ahead: the Pi's clock is wrong.
     Ahead,
-    /// Fewer than half of the usual bytes.
+    /// Less than two thirds of the usual bytes.
     Smaller {
         /// Raw bytes now.
         now: u64,
         /// Median of the last good ones.
         usual: u64,
     },
-    /// Fewer than half of the usual entries.
+    /// Fewer than two thirds of the usual entries.
     Fewer {
         /// Entries now.
         now: u64,
         /// Median of the last good ones.
         usual: u64,
+    },
+    /// Much less of the archive before is still in it than usually. Per cent of that archive's bytes.
+    Replaced {
+        /// What is still there.
+        stays: u64,
+        /// What usually is: the median of the last good nights.
+        usual: u64,
+        /// What would have been enough.
+        least: u64,
+    },
+    /// Less of the archive before is still in it, and what came instead does not compress although what went did.
+    Scrambled {
+        /// What is still there, in per cent of that archive's bytes.
+        stays: u64,
+        /// What would have been enough.
+        least: u64,
+        /// What compression left of what went, in per cent.
+        was: u64,
+        /// What it leaves of what came.
+        is: u64,
     },
 }
 
@@ -63,10 +88,26 @@ impl fmt::Display for Why {
             Self::Empty => write!(f, "it is empty"),
             Self::Broken => write!(f, "its content is not what its manifest says"),
             Self::Ahead => write!(f, "it is named for a time that has not come: the Pi's clock is wrong"),
-            Self::Smaller { now, usual } => write!(f, "it holds {}, usually {}", crate::human::size(*now), crate::human::size(*usual)),
-            Self::Fewer { now, usual } => {
-                write!(f, "it has {}, usually {}", crate::human::count(*now, "entry", "entries"), crate::human::number(*usual))
+            Self::Smaller { now, usual } => {
+                write!(
+                    f,
+                    "it holds {}, usually {}; less than two thirds is suspicious",
+                    crate::human::size(*now),
+                    crate::human::size(*usual)
+                )
             }
+            Self::Fewer { now, usual } => {
+                let (now, usual) = (crate::human::count(*now, "entry", "entries"), crate::human::number(*usual));
+                write!(f, "it has {now}, usually {usual}; fewer than two thirds is suspicious")
+            }
+            Self::Replaced { stays, usual, least } => {
+                write!(f, "only {stays} % of the archive before is still in it, usually {usual} %; below {least} % is suspicious")
+            }
+            Self::Scrambled { stays, least, was, is } => write!(
+                f,
+                "it looks encrypted: {stays} % of the archive before is still in it, and what replaced the rest compresses to {is} % of its \
+                 size where that compressed to {was} %; below {least} % is suspicious then"
+            ),
         }
     }
 }
@@ -81,15 +122,20 @@ pub fn suspicion(new: Shape, before: &[Good]) -> Option<Why> {
         return Some(Why::Empty);
     }
     let usual = median(measure.iter().map(|good| good.shape.raw))?;
-    if new.raw < usual.div_ceil(2) {
+    if shrank(new.raw, usual) {
         return Some(Why::Smaller { now: new.raw, usual });
     }
     let usual = median(measure.iter().map(|good| good.shape.entries))?;
-    (new.entries < usual.div_ceil(2)).then_some(Why::Fewer { now: new.entries, usual })
+    shrank(new.entries, usual).then_some(Why::Fewer { now: new.entries, usual })
+}
+
+/// Less than two thirds: half a tree is gone sooner by accident than a third of it on purpose, in one night.
+fn shrank(now: u64, usual: u64) -> bool {
+    u128::from(now) * 3 < u128::from(usual) * 2
 }
 
 /// The lower median; `None` of nothing.
-fn median(values: impl Iterator<Item = u64>) -> Option<u64> {
+pub(crate) fn median(values: impl Iterator<Item = u64>) -> Option<u64> {
     let mut values: Vec<u64> = values.collect();
     values.sort_unstable();
     values.get(values.len().saturating_sub(1) / 2).copied()
@@ -110,12 +156,12 @@ mod tests {
     }
 
     #[test]
-    fn half_is_well_and_less_is_not() {
-        let before = [good(1000, 100), good(1000, 100), good(1000, 100)];
-        assert_eq!(suspicion(shape(500, 50), &before), None);
-        assert_eq!(suspicion(shape(499, 100), &before), Some(Why::Smaller { now: 499, usual: 1000 }));
-        assert_eq!(suspicion(shape(1000, 49), &before), Some(Why::Fewer { now: 49, usual: 100 }));
-        assert_eq!(suspicion(shape(500, 100), &[good(1001, 100)]), Some(Why::Smaller { now: 500, usual: 1001 }));
+    fn two_thirds_are_well_and_less_is_not() {
+        let before = [good(900, 90), good(900, 90), good(900, 90)];
+        assert_eq!(suspicion(shape(600, 60), &before), None);
+        assert_eq!(suspicion(shape(599, 90), &before), Some(Why::Smaller { now: 599, usual: 900 }));
+        assert_eq!(suspicion(shape(900, 59), &before), Some(Why::Fewer { now: 59, usual: 90 }));
+        assert_eq!(suspicion(shape(600, 90), &[good(901, 90)]), Some(Why::Smaller { now: 600, usual: 901 }));
     }
 
     #[test]
@@ -143,13 +189,15 @@ mod tests {
         let mut before = vec![good(1000, 100); 4];
         before.push(Good { accepted: true, ..good(100, 10) });
         assert_eq!(suspicion(shape(100, 10), &before), None);
-        assert_eq!(suspicion(shape(49, 10), &before), Some(Why::Smaller { now: 49, usual: 100 }));
+        assert_eq!(suspicion(shape(66, 10), &before), Some(Why::Smaller { now: 66, usual: 100 }));
     }
 
     #[test]
     fn says_what_looks_wrong() {
-        assert_eq!(Why::Smaller { now: 1_200_000, usual: 9_400_000_000 }.to_string(), "it holds 1.2 MB, usually 9.4 GB");
-        assert_eq!(Why::Fewer { now: 1, usual: 12_345 }.to_string(), "it has 1 entry, usually 12,345");
+        let smaller = Why::Smaller { now: 1_200_000, usual: 9_400_000_000 };
+        assert_eq!(smaller.to_string(), "it holds 1.2 MB, usually 9.4 GB; less than two thirds is suspicious");
+        let fewer = Why::Fewer { now: 1, usual: 12_345 };
+        assert_eq!(fewer.to_string(), "it has 1 entry, usually 12,345; fewer than two thirds is suspicious");
     }
 
     proptest! {

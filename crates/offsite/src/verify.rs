@@ -7,19 +7,23 @@
 
 mod heal;
 mod report;
-mod rescue;
+pub mod rounds;
 
 use std::collections::BTreeSet;
 
+use anyhow::Context;
 use jiff::Timestamp;
 use offsite_archive::ArchiveName;
 use offsite_repository::{
-    Damage, Repository, RepositoryError, Scope, Unreadable, Verified, lacking, mend_index, set_damaged_aside, verify as read_back,
+    CopyOptions, Damage, PackName, Repository, RepositoryError, Scope, Unreadable, Verified, lacking, mend_index, rescue,
+    set_damaged_aside, verify as read_back,
 };
 
+pub(crate) use self::heal::heal;
 pub use self::{
     heal::NoCloud,
     report::{Checked, Report},
+    rounds::Rounds,
 };
 use crate::{
     cli::Globals,
@@ -80,23 +84,51 @@ async fn check(
 ) -> anyhow::Result<Report> {
     let repository = places::mac(config).await?.repository;
     let gone = gone(journal, only)?;
-    let mut found = read(&repository, only, &gone).await?;
-    rescue::rescue(&repository, &found.damaged_packs).await?;
-    set_damaged_aside(&repository, &found.damaged_packs).await?;
-    let mended = mend_index(&repository).await?;
-    found.unreadable = still_unreadable(&repository, only, found.unreadable).await?;
-    let mut report = Report::of(&found, mended, &gone);
-    if !found.damaged_packs.is_empty() {
-        // A check of one archive may have met a pack in which others have worse.
-        report.add_lacking(lacking(&repository).await?);
+    // Before reading: what comes in between was not read.
+    let mut packs: Vec<String> = repository.packs().await?.0.iter().map(|facts| facts.name.to_string()).collect();
+    let found = read(&repository, only, &gone).await?;
+    packs.retain(|pack| !found.damaged_packs.iter().any(|bad| PackName::Object(*bad).to_string() == *pack));
+    let mut report = settle(&repository, found, only, &gone).await?;
+    if only.is_none() {
+        note_round(config, &packs)?;
     }
     for archive in &report.archives {
         note(journal, receipt(archive))?;
     }
     if let Some(cloud) = cloud {
-        heal::heal(config, cloud, &repository, journal, &mut report).await?;
+        heal(config, cloud, &repository, journal, &mut report).await?;
     }
     Ok(report)
+}
+
+/// Saves what is good in damaged packs, sets these aside, and mends the index. What is lacking from then on is in the report.
+pub(crate) async fn settle(
+    repository: &Repository,
+    mut found: Verified,
+    only: Option<&ArchiveName>,
+    gone: &BTreeSet<ArchiveName>,
+) -> anyhow::Result<Report> {
+    rescue(repository, &found.damaged_packs, CopyOptions::default().pack_target).await?;
+    set_damaged_aside(repository, &found.damaged_packs).await?;
+    let mended = mend_index(repository).await?;
+    found.unreadable = still_unreadable(repository, only, found.unreadable).await?;
+    let mut report = Report::of(&found, mended, gone);
+    if !found.damaged_packs.is_empty() {
+        // A check of one archive, or of some packs, may have met a pack in which others have worse.
+        report.add_lacking(lacking(repository).await?);
+    }
+    Ok(report)
+}
+
+/// Notes that `packs` were read back just now, so that the nights go on with others.
+fn note_round(config: &Config, packs: &[String]) -> anyhow::Result<()> {
+    let path = State::at(&config.state).rounds();
+    let noted = Rounds::load(&path).and_then(|mut rounds| {
+        let now = Timestamp::now();
+        packs.iter().for_each(|pack| rounds.read(pack, now));
+        rounds.save(&path)
+    });
+    noted.with_context(|| format!("cannot note in {} what was read back", path.display()))
 }
 
 /// Archives of which a sync found that the Mac lost even the manifest. Only the journal still knows of them.
@@ -143,7 +175,7 @@ fn receipt(archive: &Checked) -> Fact {
     let (place, name) = (PlaceName::mac(), archive.archive.clone());
     match archive.lost {
         Some(frames) => Fact::Lost { place, archive: name, frames },
-        None => Fact::Verified { place, archive: name },
+        None => Fact::Verified { place, archive: name, since: None },
     }
 }
 

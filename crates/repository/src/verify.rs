@@ -4,9 +4,14 @@
 //! worked out afterwards from the manifests. A frame that is bad in one pack and good in another harms nobody, once the bad pack
 //! is set aside. What the way to the store breaks (a cut link) is an error and never mistaken for damage.
 
+mod plain;
 mod work;
 
+use std::collections::BTreeSet;
+
 use offsite_archive::{ArchiveName, FrameId};
+
+pub use plain::{PlainState, verify_plain};
 
 use crate::{ObjectId, PackName, Progress, Repository, RepositoryError, Unreadable};
 
@@ -17,6 +22,9 @@ pub enum Scope {
     All,
     /// One archive: the frames that it needs.
     Archive(ArchiveName),
+    /// These packs, and what that means for every archive; of frames in other packs only that they are there. One that is gone is
+    /// passed over. Not for [`Layout::Plain`](crate::Layout::Plain), which has no such packs.
+    Packs(BTreeSet<ObjectId>),
 }
 
 /// What is wrong with an archive.
@@ -56,7 +64,7 @@ pub enum Damage {
 /// What was found.
 #[derive(Debug, Default)]
 pub struct Verified {
-    /// Each archive that was looked at, by name, and what is wrong with it: nothing, if it is whole.
+    /// Each archive that was looked at, by name, and what is wrong with it: nothing, if it is whole as far as was looked.
     pub archives: Vec<(ArchiveName, Vec<Damage>)>,
     /// Packs in which something is wrong, to be set aside. Never those of a plain repository.
     pub damaged_packs: Vec<ObjectId>,

@@ -15,7 +15,7 @@ use jiff::SignedDuration;
 use offsite_archive::JobName;
 use serde::Deserialize;
 
-use super::{Cloud, CloudUrl, Config, ConfigError, Credentials, Home, JobRules, MAC, Pi, PiAuth, line};
+use super::{Cloud, CloudUrl, Config, ConfigError, Credentials, Home, JobRules, MAC, Pi, PiAuth, PlainCopies, SshConfig, VerifyPart, line};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -23,6 +23,8 @@ struct File {
     repository: String,
     at: Option<String>,
     keep: Option<NonZeroUsize>,
+    verify: Option<String>,
+    plain: Option<String>,
     overdue_hours: Option<u32>,
     #[serde(default)]
     jobs: BTreeMap<String, JobFile>,
@@ -47,12 +49,15 @@ struct PiFile {
     name: Option<String>,
     host: String,
     port: Option<std::num::NonZeroU16>,
-    user: String,
+    user: Option<String>,
     path: String,
     key: Option<String>,
     #[serde(default)]
     agent: bool,
     known_hosts: Option<String>,
+    ssh_config: Option<String>,
+    limit: Option<String>,
+    connections: Option<NonZeroUsize>,
 }
 
 #[derive(Deserialize)]
@@ -71,8 +76,8 @@ const KEEP: NonZeroUsize = NonZeroUsize::MIN.saturating_add(9);
 const OVERDUE: SignedDuration = SignedDuration::from_hours(36);
 const AT: &str = "04:30";
 const PI: &str = "pi";
-const KEY: &str = "~/.ssh/id_ed25519";
-const KNOWN_HOSTS: &str = "~/.ssh/known_hosts";
+/// More would only be refused by a usual sshd.
+const CONNECTIONS: usize = 4;
 
 pub(super) fn parse(path: &Path, text: &str, home: &Home) -> Result<Config, ConfigError> {
     let file: File = offsite_agent::config::yaml::parse(path, text).map_err(ConfigError::Invalid)?;
@@ -88,6 +93,8 @@ pub(super) fn parse(path: &Path, text: &str, home: &Home) -> Result<Config, Conf
         repository: check.folder("repository", &file.repository)?,
         at: check.value("at", file.at.as_deref().unwrap_or(AT))?,
         keep: file.keep.unwrap_or(KEEP),
+        verify: file.verify.map_or(Ok(VerifyPart::DEFAULT), |part| check.value("verify", &part))?,
+        plain: file.plain.map_or(Ok(PlainCopies::Newest), |which| check.value("plain", &which))?,
         overdue: check.hours("overdue_hours", file.overdue_hours)?.unwrap_or(OVERDUE),
         jobs: file.jobs.into_iter().map(|(name, job)| check.job(&name, &job)).collect::<Result<_, _>>()?,
         pis: pis.into_iter().map(|(key, pi)| check.pi(&key, pi)).collect::<Result<Vec<_>, _>>()?,
@@ -151,24 +158,36 @@ impl Check<'_> {
     }
 
     fn pi(&self, key: &str, pi: PiFile) -> Result<Pi, ConfigError> {
-        for (field, text) in [("host", &pi.host), ("user", &pi.user), ("path", &pi.path)] {
-            if text.is_empty() || text.chars().any(char::is_control) {
+        for (field, text) in [("host", Some(&pi.host)), ("user", pi.user.as_ref()), ("path", Some(&pi.path))] {
+            if text.is_some_and(|text| text.is_empty() || text.chars().any(char::is_control)) {
                 return Err(self.invalid(&format!("{key}.{field}"), "is empty or has control characters"));
             }
         }
         let auth = match (pi.key, pi.agent) {
             (Some(_), true) => return Err(self.invalid(&format!("{key}.agent"), "a Pi has either `key` or `agent: true`, not both")),
             (None, true) => PiAuth::Agent,
-            (file, false) => PiAuth::Key(self.folder(&format!("{key}.key"), file.as_deref().unwrap_or(KEY))?),
+            (Some(file), false) => PiAuth::Key(self.folder(&format!("{key}.key"), &file)?),
+            (None, false) => PiAuth::Ssh,
         };
+        let connections = pi.connections.unwrap_or(NonZeroUsize::MIN);
+        if connections.get() > CONNECTIONS {
+            return Err(self.invalid(&format!("{key}.connections"), format!("expected 1 to {CONNECTIONS}, not {connections}")));
+        }
         Ok(Pi {
             name: self.value(&format!("{key}.name"), pi.name.as_deref().unwrap_or(PI))?,
             host: pi.host,
-            port: pi.port.map_or(22, std::num::NonZeroU16::get),
+            port: pi.port.map(std::num::NonZeroU16::get),
             user: pi.user,
             path: pi.path,
             auth,
-            known_hosts: self.folder(&format!("{key}.known_hosts"), pi.known_hosts.as_deref().unwrap_or(KNOWN_HOSTS))?,
+            known_hosts: pi.known_hosts.map(|file| self.folder(&format!("{key}.known_hosts"), &file)).transpose()?,
+            ssh_config: match pi.ssh_config.as_deref() {
+                None => SshConfig::Usual,
+                Some("none") => SshConfig::None,
+                Some(file) => SshConfig::File(self.folder(&format!("{key}.ssh_config"), file)?),
+            },
+            limit: pi.limit.map(|rate| self.value(&format!("{key}.limit"), &rate)).transpose()?,
+            connections,
         })
     }
 
@@ -242,6 +261,8 @@ mod tests {
 repository: ~/Backups/offsite
 at: "05:15"
 keep: 7
+verify: 1/30
+plain: all
 overdue_hours: 48
 jobs:
   photos: {keep: 30, overdue_hours: 200}
@@ -255,9 +276,11 @@ pis:
     known_hosts: ~/.ssh/known
   - name: attic
     host: 10.0.0.7
-    user: offsite
     path: backup
     agent: true
+    ssh_config: ~/.ssh/other
+    limit: 20 MB/s
+    connections: 2
 clouds:
   - name: cold
     url: s3://bucket/prefix
@@ -286,14 +309,18 @@ state: /var/offsite
         let config = parsed(WHOLE).unwrap();
         assert_eq!(config.repository, Path::new("/home/owner/Backups/offsite"));
         assert_eq!(config.at, "05:15".parse().unwrap());
+        assert_eq!((config.verify.to_string().as_str(), config.plain), ("1/30", PlainCopies::All));
         assert_eq!(config.keep_of(&"services".parse().unwrap()).get(), 7);
         assert_eq!(config.keep_of(&"photos".parse().unwrap()).get(), 30);
         assert_eq!(config.overdue_of(&"services".parse().unwrap()), SignedDuration::from_hours(48));
         assert_eq!(config.overdue_of(&"photos".parse().unwrap()), SignedDuration::from_hours(200));
-        assert_eq!(config.pis[0].port, 2222);
+        assert_eq!((config.pis[0].port, config.pis[0].user.as_deref()), (Some(2222), Some("offsite")));
+        assert_eq!((&config.pis[0].ssh_config, config.pis[0].limit, config.pis[0].connections.get()), (&SshConfig::Usual, None, 1));
         assert_eq!(config.pis[0].auth, PiAuth::Key("/home/owner/.ssh/id_offsite".into()));
-        assert_eq!((config.pis[1].port, &config.pis[1].auth), (22, &PiAuth::Agent));
-        assert_eq!(config.pis[1].known_hosts, Path::new("/home/owner/.ssh/known_hosts"));
+        assert_eq!((config.pis[1].port, &config.pis[1].user, &config.pis[1].auth), (None, &None, &PiAuth::Agent));
+        assert_eq!((&config.pis[0].known_hosts, &config.pis[1].known_hosts), (&Some("/home/owner/.ssh/known".into()), &None));
+        assert_eq!(config.pis[1].ssh_config, SshConfig::File("/home/owner/.ssh/other".into()));
+        assert_eq!((config.pis[1].limit.map(|rate| rate.bytes().get()), config.pis[1].connections.get()), (Some(20_000_000), 2));
         assert_eq!(config.clouds[0].class.as_ref().map(StorageClass::as_str), Some("DEEP_ARCHIVE"));
         assert_eq!(config.clouds[0].credentials, Credentials::File("/home/owner/.config/offsite/aws.env".into()));
         assert_eq!((config.clouds[1].keep.get(), &config.clouds[1].credentials), (10, &Credentials::Env));
@@ -304,8 +331,9 @@ state: /var/offsite
     fn a_short_file_has_the_documented_defaults() {
         let config = parsed(&format!("repository: /b\npi: {SMALL}\n")).unwrap();
         assert_eq!((config.at, config.keep.get(), config.overdue), ("04:30".parse().unwrap(), 10, SignedDuration::from_hours(36)));
+        assert_eq!((config.verify, config.plain), (VerifyPart::DEFAULT, PlainCopies::Newest));
         assert_eq!(config.pis[0].name.as_str(), "pi");
-        assert_eq!(config.pis[0].auth, PiAuth::Key("/home/owner/.ssh/id_ed25519".into()));
+        assert_eq!((config.pis[0].port, &config.pis[0].auth), (None, &PiAuth::Ssh));
         assert!(config.clouds.is_empty() && config.jobs.is_empty());
     }
 
@@ -333,6 +361,10 @@ state: /var/offsite
             (pis("- {name: b, host: h, user: u, path: /p, key: /k, agent: true}\n"), "offsite.yaml:4: pis[1].agent: "),
             (pis("- {name: b, host: h, user: u, path: /p, key: k}\n"), "offsite.yaml:4: pis[1].key: "),
             (pis("- {name: b, host: '', user: u, path: /p}\n"), "offsite.yaml:4: pis[1].host: "),
+            (pis("- {name: b, host: h, user: '', path: /p}\n"), "offsite.yaml:4: pis[1].user: "),
+            (pis("- {name: b, host: h, path: /p, limit: 20 Mbit}\n"), "offsite.yaml:4: pis[1].limit: expected a rate"),
+            (pis("- {name: b, host: h, path: /p, connections: 5}\n"), "offsite.yaml:4: pis[1].connections: expected 1 to 4"),
+            (pis("- {name: b, host: h, path: /p, ssh_config: c}\n"), "offsite.yaml:4: pis[1].ssh_config: "),
         ] {
             let found = problem(&text);
             assert!(found.starts_with(wanted), "{text}\n{found}");
@@ -346,6 +378,8 @@ state: /var/offsite
             (format!("repository: /b\nkeep: 0\npi: {SMALL}\n"), 2, "keep"),
             (format!("repository: /b\nkeep: many\npi: {SMALL}\n"), 2, "keep"),
             (format!("repository: /b\nat: '25:00'\npi: {SMALL}\n"), 2, "at"),
+            (format!("repository: /b\nverify: 2/7\npi: {SMALL}\n"), 2, "verify"),
+            (format!("repository: /b\nplain: some\npi: {SMALL}\n"), 2, "plain"),
             (format!("repository: /b\noverdue_hours: 0\npi: {SMALL}\n"), 2, "overdue_hours"),
             ("repository: /b\npi: {host: h, user: u, path: /p, port: 0}\n".to_owned(), 2, "port"),
             (format!("repository: /b\npi: {SMALL}\nclouds:\n- name: c\n  url: onedrive://x\n"), 5, "url"),

@@ -6,7 +6,7 @@ use super::find;
 use crate::{
     cloud::CloudError,
     forget::ForgetError,
-    night::{MixedJobs, retain::Flood},
+    night::{MixedJobs, NoRoom, retain::Flood},
     places::PlaceError,
 };
 
@@ -28,6 +28,9 @@ fn place(error: &anyhow::Error) -> Option<&'static str> {
 }
 
 fn mixed(error: &anyhow::Error) -> Option<&'static str> {
+    if find::<NoRoom>(error).is_some() {
+        return Some("make room on that disk, or keep less (`keep:`, `plain: none`), then: offsite sync");
+    }
     if find::<Flood>(error).is_some() {
         return Some("if you did not lower `keep`, look at what came and at the Pi: offsite archives");
     }
@@ -54,9 +57,9 @@ fn prune(error: &anyhow::Error) -> Option<&'static str> {
 
 fn copy(error: &anyhow::Error) -> Option<&'static str> {
     match find::<CopyError>(error)? {
-        CopyError::Fetch { source, .. } if source.is_damage() => {
-            Some("what the source holds is damaged; earlier archives are untouched (on the Pi: check the disk, then run the job again)")
-        }
+        CopyError::Fetch { source, .. } if source.is_damage() => Some(
+            "what the source holds is damaged; earlier archives are untouched (on the Pi: check the disk, then offsite-agent run JOB --full)",
+        ),
         _ => None,
     }
 }

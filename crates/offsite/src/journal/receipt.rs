@@ -6,7 +6,11 @@ use jiff::Timestamp;
 use offsite_archive::{ArchiveName, JobName};
 use serde::{Deserialize, Serialize};
 
-use crate::{config::PlaceName, owed::OwedId, tripwire::Why};
+use crate::{
+    config::PlaceName,
+    owed::OwedId,
+    tripwire::{Change, Why},
+};
 
 /// A fact and when it became one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -72,6 +76,9 @@ pub enum Fact {
         place: PlaceName,
         /// The archive.
         archive: ArchiveName,
+        /// When the first of them was, if that took several nights.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        since: Option<Timestamp>,
     },
     /// Archives were dropped by the retention rule.
     Forgot {
@@ -98,6 +105,15 @@ pub enum Fact {
         archive: ArchiveName,
         /// What looks wrong.
         why: Why,
+    },
+    /// A new archive was compared with the good one before it.
+    Compared {
+        /// The new one.
+        archive: ArchiveName,
+        /// The earlier one.
+        with: ArchiveName,
+        /// What became of its frames.
+        change: Change,
     },
     /// A person said that a suspicious archive is as it should be.
     Accepted {
@@ -126,8 +142,8 @@ pub enum Fact {
 }
 
 /// The kinds this version knows, as written.
-pub(super) const KINDS: [&str; 11] =
-    ["ran", "seen", "pulled", "pushed", "verified", "forgot", "failed", "suspicious", "accepted", "lost", "healed"];
+pub(super) const KINDS: [&str; 12] =
+    ["ran", "seen", "pulled", "pushed", "verified", "forgot", "failed", "suspicious", "compared", "accepted", "lost", "healed"];
 
 /// The archives of one job in one place.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

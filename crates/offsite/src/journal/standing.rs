@@ -9,7 +9,11 @@ use jiff::Timestamp;
 use offsite_archive::{ArchiveName, JobName};
 
 use super::{Fact, Holding, Outcome, Receipt, Step};
-use crate::{config::PlaceName, owed::OwedId, tripwire::Why};
+use crate::{
+    config::PlaceName,
+    owed::OwedId,
+    tripwire::{Change, Why},
+};
 
 /// What stands after all receipts.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -26,9 +30,11 @@ pub struct Standing {
     pub suspicious: BTreeMap<ArchiveName, Why>,
     /// Archives somebody accepted.
     pub accepted: BTreeSet<ArchiveName>,
+    /// What became in each archive of the good one before it, as long as the Mac has it.
+    pub compared: BTreeMap<ArchiveName, Compared>,
     /// Archives a place does not hold whole, with the number of lacking frames (`None`: all).
     pub lost: BTreeMap<(PlaceName, ArchiveName), Option<u64>>,
-    /// When each archive was last read back or arrived verified, per place.
+    /// Since when each archive is known to be good, per place: when the first of its frames was read back in the last round through it.
     pub verified: BTreeMap<(PlaceName, ArchiveName), Timestamp>,
     /// What each place was last known to hold.
     pub held: BTreeMap<PlaceName, BTreeMap<JobName, Holding>>,
@@ -38,6 +44,15 @@ pub struct Standing {
     pub pulled: BTreeMap<JobName, Moved>,
     /// What the last push of each job to each cloud moved.
     pub pushed: BTreeMap<(PlaceName, JobName), Moved>,
+}
+
+/// What became of an archive's frames in a later one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Compared {
+    /// The archive before.
+    pub with: ArchiveName,
+    /// What became of it.
+    pub change: Change,
 }
 
 /// Something that failed and has not gone well since.
@@ -112,7 +127,7 @@ impl Standing {
                 self.lost.remove(&(cloud.clone(), archive.clone()));
                 self.add_held(cloud, archive);
             }
-            Fact::Verified { place, archive } => self.whole(place, archive, time),
+            Fact::Verified { place, archive, since } => self.whole(place, archive, since.unwrap_or(time)),
             Fact::Healed { place, archive, .. } => {
                 self.lost.remove(&(place.clone(), archive.clone()));
             }
@@ -128,6 +143,9 @@ impl Standing {
                 if !self.accepted.contains(archive) {
                     self.suspicious.insert(archive.clone(), why.clone());
                 }
+            }
+            Fact::Compared { archive, with, change } => {
+                self.compared.insert(archive.clone(), Compared { with: with.clone(), change: *change });
             }
             Fact::Accepted { archive } => {
                 self.suspicious.remove(archive);
@@ -165,6 +183,7 @@ impl Standing {
         }
         if *place == PlaceName::mac() {
             self.suspicious.remove(archive);
+            self.compared.remove(archive);
         }
     }
 }
@@ -241,10 +260,10 @@ mod tests {
             receipts.push(at(3, fact));
             Standing::of(&receipts).lost.into_keys().map(|(place, _)| place.to_string()).collect::<Vec<_>>()
         };
-        assert_eq!(left(Fact::Verified { place: PlaceName::mac(), archive: archive(22) }), ["cold"]);
+        assert_eq!(left(Fact::Verified { place: PlaceName::mac(), archive: archive(22), since: None }), ["cold"]);
         assert_eq!(left(Fact::Healed { place: cold(), archive: archive(22), from: PlaceName::mac() }), ["mac"]);
         assert_eq!(left(Fact::Forgot { place: cold(), archives: vec![archive(22)] }), ["mac"]);
-        assert_eq!(left(Fact::Verified { place: PlaceName::mac(), archive: archive(21) }), ["cold", "mac"]);
+        assert_eq!(left(Fact::Verified { place: PlaceName::mac(), archive: archive(21), since: None }), ["cold", "mac"]);
         assert_eq!(left(Fact::Pushed { cloud: cold(), archive: archive(22), sequence: 1, moved: 1, total: 1 }), ["mac"]);
     }
 
@@ -264,7 +283,7 @@ mod tests {
 
     #[test]
     fn a_lost_archive_counts_as_verified_no_more() {
-        let verified = Fact::Verified { place: PlaceName::mac(), archive: archive(22) };
+        let verified = Fact::Verified { place: PlaceName::mac(), archive: archive(22), since: None };
         let lost = Fact::Lost { place: PlaceName::mac(), archive: archive(22), frames: None };
         assert!(Standing::of(&[at(1, verified), at(2, lost)]).verified.is_empty());
     }
@@ -278,11 +297,15 @@ mod tests {
             Fact::Seen { place: place(), jobs: [("services".parse().unwrap(), Holding { count: 1, newest: archive(1) })].into() },
             Fact::Pulled { pi: place(), archive: archive(1), sequence: 1, moved: 2, total: 3, verified: true },
             Fact::Pushed { cloud: place(), archive: archive(1), sequence: 1, moved: 2, total: 3 },
-            Fact::Verified { place: place(), archive: archive(1) },
+            Fact::Verified { place: place(), archive: archive(1), since: None },
+            Fact::Verified { place: place(), archive: archive(1), since: Some(Timestamp::UNIX_EPOCH) },
+            Fact::Compared { archive: archive(2), with: archive(1), change: Change::default() },
             Fact::Forgot { place: place(), archives: vec![archive(1)] },
             Fact::Failed { step: Step::Plain, object: "a".into(), message: "line\nbreak".into(), hint: Some("b".into()) },
             Fact::Suspicious { archive: archive(1), why: Why::Empty },
             Fact::Suspicious { archive: archive(1), why: Why::Fewer { now: 1, usual: 2 } },
+            Fact::Suspicious { archive: archive(1), why: Why::Replaced { stays: 3, usual: 98, least: 49 } },
+            Fact::Suspicious { archive: archive(1), why: Why::Scrambled { stays: 3, least: 49, was: 40, is: 100 } },
             Fact::Accepted { archive: archive(1) },
             Fact::Lost { place: place(), archive: archive(1), frames: None },
             Fact::Healed { place: place(), archive: archive(1), from: PlaceName::mac() },

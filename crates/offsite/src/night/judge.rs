@@ -1,4 +1,5 @@
-//! What came is judged before it may count: is its content what the manifest says, and does it look like the ones before?
+//! What came is judged before it may count: is its content what the manifest says, does it look like the ones before, and is what they
+//! held still in it?
 //!
 //! A manifest of version 2 binds its frames, and those were hashed as they came, so nothing is read back for it here; that what was held
 //! before can still be read is seen when the plain copy is made, and by `offsite verify`. Of version 1 the whole stream is read.
@@ -8,15 +9,24 @@
 use std::io;
 
 use jiff::Timestamp;
-use offsite_repository::{ArchiveInfo, FetchError, StreamError, export, holds};
+use offsite_archive::ArchiveName;
+use offsite_repository::{ArchiveInfo, FetchError, RepositoryError, StreamError, export, holds};
 
 use super::{Night, is_ahead};
 use crate::{
     config::PlaceName,
     journal::{Fact, Step},
     progress::Bar,
-    tripwire::{Good, Shape, Why, suspicion},
+    tripwire::{Change, Expected, Good, LAST, Shape, Why, change::Piece, change::pieces, replaced, suspicion},
 };
+
+/// A manifest that was there when archives were listed and cannot be read when two of them are compared.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot compare {archive} with the ones before it")]
+struct NotCompared {
+    archive: ArchiveName,
+    source: RepositoryError,
+}
 
 impl Night<'_> {
     /// Judges every archive on the Mac of which the journal does not tell how it came: a night was killed after it arrived.
@@ -74,26 +84,86 @@ impl Night<'_> {
             Ok(archives) => archives.good,
             Err(error) => return self.fail_archive(Step::Verify, &info.name, &PlaceName::mac(), &error.into()).map(|()| None),
         };
-        if is_ahead(&info.name, Timestamp::now()) {
-            self.suspect(info, Why::Ahead)?;
-        } else if let Some(why) = suspicion(shape(info), &self.measure(info, &archives)) {
+        let before = self.before(info, &archives);
+        let replaced = match self.content(info, &before).await {
+            Ok(why) => why,
+            Err(error) => return self.fail_archive(Step::Verify, &info.name, &PlaceName::mac(), &error).map(|()| None),
+        };
+        let ahead = is_ahead(&info.name, Timestamp::now()).then_some(Why::Ahead);
+        if let Some(why) = ahead.or_else(|| suspicion(shape(info), &self.measure(&before))).or(replaced) {
             self.suspect(info, why)?;
         }
         Ok(Some(read_back))
     }
 
-    /// The archives before this one that are a measure for it: complete ones; of a job that never was complete, all.
-    fn measure(&self, info: &ArchiveInfo, archives: &[ArchiveInfo]) -> Vec<Good> {
+    /// The archives before this one that are a measure for it, oldest first: complete ones; of a job that never was complete, all.
+    fn before<'i>(&self, info: &ArchiveInfo, archives: &'i [ArchiveInfo]) -> Vec<&'i ArchiveInfo> {
+        let lost = |name: &ArchiveName| self.standing.lost.contains_key(&(PlaceName::mac(), name.clone()));
         let earlier = |other: &&ArchiveInfo| {
             let same = other.name.job == info.name.job && other.name.time() < info.name.time();
-            same && !self.standing.suspicious.contains_key(&other.name)
+            same && !self.standing.suspicious.contains_key(&other.name) && !lost(&other.name)
         };
         let mut before: Vec<&ArchiveInfo> = archives.iter().filter(earlier).collect();
         if before.iter().any(|info| info.end.complete) {
             before.retain(|info| info.end.complete);
         }
         before.sort_by_key(|info| info.name.time());
+        before
+    }
+
+    fn measure(&self, before: &[&ArchiveInfo]) -> Vec<Good> {
         before.iter().map(|info| Good { shape: shape(info), accepted: self.standing.accepted.contains(&info.name) }).collect()
+    }
+
+    /// What is suspicious about the frames that stayed of the archive before. Each comparison gets a receipt, so that none is made twice
+    /// and `status` can tell what is usual.
+    async fn content(&mut self, info: &ArchiveInfo, before: &[&ArchiveInfo]) -> anyhow::Result<Option<Why>> {
+        let Some(last) = before.last() else { return Ok(None) };
+        // As with sizes, what came before an archive that a person accepted is no measure any more; its own change is the first.
+        let since = before.iter().rposition(|info| self.standing.accepted.contains(&info.name)).unwrap_or(0);
+        let since = since.max(before.len().saturating_sub(LAST));
+        let mut known: Option<(ArchiveName, Vec<Piece>)> = None;
+        let mut usual = Vec::new();
+        for at in since..before.len() {
+            let earlier = at.checked_sub(1).and_then(|at| before.get(at)).copied();
+            usual.extend(self.change(before[at], earlier, &mut known).await?);
+        }
+        let Some(change) = self.change(info, Some(last), &mut known).await? else { return Ok(None) };
+        let times: Vec<_> = before.iter().map(|info| info.name.time()).chain([info.name.time()]).collect();
+        Ok(replaced(&change, &Expected::of(&usual, nights(&times[since..]))))
+    }
+
+    /// What became of `earlier` in `later`, from its receipt or from both manifests. `known` are the frames of the manifest read last.
+    async fn change(
+        &mut self,
+        later: &ArchiveInfo,
+        earlier: Option<&ArchiveInfo>,
+        known: &mut Option<(ArchiveName, Vec<Piece>)>,
+    ) -> anyhow::Result<Option<Change>> {
+        let receipt = self.standing.compared.get(&later.name);
+        if let Some(receipt) = receipt.filter(|receipt| earlier.is_none_or(|earlier| receipt.with == earlier.name)) {
+            return Ok(Some(receipt.change));
+        }
+        let Some(earlier) = earlier else { return Ok(None) };
+        let with = earlier.name.clone();
+        let before = match known.take().filter(|(name, _)| *name == with) {
+            Some((_, pieces)) => pieces,
+            None => self.pieces(&with).await?,
+        };
+        let now = self.pieces(&later.name).await?;
+        let recut = earlier.head.agent != later.head.agent || earlier.head.chunker != later.head.chunker;
+        let change = Change { recut, ..Change::between(&before, &now) };
+        *known = Some((later.name.clone(), now));
+        self.receipt(Fact::Compared { archive: later.name.clone(), with, change })?;
+        self.reread()?;
+        Ok(Some(change))
+    }
+
+    async fn pieces(&self, name: &ArchiveName) -> Result<Vec<Piece>, NotCompared> {
+        let failed = |source| NotCompared { archive: name.clone(), source };
+        let bytes = self.mac.repository.manifest(name).await.map_err(failed)?.bytes;
+        let object = || offsite_repository::manifest_path(name).to_string();
+        pieces(&bytes).map_err(|source| failed(RepositoryError::Manifest { object: object(), source }))
     }
 
     fn suspect(&mut self, info: &ArchiveInfo, why: Why) -> anyhow::Result<()> {
@@ -117,4 +187,29 @@ fn is_lie(error: &StreamError) -> bool {
 
 fn shape(info: &ArchiveInfo) -> Shape {
     Shape { raw: info.end.raw, entries: info.end.entries, sources: info.head.sources.len() as u64 }
+}
+
+/// How many of the usual pauses between archives the last pause was; `times` ascend.
+fn nights(times: &[Timestamp]) -> u32 {
+    let mut pauses: Vec<i64> = times.windows(2).map(|pair| pair[1].duration_since(pair[0]).as_secs().max(1)).collect();
+    let Some(last) = pauses.pop() else { return 1 };
+    let usual = crate::tripwire::median(pauses.iter().map(|pause| pause.unsigned_abs())).unwrap_or(last.unsigned_abs());
+    // Half a pause more or less is the same night.
+    u32::try_from((last.unsigned_abs() + usual / 2) / usual).unwrap_or(u32::MAX).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn after(hours: &[i64]) -> u32 {
+        nights(&hours.iter().map(|hour| Timestamp::from_second(hour * 3600).unwrap()).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn a_pause_is_counted_in_the_jobs_own_nights() {
+        assert_eq!([after(&[0]), after(&[0, 900]), after(&[0, 24, 48]), after(&[0, 24, 40]), after(&[0, 168, 336])], [1; 5]);
+        assert_eq!([after(&[0, 24, 96]), after(&[0, 168, 504]), after(&[0, 24, 48, 72, 240])], [3, 2, 7]);
+        assert_eq!(after(&[0, 0, 0]), 1);
+    }
 }

@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 
 use offsite_archive::ArchiveName;
-use offsite_repository::{ArchiveInfo, Repository, lacking, mend_index};
+use offsite_repository::{ArchiveInfo, Repository, holds, lacking, mend_index};
 
 use super::Night;
 use crate::{
@@ -28,6 +28,19 @@ impl Night<'_> {
         self.unreadable(&mac, archives.unreadable)?;
         let expected: Vec<ArchiveName> = self.receipted.iter().cloned().collect();
         self.compare(&mac, &repository, &archives.good, &expected).await
+    }
+
+    /// After pulling: what was lost and came back is lost no more.
+    pub(super) async fn note_return(&mut self) -> anyhow::Result<()> {
+        let mac = PlaceName::mac();
+        if !self.standing.lost.keys().any(|(place, _)| *place == mac) {
+            return Ok(());
+        }
+        let repository = self.mac.repository.clone();
+        match repository.archives().await {
+            Ok(archives) => self.compare(&mac, &repository, &archives.good, &[]).await,
+            Err(error) => self.blind(&mac, &error.into()),
+        }
     }
 
     /// One receipt for all manifests that cannot be read, so that a place full of rubbish does not fill the journal.
@@ -57,14 +70,16 @@ impl Night<'_> {
         for (archive, frames) in &lacking {
             self.lost(place, archive.clone(), Some(*frames as u64))?;
         }
-        // On the Mac, frames that were found damaged are told by verify alone; elsewhere the listing is all that is ever known.
-        let ends = |frames: &Option<u64>| *place != PlaceName::mac() || frames.is_none();
-        let whole: Vec<ArchiveName> = (self.standing.lost.iter())
-            .filter(|((lost, archive), frames)| lost == place && names.contains(archive) && ends(frames))
-            .filter(|((_, archive), _)| lacking.iter().all(|(name, _)| name != archive))
-            .map(|((_, archive), _)| archive.clone())
+        let back: Vec<ArchiveName> = (self.standing.lost.keys())
+            .filter(|(lost, archive)| lost == place && names.contains(archive) && lacking.iter().all(|(name, _)| name != archive))
+            .map(|(_, archive)| archive.clone())
             .collect();
-        for archive in whole {
+        for archive in back {
+            // A check sets damaged packs aside before it says that frames are lost, so those that do not lack have come back. What it also
+            // calls lost is a manifest that lies about lengths, and that does not end.
+            if *place == PlaceName::mac() && holds(repository, &archive).await.is_err() {
+                continue;
+            }
             self.receipt(Fact::Healed { place: place.clone(), archive, from: place.clone() })?;
         }
         self.reread()
@@ -75,7 +90,7 @@ impl Night<'_> {
         self.fail(Step::Reach, place, error)
     }
 
-    fn lost(&self, place: &PlaceName, archive: ArchiveName, frames: Option<u64>) -> anyhow::Result<()> {
+    pub(super) fn lost(&self, place: &PlaceName, archive: ArchiveName, frames: Option<u64>) -> anyhow::Result<()> {
         let key = (place.clone(), archive);
         if self.standing.lost.get(&key) == Some(&frames) {
             return Ok(());

@@ -1,9 +1,9 @@
-//! The newest archive of each job as a plain `.tar.zst` beside the packs, for Finder and tar.
+//! The newest archive of each job as a plain `.tar.zst` beside the packs, for Finder and tar; or none; or all of them.
 //!
 //! A convenience, never a source: it is written whole before the older one goes, and its lack costs nothing but that convenience.
 //!
 //! Making it reads every frame of the archive back, also those that came long ago: that is what the night knows of the disk it keeps them
-//! on. So it leaves the receipt of a verification, and a copy that finds damage keeps the job's older archives from being forgotten.
+//! on. So it leaves the receipt of a verification. Damage that it meets is healed like any; where it cannot be, nothing of the job is forgotten.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,35 +12,41 @@ use offsite_repository::{ArchiveInfo, StreamError, export, plain_copies, plain_p
 
 use super::Night;
 use crate::{
-    config::PlaceName,
+    config::{PlaceName, PlainCopies},
     journal::{Fact, Step},
     progress::Bar,
 };
 
 impl Night<'_> {
-    /// Makes the plain copies that lack, then removes those of older archives.
+    /// Makes the plain copies that lack, then removes those that are not wanted any more.
     pub(super) async fn plain_copies(&mut self) -> anyhow::Result<()> {
         let (archives, there) = match (self.mac.repository.archives().await, plain_copies(&self.mac.repository).await) {
             (Ok(archives), Ok(there)) => (archives.good, there),
             (Err(error), _) | (_, Err(error)) => return self.fail(Step::Plain, PlaceName::mac(), &error.into()),
         };
-        let newest = self.newest(&archives);
-        let mut made = BTreeSet::new();
-        for archive in newest.values() {
-            if there.contains(archive) {
-                made.insert(archive.job.clone());
-                continue;
+        let wanted = self.wanted_copies(&archives);
+        // Of these jobs something that is wanted could not be made: what there is of them stays.
+        let mut short: BTreeSet<JobName> = BTreeSet::new();
+        for archive in wanted.iter().filter(|archive| !there.contains(archive)) {
+            let mut written = self.write_plain(archive).await;
+            if written.as_ref().is_err_and(is_damage) && self.mend(archive).await? {
+                written = self.write_plain(archive).await;
             }
-            match self.write_plain(archive).await {
-                Ok(()) => {
-                    made.insert(archive.job.clone());
-                    self.receipt(Fact::Verified { place: PlaceName::mac(), archive: archive.clone() })?;
+            match written {
+                Ok(()) => self.receipt(Fact::Verified { place: PlaceName::mac(), archive: archive.clone(), since: None })?,
+                Err(error) => {
+                    short.insert(archive.job.clone());
+                    if is_damage(&error) {
+                        self.fail_archive(Step::Plain, archive, &PlaceName::mac(), &error)?;
+                    } else {
+                        self.fail(Step::Plain, archive, &error)?;
+                    }
                 }
-                Err(error) if is_damage(&error) => self.fail_archive(Step::Plain, archive, &PlaceName::mac(), &error)?,
-                Err(error) => self.fail(Step::Plain, archive, &error)?,
             }
         }
-        let old = |archive: &&ArchiveName| made.contains(&archive.job) && newest.get(&archive.job) != Some(archive);
+        // Of a job whose archives are all suspicious or lost nothing is wanted, and the old copy is the best there is.
+        let replaced = |job: &JobName| self.config.plain == PlainCopies::None || wanted.iter().any(|archive| archive.job == *job);
+        let old = |archive: &&ArchiveName| !wanted.contains(*archive) && !short.contains(&archive.job) && replaced(&archive.job);
         for archive in there.iter().filter(old) {
             if let Err(error) = self.remove_plain(archive).await {
                 self.fail(Step::Plain, archive, &error)?;
@@ -49,18 +55,19 @@ impl Night<'_> {
         Ok(())
     }
 
-    /// The archive of each job that a person would want: the newest that is not suspicious and is whole.
-    fn newest(&self, archives: &[ArchiveInfo]) -> BTreeMap<JobName, ArchiveName> {
-        let mut newest = BTreeMap::new();
-        let mut sorted: Vec<&ArchiveInfo> = archives.iter().collect();
+    /// The archives that are to lie there as plain copies. Only what is whole and not suspicious: of each job the newest, the one that a person
+    /// would want, or all.
+    fn wanted_copies(&self, archives: &[ArchiveInfo]) -> BTreeSet<ArchiveName> {
+        let lost = |name: &ArchiveName| self.standing.lost.contains_key(&(PlaceName::mac(), name.clone()));
+        let good = |info: &&ArchiveInfo| !lost(&info.name) && !self.standing.suspicious.contains_key(&info.name);
+        let mut sorted: Vec<&ArchiveInfo> = archives.iter().filter(good).collect();
         sorted.sort_by_key(|info| (info.sequence, info.name.time()));
-        for info in sorted {
-            let lost = self.standing.lost.contains_key(&(PlaceName::mac(), info.name.clone()));
-            if !lost && !self.standing.suspicious.contains_key(&info.name) {
-                newest.insert(info.name.job.clone(), info.name.clone());
-            }
+        let names = sorted.into_iter().map(|info| info.name.clone());
+        match self.config.plain {
+            PlainCopies::None => BTreeSet::new(),
+            PlainCopies::Newest => names.map(|name| (name.job.clone(), name)).collect::<BTreeMap<_, _>>().into_values().collect(),
+            PlainCopies::All => names.collect(),
         }
-        newest
     }
 
     async fn write_plain(&self, archive: &ArchiveName) -> anyhow::Result<()> {
@@ -71,7 +78,7 @@ impl Night<'_> {
         Ok(())
     }
 
-    async fn remove_plain(&self, archive: &ArchiveName) -> anyhow::Result<()> {
+    pub(super) async fn remove_plain(&self, archive: &ArchiveName) -> anyhow::Result<()> {
         use object_store::ObjectStoreExt;
         match self.mac.repository.store().delete(&plain_path(archive)).await {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),

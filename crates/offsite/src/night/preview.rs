@@ -25,7 +25,7 @@ pub async fn preview(config: &Config) -> anyhow::Result<Exit> {
     let mut exit = Exit::Fine;
     let mut mine = night.mac.repository.archives().await?.good;
     for pi in &config.pis {
-        match listed(places::pi(pi).await).await {
+        match listed(places::pi(config, pi).await.map(|reached| reached.repository)).await {
             Ok((_, theirs)) => {
                 let wanted = night.wanted(&theirs, &mine);
                 wanted.iter().for_each(|info| println!("would pull {} from {}", info.name, pi.name));
@@ -35,7 +35,8 @@ pub async fn preview(config: &Config) -> anyhow::Result<Exit> {
             Err(error) => exit = told(&error),
         }
     }
-    let gone = retain::dropped(config, None, &night.standing, &PlaceName::mac(), mine.iter());
+    let mut gone = retain::dropped(config, None, &night.standing, &PlaceName::mac(), mine.iter());
+    retain::freeze(&mut gone, &night.standing);
     gone.iter().for_each(|archive| println!("would forget {archive} (mac)"));
     mine.retain(|info| !gone.contains(&info.name));
     for cloud in &config.clouds {
@@ -45,7 +46,8 @@ pub async fn preview(config: &Config) -> anyhow::Result<Exit> {
                 wanted.iter().for_each(|info| println!("would push {} to {}", info.name, cloud.name));
                 let names: BTreeSet<_> = theirs.iter().map(|info| info.name.clone()).collect();
                 let all = theirs.iter().chain(wanted.iter().filter(|info| !names.contains(&info.name)));
-                let gone = retain::dropped(config, Some(cloud.keep), &night.standing, &cloud.name, all);
+                let mut gone = retain::dropped(config, Some(cloud.keep), &night.standing, &cloud.name, all);
+                retain::freeze(&mut gone, &night.standing);
                 gone.iter().for_each(|archive| println!("would forget {archive} ({})", cloud.name));
             }
             Err(error) if !night.standing.held.contains_key(&cloud.name) => {

@@ -1,7 +1,7 @@
 //! Pi to Mac: what the Mac lacks and would keep, newest first, so that the best copy arrives first.
 
 use offsite_archive::ArchiveName;
-use offsite_repository::{ArchiveInfo, Copied, CopyError, CopyOptions, Index, Repository, copy};
+use offsite_repository::{ArchiveInfo, Copied, CopyError, CopyOptions, Index, Repository, copy, recover_arrivals};
 
 use super::{Night, holdings, retain};
 use crate::{
@@ -24,15 +24,24 @@ pub struct MixedJobs {
 impl Night<'_> {
     /// Pulls from one Pi. Failures are noted, not returned.
     pub(super) async fn pull(&mut self, pi: &Pi) -> anyhow::Result<()> {
-        let repository = match places::pi(pi).await {
-            Ok(repository) => repository,
+        let reached = match places::pi(self.config, pi).await {
+            Ok(reached) => reached,
             Err(error) => return self.fail(Step::Reach, &pi.name, &error.into()),
         };
-        let (theirs, mine) = match (repository.archives().await, self.mac.repository.archives().await) {
-            (Ok(theirs), Ok(mine)) => (theirs, mine.good),
-            (Err(error), _) => return self.fail(Step::Reach, &pi.name, &error.into()),
-            (_, Err(error)) => return self.fail(Step::Pull, PlaceName::mac(), &error.into()),
+        reached.remember(self.config, pi);
+        let repository = reached.repository;
+        let mine = match self.mac.repository.archives().await {
+            Ok(mine) => mine.good,
+            Err(error) => return self.fail(Step::Pull, PlaceName::mac(), &error.into()),
         };
+        let theirs = match repository.archives_beside(&mine).await {
+            Ok(theirs) => theirs,
+            Err(error) => return self.fail(Step::Reach, &pi.name, &error.into()),
+        };
+        // What a killed night had fetched; before the index is read, which then has it.
+        if let Err(error) = recover_arrivals(&self.mac.local).await {
+            self.fail(Step::Pull, PlaceName::mac(), &error.into())?;
+        }
         self.unreadable(&pi.name, theirs.unreadable)?;
         self.receipt(Fact::Seen { place: pi.name.clone(), jobs: holdings(&theirs.good) })?;
         let offered = self.own_jobs(pi, theirs.good)?;
@@ -86,16 +95,23 @@ impl Night<'_> {
     }
 
     async fn pull_one(&mut self, pi: &Pi, from: &Repository, held: &mut Index, info: &ArchiveInfo) -> anyhow::Result<()> {
+        if !self.has_room(&pi.name, from, held, info).await? {
+            return Ok(());
+        }
         let bar = Bar::new(&format!("pull {}", info.name));
-        let copied = copy(from, &self.mac.repository, held, &info.name, &CopyOptions::default(), &|progress| bar.set(progress)).await;
+        let options = CopyOptions { folder: Some(self.mac.local.clone()), ..CopyOptions::default() };
+        let copied = copy(from, &self.mac.repository, held, &info.name, &options, &|progress| bar.set(progress)).await;
         match copied {
             Ok(copied) => {
                 bar.line(&line("pulled", &info.name, &pi.name, &copied, copied.bytes_moved));
                 drop(bar);
                 self.did();
-                if copied.already && copied.healed() {
-                    let (place, archive) = (PlaceName::mac(), info.name.clone());
-                    self.receipt(Fact::Healed { place, archive, from: pi.name.clone() })?;
+                if copied.already {
+                    // Where nothing moved, the frames came with another archive; that it is whole again is noted when all have come.
+                    if copied.healed() {
+                        let (place, archive) = (PlaceName::mac(), info.name.clone());
+                        self.receipt(Fact::Healed { place, archive, from: pi.name.clone() })?;
+                    }
                     return self.reread();
                 }
                 self.judge_and_receipt(&pi.name, info, copied.bytes_moved).await

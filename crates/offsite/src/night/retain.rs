@@ -43,6 +43,12 @@ fn candidate(info: &ArchiveInfo, standing: &Standing, place: &PlaceName) -> Cand
     Candidate { name: info.name.clone(), sequence: info.sequence, standing: worth }
 }
 
+/// Takes out of `gone` what belongs to jobs with a suspicious archive. The tripwire stops a job's rotation, everywhere, until a person has
+/// looked: a good archive that comes after a bad one must not push out the last from before it either.
+pub(super) fn freeze(gone: &mut BTreeSet<ArchiveName>, standing: &Standing) {
+    gone.retain(|name| !standing.suspicious.keys().any(|held| held.job == name.job));
+}
+
 /// More would go at once than a usual night's worth.
 #[derive(Debug, thiserror::Error)]
 #[error(
@@ -92,6 +98,7 @@ impl Night<'_> {
         };
         let mut gone = dropped(self.config, keep, &self.standing, place, archives.good.iter());
         gone.retain(|name| !self.trouble.jobs.contains(&name.job));
+        freeze(&mut gone, &self.standing);
         let said = self.forgot.iter().filter(|(at, _)| at == place).map(|(_, archive)| archive.clone()).collect();
         let (gone, floods) = limited(&gone, &said, |job| keep.unwrap_or_else(|| self.config.keep_of(job)).get());
         for flood in floods {
@@ -138,6 +145,22 @@ mod tests {
     fn a_usual_nights_worth_goes() {
         let (now, floods) = limited(&names(1..=3), &BTreeSet::new(), |_| 10);
         assert_eq!((now.len(), floods.len()), (3, 0));
+    }
+
+    #[test]
+    fn a_suspicious_archive_stops_the_rotation_of_its_job_and_of_no_other() {
+        let (odd, other): (ArchiveName, ArchiveName) =
+            ("services/2026-11-20T040000Z".parse().unwrap(), "photos/2026-11-01T040000Z".parse().unwrap());
+        let mut standing = Standing::default();
+        let all = || names(1..=3).into_iter().chain([other.clone()]).collect::<BTreeSet<_>>();
+        let left = |standing: &Standing| {
+            let mut gone = all();
+            freeze(&mut gone, standing);
+            gone
+        };
+        assert_eq!(left(&standing), all());
+        standing.suspicious.insert(odd, crate::tripwire::Why::Empty);
+        assert_eq!(left(&standing), [other.clone()].into());
     }
 
     #[test]

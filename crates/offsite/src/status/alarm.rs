@@ -8,7 +8,12 @@ use offsite_archive::{ArchiveName, JobName};
 use serde::Serialize;
 
 use super::{Facts, JobReport, PlaceKind};
-use crate::{config::PlaceName, exit::Exit, human, journal::Outcome};
+use crate::{
+    config::{PlaceName, PlainCopies},
+    exit::Exit,
+    human,
+    journal::Outcome,
+};
 
 /// Something that is not as it should be.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -36,6 +41,8 @@ pub enum Kind {
     Failed,
     /// Nothing happened for too long.
     Overdue,
+    /// The disk is nearly full.
+    Space,
     /// Something is there in part.
     Incomplete,
 }
@@ -48,6 +55,7 @@ impl Kind {
             Self::Suspicious => "suspicious",
             Self::Failed => "failed",
             Self::Overdue => "overdue",
+            Self::Space => "space",
             Self::Incomplete => "incomplete",
         }
     }
@@ -57,7 +65,7 @@ impl Kind {
         match self {
             Self::Lost | Self::Suspicious | Self::Failed => Exit::Failed,
             Self::Overdue => Exit::Overdue,
-            Self::Incomplete => Exit::Incomplete,
+            Self::Space | Self::Incomplete => Exit::Incomplete,
         }
     }
 }
@@ -86,7 +94,10 @@ pub(super) fn alarms(facts: &Facts, jobs: &[JobReport]) -> Vec<Alarm> {
         add(Kind::Lost, object.clone(), error.clone(), Some("read everything back: offsite verify".to_owned()));
     }
     for (archive, why) in &facts.standing.suspicious {
-        let next = format!("look at the Pi; if it is as it should be: offsite accept {archive}");
+        let next = format!(
+            "look at the Pi; if it is as it should be: offsite accept {archive} (nothing of {} is forgotten anywhere until then)",
+            archive.job
+        );
         add(Kind::Suspicious, archive.to_string(), why.to_string(), Some(next));
     }
     if let Some((message, next)) = &facts.local.problem {
@@ -105,6 +116,7 @@ pub(super) fn alarms(facts: &Facts, jobs: &[JobReport]) -> Vec<Alarm> {
         add(kind, "last run".to_owned(), "it did not say why".to_owned(), Some("try again and watch: offsite sync".to_owned()));
     }
     overdue(facts, jobs, &mut add);
+    space(facts, &mut add);
     for job in jobs {
         if let Some(held) = facts.local.archives.iter().rfind(|held| held.name.job == job.job).filter(|held| !held.complete) {
             let next = "see what the agent could not read: offsite archives";
@@ -187,6 +199,19 @@ fn overdue(facts: &Facts, jobs: &[JobReport], add: &mut impl FnMut(Kind, String,
                 add(Kind::Overdue, format!("{} in {}", job.job, cloud.place), message, Some("push it: offsite sync".to_owned()));
             }
         }
+    }
+}
+
+/// A night may bring as much as the last one did, and its plain copies are written before the old ones go.
+fn space(facts: &Facts, add: &mut impl FnMut(Kind, String, String, Option<String>)) {
+    let Some(free) = facts.local.free else { return };
+    let plain = |total: u64| if facts.config.plain == PlainCopies::None { 0 } else { total };
+    let last = facts.standing.pulled.values();
+    let need = last.fold(0_u64, |sum, pulled| sum.saturating_add(pulled.moved).saturating_add(plain(pulled.total)));
+    if free < need {
+        let message = format!("{} are free on its disk, and a night like the last one needs {}", human::size(free), human::size(need));
+        let next = format!("make room, or keep less: `keep:` and `plain:` in {}", facts.config.path.display());
+        add(Kind::Space, facts.config.repository.display().to_string(), message, Some(next));
     }
 }
 

@@ -10,6 +10,7 @@ use crate::{
     config::Config,
     hint,
     journal::{Read, Standing},
+    platform,
     state::State,
 };
 
@@ -39,6 +40,10 @@ pub struct Local {
     pub unreadable: Vec<(String, String)>,
     /// Why nothing can be said of it, if so, and what to do.
     pub problem: Option<(String, Option<String>)>,
+    /// Bytes that are free on its disk, where the system tells.
+    pub free: Option<u64>,
+    /// Damaged packs that were set aside and that nobody has removed since.
+    pub set_aside: usize,
 }
 
 /// An archive on the Mac.
@@ -79,5 +84,9 @@ async fn read(root: &Path) -> anyhow::Result<Local> {
         archives: archives.good.into_iter().map(held).collect(),
         unreadable: archives.unreadable.into_iter().map(error).collect(),
         problem: None,
+        free: platform::free(root).ok(),
+        // A folder that cannot be read is as one that is not there: what is in it is of no use but for this line.
+        set_aside: std::fs::read_dir(root.join("damaged"))
+            .map_or(0, |entries| entries.flatten().filter(|entry| !entry.file_name().to_string_lossy().starts_with('.')).count()),
     })
 }

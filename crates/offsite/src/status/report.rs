@@ -13,6 +13,7 @@ use crate::{
     journal::{Moved, Outcome},
     night,
     owed::{self, Schedule},
+    tripwire::{Change, Expected},
 };
 
 /// Everything the status says.
@@ -28,8 +29,16 @@ pub struct Report {
     pub run: RunReport,
     /// Three copies, two media, one off site.
     pub rule: Rule321,
+    /// Damaged packs that lie in the repository's folder `damaged`: this disk made errors.
+    #[serde(skip_serializing_if = "is_none")]
+    pub set_aside: usize,
     /// What is not as it should be, worst first.
     pub alarms: Vec<Alarm>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn is_none(count: &usize) -> bool {
+    *count == 0
 }
 
 /// One job in all places.
@@ -44,6 +53,21 @@ pub struct JobReport {
     pub pulled: Option<MovedReport>,
     /// What the last push to each cloud moved.
     pub pushed: BTreeMap<PlaceName, MovedReport>,
+    /// What the tripwire compares.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tripwire: Option<TripwireReport>,
+}
+
+/// How much of an archive stays in the next. Per cent of its bytes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct TripwireReport {
+    /// The newest good archive that was compared.
+    pub archive: ArchiveName,
+    /// How much of the one before is in it.
+    pub stays: u64,
+    /// What is expected of the next night.
+    #[serde(flatten)]
+    pub expected: Expected,
 }
 
 /// One job in one place.
@@ -149,7 +173,7 @@ impl Report {
         Self {
             time: facts.now,
             verdict: match exit {
-                Exit::Fine => "fine",
+                Exit::Fine | Exit::Differs => "fine",
                 Exit::Incomplete => "incomplete",
                 Exit::Overdue => "overdue",
                 Exit::Failed | Exit::Usage => "failed",
@@ -161,6 +185,7 @@ impl Report {
                 owed: owed::owed(&schedule, facts.now, facts.standing.settled).map(|owed| owed.due),
                 next: schedule.next(facts.now),
             },
+            set_aside: facts.local.set_aside,
             alarms,
         }
     }
@@ -219,7 +244,21 @@ fn job_report(facts: &Facts, job: JobName) -> JobReport {
         let moved = standing.pushed.get(&(cloud.name.clone(), job.clone()))?;
         Some((cloud.name.clone(), moved.into()))
     });
-    JobReport { places, pulled: standing.pulled.get(&job).map(Into::into), pushed: pushed.collect(), job }
+    JobReport { places, pulled: standing.pulled.get(&job).map(Into::into), pushed: pushed.collect(), tripwire: tripwire(facts, &job), job }
+}
+
+/// As the night counts: good archives since the last that a person accepted.
+fn tripwire(facts: &Facts, job: &JobName) -> Option<TripwireReport> {
+    let standing = &facts.standing;
+    let here = |name: &ArchiveName| facts.local.archives.iter().any(|held| held.name == *name);
+    let good = standing.compared.iter().filter(|(name, _)| name.job == *job && here(name) && !standing.suspicious.contains_key(*name));
+    let mut good: Vec<(&ArchiveName, Change)> = good.map(|(name, compared)| (name, compared.change)).collect();
+    if let Some(since) = good.iter().rposition(|(name, _)| standing.accepted.contains(*name)) {
+        good.drain(..since);
+    }
+    let (archive, last) = good.last().cloned()?;
+    let changes: Vec<Change> = good.iter().map(|(_, change)| *change).collect();
+    Some(TripwireReport { archive: archive.clone(), stays: last.stays(), expected: Expected::of(&changes, 1).for_change(&last) })
 }
 
 impl From<&Moved> for MovedReport {

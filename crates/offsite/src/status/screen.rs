@@ -2,7 +2,7 @@
 
 use jiff::{Timestamp, tz::TimeZone};
 
-use super::{Alarm, JobReport, Kind, LastRun, PlaceReport, Report};
+use super::{Alarm, JobReport, Kind, LastRun, PlaceReport, Report, TripwireReport};
 use crate::{
     human::{self, Align},
     journal::Outcome,
@@ -92,6 +92,14 @@ fn job_lines(job: &JobReport, now: Timestamp, zone: &TimeZone, paint: Paint) -> 
     if !moved.is_empty() {
         text.push_str(&format!("  moved last: {}\n", moved.join(", ")));
     }
+    if let Some(TripwireReport { stays, expected, .. }) = &job.tripwire {
+        let usual = expected.usual.map(|usual| format!(", usually {usual} %")).unwrap_or_default();
+        let rule = match expected.least {
+            Some(least) => format!("below {least} % is suspicious"),
+            None => "too little to judge by, size and compression are".to_owned(),
+        };
+        text.push_str(&format!("  tripwire: {stays} % of the archive before stayed{usual}; {rule}\n"));
+    }
     text
 }
 
@@ -129,7 +137,17 @@ fn foot(report: &Report, zone: &TimeZone, paint: Paint) -> String {
     };
     let next = report.run.next.map_or_else(|| "unknown".to_owned(), |time| minute(time, zone));
     let owed = report.run.owed.map(|due| format!("; owed since {}", minute(due, zone))).unwrap_or_default();
-    format!("3-2-1     {rule}\nlast run  {last}\nnext run  {next}{owed}\n")
+    let rot = match report.set_aside {
+        0 => String::new(),
+        packs => {
+            let packs = human::count(packs as u64, "damaged pack lies", "damaged packs lie");
+            format!(
+                "disk      {}\n",
+                paint.doubtful(&format!("{packs} in the folder damaged: watch this disk, and remove them when you have looked"))
+            )
+        }
+    };
+    format!("3-2-1     {rule}\nlast run  {last}\nnext run  {next}{owed}\n{rot}")
 }
 
 fn minute(time: Timestamp, zone: &TimeZone) -> String {

@@ -177,8 +177,8 @@ fn a_bad_night() {
 failed: something needs you
   lost        services/2026-11-21T030000Z in mac: 2 frames of it are lacking or damaged
     next      repair it from another place: offsite sync
-  suspicious  services/2026-11-22T030000Z: it holds 1.2 MB, usually 9.4 GB
-    next      look at the Pi; if it is as it should be: offsite accept services/2026-11-22T030000Z
+  suspicious  services/2026-11-22T030000Z: it holds 1.2 MB, usually 9.4 GB; less than two thirds is suspicious
+    next      look at the Pi; if it is as it should be: offsite accept services/2026-11-22T030000Z (nothing of services is forgotten anywhere until then)
   incomplete  push cold: put packs/1f: the server \\u{1b}[2Jsaid 503
     next      try again later: offsite sync
 
@@ -256,6 +256,63 @@ fn without_a_cloud_nothing_is_off_site() {
     let facts = facts(config(text), &night("2026-11-22"), held(&TWO), "2026-11-22T08:12:00Z");
     let rule = Report::of(&facts).rule;
     assert_eq!((rule.holds, rule.copies, rule.off_site), (false, 3, 0));
+}
+
+#[test]
+fn a_disk_without_room_for_another_night_is_told_with_figures() {
+    let at = |text: &str, free| {
+        let local = Local { free: Some(free), ..held(&TWO) };
+        facts(config(text), &night("2026-11-22"), local, "2026-11-22T08:12:00Z")
+    };
+    // 212 MB came, and the plain copy has 9.4 GB.
+    assert_eq!(alarms(&at(CONFIG, 9_612_000_000)), [""; 0]);
+    let low = at(CONFIG, 9_611_999_999);
+    assert_eq!((alarms(&low), Report::of(&low).exit()), (vec!["space /backups".to_owned()], Exit::Incomplete));
+    let said = text(&low);
+    assert!(said.contains("9.6 GB are free on its disk, and a night like the last one needs 9.6 GB"), "{said}");
+    let without = format!("{CONFIG}plain: none\n");
+    assert_eq!(alarms(&at(&without, 212_000_000)), [""; 0]);
+    assert_eq!(alarms(&at(&without, 211_999_999)), ["space /backups"]);
+}
+
+#[test]
+fn a_disk_that_made_errors_is_worth_a_line_after_all_was_healed() {
+    let facts = facts(config(CONFIG), &night("2026-11-22"), Local { set_aside: 2, ..held(&TWO) }, "2026-11-22T08:12:00Z");
+    let said = text(&facts);
+    assert!(
+        said.ends_with("disk      2 damaged packs lie in the folder damaged: watch this disk, and remove them when you have looked\n"),
+        "{said}"
+    );
+    assert_eq!(Report::of(&facts).exit(), Exit::Fine);
+}
+
+#[test]
+fn the_tripwire_says_what_is_usual_and_where_it_lies() {
+    let compared = |archive: &str, gone: u64| {
+        let mass = |raw| crate::tripwire::change::Mass { frames: 50, raw, data: raw, kept: raw };
+        let change = crate::tripwire::Change { earlier: mass(1000), gone: mass(gone), fresh: mass(gone), recut: false };
+        receipt("2026-11-22T03:32:00Z", Fact::Compared { archive: name(archive), with: name("services/2026-11-20T030000Z"), change })
+    };
+    let mut receipts = night("2026-11-22");
+    receipts.extend([compared(TWO[0], 30), compared(TWO[1], 20)]);
+    let now = "2026-11-22T08:12:00Z";
+    let said = text(&facts(config(CONFIG), &receipts, held(&TWO), now));
+    assert!(said.contains("  tripwire: 98 % of the archive before stayed, usually 97 %; below 48 % is suspicious\n"), "{said}");
+    // Of a job of which nothing ever stays no share is suspicious.
+    let dump = [night("2026-11-22"), vec![compared(TWO[1], 1000)]].concat();
+    let said = text(&facts(config(CONFIG), &dump, held(&TWO), now));
+    assert!(
+        said.contains("  tripwire: 0 % of the archive before stayed, usually 0 %; too little to judge by, size and compression are\n"),
+        "{said}"
+    );
+    // One that is suspicious, or gone, is no measure.
+    let why = Why::Replaced { stays: 3, usual: 97, least: 48 };
+    receipts.push(receipt("2026-11-22T03:32:01Z", Fact::Suspicious { archive: name(TWO[1]), why }));
+    let said = text(&facts(config(CONFIG), &receipts, held(&TWO), now));
+    assert!(said.contains("  tripwire: 97 % of the archive before stayed, usually 97 %;"), "{said}");
+    assert!(said.contains("only 3 % of the archive before is still in it, usually 97 %; below 48 % is suspicious"), "{said}");
+    assert!(said.contains("nothing of services is forgotten anywhere until then"), "{said}");
+    assert!(!text(&facts(config(CONFIG), &receipts, held(&[]), now)).contains("tripwire"));
 }
 
 #[test]

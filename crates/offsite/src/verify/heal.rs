@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use offsite_archive::ArchiveName;
 use offsite_repository::{CopyOptions, Repository, copy, lacking};
 
-use super::{Report, note};
+use super::{Checked, Report, note};
 use crate::{
     config::{Cloud, Config, PlaceName},
     hint,
@@ -30,14 +30,14 @@ pub(super) fn find<'a>(config: &'a Config, name: &PlaceName) -> Result<&'a Cloud
 }
 
 /// Brings back what `report` says is lost, as far as the cloud has it, and notes in `report` what came.
-pub(super) async fn heal(config: &Config, cloud: &Cloud, mac: &Repository, journal: &Journal, report: &mut Report) -> anyhow::Result<()> {
-    if !report.archives.iter().any(|archive| archive.lost.is_some()) {
+pub(crate) async fn heal(config: &Config, cloud: &Cloud, mac: &Repository, journal: &Journal, report: &mut Report) -> anyhow::Result<()> {
+    if !report.archives.iter().any(Checked::is_lost) {
         return Ok(());
     }
     let from = places::cloud(config, cloud, false).await?;
     let mut held = mac.index().await?;
     let mut failed = Vec::new();
-    for archive in report.archives.iter().filter(|archive| archive.lost.is_some()) {
+    for archive in report.archives.iter().filter(|archive| archive.is_lost()) {
         let bar = Bar::new(&format!("heal {}", archive.archive));
         let copied = copy(&from, mac, &mut held, &archive.archive, &CopyOptions::default(), &|progress| bar.set(progress)).await;
         if let Err(error) = copied {
@@ -48,7 +48,7 @@ pub(super) async fn heal(config: &Config, cloud: &Cloud, mac: &Repository, journ
     // Believed only after looking: a copy that found nothing to move has healed nothing.
     let still: BTreeSet<ArchiveName> = lacking(mac).await?.into_iter().map(|(name, _)| name).collect();
     let there: BTreeSet<ArchiveName> = mac.archives().await?.good.into_iter().map(|info| info.name).collect();
-    for archive in report.archives.iter_mut().filter(|archive| archive.lost.is_some()) {
+    for archive in report.archives.iter_mut().filter(|archive| archive.is_lost()) {
         let failure = failed.iter().find(|(name, ..)| *name == archive.archive);
         let name = archive.archive.clone();
         match failure {

@@ -42,6 +42,13 @@ fn lost<S: serde::Serializer>(lost: &Option<Option<u64>>, serializer: S) -> Resu
     }
 }
 
+impl Checked {
+    /// Whether something of it is lost and was not brought back.
+    pub fn is_lost(&self) -> bool {
+        self.lost.is_some() && !self.healed
+    }
+}
+
 /// What was found and done.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Report {
@@ -103,7 +110,7 @@ impl Report {
 
     /// Whether nothing is wrong any more.
     pub fn whole(&self) -> bool {
-        self.archives.iter().all(|archive| archive.lost.is_none() || archive.healed) && self.unreadable.is_empty()
+        !self.archives.iter().any(Checked::is_lost) && self.unreadable.is_empty()
     }
 
     /// The report as the terminal shows it.
@@ -135,7 +142,7 @@ impl Report {
         if self.mended > 0 {
             lines.push(format!("mended {}", count(self.mended as u64, "index object", "index objects")));
         }
-        let lost = self.archives.iter().filter(|archive| archive.lost.is_some() && !archive.healed).count() as u64;
+        let lost = self.archives.iter().filter(|archive| archive.is_lost()).count() as u64;
         let (read, archives) = (count(self.frames, "frame", "frames"), count(self.archives.len() as u64, "archive", "archives"));
         let verdict = match (self.whole(), lost) {
             (true, _) => "all whole".to_owned(),
@@ -149,7 +156,7 @@ impl Report {
     }
 
     fn next_step(&self, config: &Config) -> Option<String> {
-        if !self.archives.iter().any(|archive| archive.lost.is_some() && !archive.healed) {
+        if !self.archives.iter().any(Checked::is_lost) {
             return (!self.whole())
                 .then(|| "next:  look at what cannot be read; what has no name of offsite's can be moved away".to_owned());
         }

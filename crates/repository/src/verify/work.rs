@@ -1,6 +1,6 @@
 //! The passes over packs, archive files and manifests.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use futures::StreamExt;
 use object_store::ObjectStoreExt;
@@ -8,7 +8,7 @@ use offsite_archive::{ArchiveName, FrameId, FrameRef, Manifest, write_tail};
 
 use super::{Damage, Scope, Verified};
 use crate::{
-    FetchError, Layout, Location, ManifestObject, PackFacts, PackName, Progress, Repository, RepositoryError, Table, TableEntry,
+    FetchError, Layout, Location, ManifestObject, ObjectId, PackFacts, PackName, Progress, Repository, RepositoryError, Table, TableEntry,
     Unreadable, fetch::fetch_located, pack::store, table::trailer,
 };
 
@@ -24,7 +24,11 @@ pub(super) async fn verify(
     match (scope, repository.layout()) {
         (Scope::Archive(name), _) => work.one(name).await?,
         (Scope::All, Layout::Plain) => work.files().await?,
-        (Scope::All, Layout::Packs | Layout::Sealed) => work.packs().await?,
+        (Scope::All, Layout::Packs | Layout::Sealed) => work.packs(None).await?,
+        (Scope::Packs(_), Layout::Plain) => {
+            return Err(RepositoryError::NotSupported { operation: "verify single packs", layout: Layout::Plain });
+        }
+        (Scope::Packs(only), Layout::Packs | Layout::Sealed) => work.packs(Some(only)).await?,
     }
     Ok(work.found)
 }
@@ -46,17 +50,23 @@ struct Frames {
 }
 
 impl Work<'_> {
-    /// Every pack, then what that means for every archive.
-    async fn packs(&mut self) -> Result<(), RepositoryError> {
+    /// Every pack, or `only` these, then what that means for every archive.
+    async fn packs(&mut self, only: Option<&BTreeSet<ObjectId>>) -> Result<(), RepositoryError> {
         let tables = self.repository.tables().await?;
         self.found.unreadable = tables.unreadable;
-        self.seen.total = tables.good.iter().map(|(facts, _)| facts.bytes).sum();
+        let asked = |facts: &PackFacts| only.is_none_or(|only| id_of(facts).is_some_and(|id| only.contains(&id)));
+        self.seen.total = tables.good.iter().filter(|(facts, _)| asked(facts)).map(|(facts, _)| facts.bytes).sum();
         if self.repository.layout() == Layout::Packs {
             // Neither index object nor pack knows what is in it. A sealed pack was not asked.
             self.found.damaged_packs.extend(tables.unknown.iter().filter_map(id_of));
         }
         let mut frames = Frames::default();
         for (facts, table) in tables.good {
+            if !asked(&facts) {
+                // Held, and no more is asked of them this time.
+                frames.good.extend(table.entries().iter().map(|entry| (entry.id, entry.raw)));
+                continue;
+            }
             let place = |entry: &TableEntry| (entry.id, Location { pack: 0, offset: entry.offset, len: entry.len, raw: entry.raw });
             let located: Vec<_> = table.entries().iter().map(place).collect();
             let whole = self.frames(&facts, &located, &mut frames).await?;
@@ -222,7 +232,7 @@ impl Work<'_> {
     }
 }
 
-fn id_of(facts: &PackFacts) -> Option<crate::ObjectId> {
+fn id_of(facts: &PackFacts) -> Option<ObjectId> {
     match &facts.name {
         PackName::Object(id) => Some(*id),
         PackName::Archive(_) => None,

@@ -6,8 +6,8 @@ use bytes::Bytes;
 use object_store::{ObjectStoreExt, path::Path};
 use offsite_archive::{ArchiveName, FrameRef};
 use offsite_repository::{
-    Damage, Layout, PackName, Repository, RepositoryError, Scope, Verified, archive_path, export, lacking, manifest_path, mend_index,
-    set_damaged_aside, verify,
+    Damage, Layout, LocalStore, ObjectId, PackName, PlainState, Repository, RepositoryError, Scope, Verified, archive_path, export,
+    lacking, manifest_path, mend_index, plain_path, set_damaged_aside, verify, verify_plain,
 };
 
 use crate::common::{BadSpot, Halting, Handle, Last, Made, chunks, clone_of, empty, everything, holding, made, manifest_of, put, three};
@@ -345,4 +345,77 @@ async fn an_index_object_or_manifest_on_a_bad_spot_hides_no_other() {
         assert_eq!((harmed(&verified), verified.damaged_packs.len()), (BTreeSet::new(), 0));
         agrees(&repository, &archives, &verified).await;
     }
+}
+
+/// Verifies packs with these ids alone.
+async fn some(repository: &Repository, packs: &[ObjectId]) -> Verified {
+    verify(repository, &Scope::Packs(packs.iter().copied().collect()), &|_| ()).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_part_of_the_packs_is_read_and_tells_of_every_archive_that_it_harms() {
+    let archives = three();
+    let whole = holding(Layout::Packs, &archives, TARGET).await;
+    let (packs, _) = whole.packs().await.unwrap();
+    let id = |name: &PackName| if let PackName::Object(id) = name { *id } else { unreachable!("not plain") };
+    let all_ids: Vec<ObjectId> = packs.iter().map(|facts| id(&facts.name)).collect();
+    let verified = some(&whole, &all_ids[..1]).await;
+    assert!(verified.is_whole() && verified.bytes == packs[0].bytes && verified.archives.len() == 3, "{verified:?}");
+    assert!(some(&whole, &[ObjectId::from_bytes([9; 16])]).await.is_whole(), "one that is gone is passed over");
+    for pack in &packs {
+        let repository = Repository::open(clone_of(&**whole.store()).await).await.unwrap();
+        harm(&repository, &pack.name.path(), Harm::Flip(2)).await;
+        let own = id(&pack.name);
+        let full = all(&repository).await;
+        let found = some(&repository, &[own]).await;
+        assert_eq!((found.damaged_packs.clone(), harmed(&found)), (vec![own], harmed(&full)));
+        let others: Vec<ObjectId> = all_ids.iter().copied().filter(|other| *other != own).collect();
+        let found = some(&repository, &others).await;
+        assert!(found.is_whole() && found.bytes == packs.iter().map(|facts| facts.bytes).sum::<u64>() - pack.bytes);
+        // What lacks is seen whichever is read.
+        repository.store().delete(&pack.name.path()).await.unwrap();
+        assert_eq!(harmed(&some(&repository, &others[..1]).await), harmed(&full));
+    }
+    let plain = holding(Layout::Plain, &archives, 0).await;
+    let refused = verify(&plain, &Scope::Packs(BTreeSet::new()), &|_| ()).await;
+    assert!(matches!(refused, Err(RepositoryError::NotSupported { .. })));
+}
+
+#[tokio::test]
+async fn no_byte_of_a_plain_copy_can_change_unseen() {
+    let archive = made("services/2026-11-22T040000Z", 1, &[crate::common::noise(1, 700), vec![0; 900]]);
+    let dir = tempfile::tempdir().unwrap();
+    let local = LocalStore::open(dir.path()).unwrap();
+    let repository = Repository::create(std::sync::Arc::new(local.clone()), Layout::Packs).await.unwrap();
+    put(&repository, &archive, 1 << 20).await;
+    let path = dir.path().join(plain_path(&archive.name).as_ref());
+    let state = async || verify_plain(&repository, &local, &archive.name).await.unwrap();
+    assert_eq!(state().await, PlainState::Gone);
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    let good = archive.file.to_vec();
+    std::fs::write(&path, &good).unwrap();
+    assert_eq!(state().await, PlainState::Good);
+    for at in 0..good.len() {
+        let mut bad = good.clone();
+        bad[at] ^= 1;
+        std::fs::write(&path, bad).unwrap();
+        assert!(matches!(state().await, PlainState::Damaged(_)), "flipped at {at}");
+        std::fs::write(&path, &good[..at]).unwrap();
+        assert!(matches!(state().await, PlainState::Damaged(_)), "cut at {at}");
+    }
+    std::fs::write(&path, [&good[..], b"x"].concat()).unwrap();
+    assert!(matches!(state().await, PlainState::Damaged(_)));
+    // The frames of another archive are good frames, and not of this one.
+    let other = made("services/2026-11-22T040000Z", 1, &chunks(5, 2));
+    std::fs::write(&path, &other.file).unwrap();
+    assert!(matches!(state().await, PlainState::Damaged(_)));
+    // In another encoding it is as good.
+    let again = crate::common::made_at("services/2026-11-22T040000Z", 1, &[crate::common::noise(1, 700), vec![0; 900]], 19);
+    let mut file: Vec<u8> = again.frames.iter().flat_map(|(_, _, encoded)| encoded.clone()).collect();
+    let lens = again.frames.iter().map(|(_, raw, encoded)| (encoded.len() as u32, *raw));
+    offsite_archive::write_tail(&mut file, lens, &archive.manifest).unwrap();
+    std::fs::write(&path, file).unwrap();
+    assert_eq!(state().await, PlainState::Good);
+    let absent = "services/2030-01-01T000000Z".parse().unwrap();
+    assert!(matches!(verify_plain(&repository, &local, &absent).await, Err(RepositoryError::NoSuchArchive { .. })));
 }

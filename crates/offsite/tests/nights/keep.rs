@@ -1,0 +1,187 @@
+//! What is kept is read back, a part each night, and what rots is healed from where it still is.
+
+use std::fs;
+
+use super::{Scene, list};
+
+impl Scene {
+    /// Flips a bit in every pack of the Mac.
+    fn spoil_packs(&self) {
+        for pack in list(&self.path("mac/packs")) {
+            self.spoil(&format!("mac/packs/{pack}"));
+        }
+    }
+
+    fn spoil(&self, name: &str) {
+        let path = self.path(name);
+        let mut bytes = fs::read(&path).unwrap();
+        bytes[40] ^= 0x10;
+        fs::remove_file(&path).unwrap();
+        fs::write(&path, bytes).unwrap();
+    }
+
+    fn verify(&self, part: &str) {
+        let path = self.path("offsite.yaml");
+        let text = fs::read_to_string(&path).unwrap();
+        fs::write(&path, format!("verify: {part}\n{text}")).unwrap();
+    }
+
+    /// The Pi loses all its archives.
+    fn pi_forgets(&self) {
+        for folder in ["backup/manifests/services", "backup/archives/services"] {
+            fs::remove_dir_all(self.path(folder)).unwrap();
+        }
+    }
+
+    fn receipts(&self, kind: &str) -> usize {
+        fs::read_to_string(self.path("state/journal.jsonl")).unwrap().matches(&format!("\"kind\":\"{kind}\"")).count()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rot_is_found_by_the_night_and_healed_from_the_pi() {
+    let scene = Scene::new().await;
+    scene.verify("all");
+    scene.night(3).await;
+    let newest = scene.night(2).await;
+    scene.offsite(&["sync"], 0).await;
+    scene.spoil_packs();
+    let said = scene.offsite(&["sync"], 0).await;
+    assert!(said.contains("damaged: packs/") && said.contains(&format!("healed: {newest} is whole again")), "{said}");
+    assert_eq!((scene.receipts("lost"), scene.receipts("healed")), (2, 2));
+    let aside = list(&scene.path("mac/damaged")).len();
+    let said = scene.offsite(&["status"], 4).await;
+    assert!(aside > 0 && said.contains(&format!("{aside} damaged pack")) && said.contains("watch this disk"), "{said}");
+    scene.offsite(&["verify"], 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_check_found_is_healed_by_the_next_night_in_every_archive_that_needs_it() {
+    let scene = Scene::new().await;
+    scene.verify("none");
+    scene.night(3).await;
+    scene.night(2).await;
+    scene.offsite(&["sync"], 0).await;
+    scene.spoil_packs();
+    scene.offsite(&["verify"], 3).await;
+    assert_eq!((scene.receipts("lost"), scene.receipts("pulled")), (2, 2));
+    scene.offsite(&["sync"], 0).await;
+    // The frame came for one of them, and was what the other lacked; neither is a new archive.
+    assert_eq!((scene.receipts("healed"), scene.receipts("pulled")), (2, 2));
+    let said = scene.offsite(&["status"], 4).await;
+    assert!(!said.contains("lacking or damaged"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_pi_has_not_any_more_is_healed_from_a_cloud_that_can_be_read_at_once() {
+    let scene = Scene::new().await;
+    scene.verify("all");
+    let newest = scene.night(2).await;
+    scene.offsite(&["sync"], 0).await;
+    scene.spoil_packs();
+    scene.pi_forgets();
+    let said = scene.offsite(&["sync"], 0).await;
+    assert!(said.contains(&format!("healed: {newest} is whole again")), "{said}");
+    assert!(fs::read_to_string(scene.path("state/journal.jsonl")).unwrap().contains("\"from\":\"cold\""));
+    scene.offsite(&["verify"], 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_nobody_has_is_lost_and_said_and_pushes_nothing_out() {
+    let scene = Scene::new().await;
+    scene.verify("all");
+    for day in (2..8).rev() {
+        scene.night(day).await;
+        scene.offsite(&["sync"], 0).await;
+    }
+    scene.spoil_packs();
+    scene.pi_forgets();
+    for pack in list(&scene.path("cloud/packs")) {
+        fs::remove_file(scene.path("cloud/packs").join(pack)).unwrap();
+    }
+    let said = scene.offsite(&["sync"], 3).await;
+    assert!(said.contains("lost: services/") && said.contains("offsite verify --heal-from CLOUD"), "{said}");
+    let said = scene.offsite(&["status"], 1).await;
+    assert!(said.contains("lacking or damaged"), "{said}");
+    fs::write(scene.path("house/new.txt"), "another night").unwrap();
+    scene.night(1).await;
+    scene.offsite(&["sync"], 3).await;
+    assert_eq!(scene.archives("mac").len(), 7, "six of them are not whole, and so none is pushed out");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rot_in_what_the_mac_held_before_is_met_by_the_plain_copy_and_healed_the_same_night() {
+    let scene = Scene::new().await;
+    scene.verify("none");
+    scene.night(3).await;
+    scene.offsite(&["sync"], 0).await;
+    assert_eq!(scene.receipts("verified"), 1, "the newest archive was read back for its plain copy");
+    scene.spoil_packs();
+    scene.offsite(&["sync"], 0).await;
+    assert_eq!(scene.receipts("lost"), 0, "nothing was read");
+    let newest = scene.night(2).await;
+    let said = scene.offsite(&["sync"], 0).await;
+    assert!(said.contains(&format!("healed: {newest} is whole again")), "{said}");
+    assert_eq!(list(&scene.path("mac/plain/services")), [format!("{}.tar.zst", newest.time_text())]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plain_copy_that_rots_is_made_again() {
+    let scene = Scene::new().await;
+    scene.verify("all");
+    let newest = scene.night(2).await;
+    scene.offsite(&["sync"], 0).await;
+    let copy = format!("mac/plain/{newest}.tar.zst");
+    let good = fs::read(scene.path(&copy)).unwrap();
+    scene.spoil(&copy);
+    let said = scene.offsite(&["sync"], 0).await;
+    assert!(said.contains(&format!("damaged: the plain copy of {newest}")) && said.contains("it is made again"), "{said}");
+    assert!(fs::read(scene.path(&copy)).unwrap() == good);
+    assert_eq!(scene.receipts("lost"), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn in_so_many_nights_every_archive_is_verified_again_and_told_once() {
+    let scene = Scene::new().await;
+    scene.verify("1/3");
+    // Each night brings a pack of its own.
+    for day in [4, 3, 2] {
+        fs::write(scene.path("house/new.txt"), format!("night {day}\n").repeat(3000)).unwrap();
+        scene.night(day).await;
+        scene.offsite(&["sync"], 0).await;
+    }
+    assert!(list(&scene.path("mac/packs")).len() >= 3);
+    // However the budget falls: no more than a few nights, and then each archive has one receipt for the round.
+    for _ in 0..4 {
+        scene.offsite(&["sync"], 0).await;
+    }
+    let journal = fs::read_to_string(scene.path("state/journal.jsonl")).unwrap();
+    for name in scene.archives("mac") {
+        let archive = format!("\"archive\":\"services/{}\",\"since\":", name.trim_end_matches(".zst"));
+        assert!(journal.contains(&archive), "{archive} {journal}");
+    }
+    let rounds = fs::read_to_string(scene.path("state/rounds.json")).unwrap();
+    assert_eq!(rounds.matches("packs/").count(), list(&scene.path("mac/packs")).len(), "{rounds}");
+    // A round that ended is no news tomorrow.
+    fs::write(scene.path("state/rounds.json"), "{").unwrap();
+    scene.offsite(&["sync"], 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn plain_copies_are_as_many_as_configured() {
+    let scene = Scene::new().await;
+    let (old, new) = (scene.night(3).await, scene.night(2).await);
+    let path = scene.path("offsite.yaml");
+    let text = fs::read_to_string(&path).unwrap();
+    let file = |name: &offsite_archive::ArchiveName| format!("{}.tar.zst", name.time_text());
+    for (which, mut wanted) in
+        [("all", vec![file(&old), file(&new)]), ("newest", vec![file(&new)]), ("none", vec![]), ("newest", vec![file(&new)])]
+    {
+        fs::write(&path, format!("plain: {which}\n{text}")).unwrap();
+        scene.offsite(&["sync"], 0).await;
+        let mut there = list(&scene.path("mac/plain/services"));
+        there.sort();
+        wanted.sort();
+        assert_eq!(there, wanted, "{which}");
+    }
+}
