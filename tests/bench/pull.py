@@ -195,7 +195,7 @@ def nights(rows, work, ssh, ours, agent, night):
     theirs = {}
     for kind, (name, command) in kinds.items():
         made(name, command)
-        said = do(["rsync", "-a", "--no-whole-file", "--inplace", "--stats", "-e", f"ssh -F {ssh.dir}/config", f"near:{there / name}", here / name])
+        said = do(["rsync", "-a", "--no-whole-file", "--stats", "-e", f"ssh -F {ssh.dir}/config", f"near:{there / name}", here / name])
         received = next(text for text in said.splitlines() if "bytes received" in text)
         theirs[f"rsync {kind}"] = int(received.split(":")[1].replace(",", "")) / 1e6
         say(f"a night by rsync {kind}: {theirs[f'rsync {kind}']:.1f} MB")

@@ -52,10 +52,10 @@ fn a_mistake_in_a_configuration_names_file_line_and_key_and_changes_nothing() {
     restore(&offsite);
     let sources = format!("[{}]", home.source().display());
     for (find, replace, line, key) in [
-        ("quiesce: ", "quiese: ", 6, "did you mean \"quiesce\"?"),
-        (sources.as_str(), "7", 5, "sources"),
-        ("quiesce: none", "quiesce: none\n    at: \"25:00\"", 7, "at"),
-        ("quiesce: none", "quiesce: perhaps", 6, "quiesce"),
+        ("quiesce: ", "quiese: ", 7, "did you mean \"quiesce\"?"),
+        (sources.as_str(), "7", 6, "sources"),
+        ("quiesce: none", "quiesce: none\n    at: \"25:00\"", 8, "at"),
+        ("quiesce: none", "quiesce: perhaps", 7, "quiesce"),
     ] {
         fs::write(&agent.1, agent.0.replacen(find, replace, 1)).unwrap();
         for verb in [&["run", Home::JOB][..], &["check"]] {
