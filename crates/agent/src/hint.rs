@@ -45,6 +45,12 @@ fn one(error: &(dyn Error + 'static)) -> Option<String> {
             ),
             RunError::Absent(AbsentError::Lock(error)) => one(error),
             RunError::Layout { .. } => Some(LAYOUT.into()),
+            RunError::InUse { .. } => {
+                Some("nothing was stopped; a repository belongs to one configuration: give each its own, or let one have both jobs".into())
+            }
+            RunError::Vanished { .. } => {
+                Some("services are back; find out what removes files there; the next run makes anew what is lacking".into())
+            }
             RunError::Local(_) => Some("mount the repository's disk, or make the repository with offsite-agent init".into()),
             _ => None,
         };

@@ -8,6 +8,7 @@ mod make;
 mod out;
 mod packs;
 mod plain;
+mod turn;
 
 use std::{cell::RefCell, collections::HashSet, fs::File, num::NonZeroU32, path::Path, sync::Arc};
 
@@ -15,8 +16,8 @@ use jiff::Timestamp;
 use object_store::ObjectStore;
 use offsite_archive::{ArchiveName, CacheError, End, FrameId, Head, JobName, Manifest, Stock};
 use offsite_repository::{
-    Archives, Candidate, LocalStore, PackName, Remembered, Repository, RepositoryError, Standing, archive_path, forget, manifest_path,
-    plan_keep,
+    Archives, Candidate, LocalStore, PackFacts, PackName, Remembered, Repository, RepositoryError, Standing, archive_path, forget,
+    manifest_path, plan_keep,
 };
 use tokio::runtime::Runtime;
 
@@ -43,6 +44,10 @@ pub(crate) struct Place {
     repository: Repository,
     group: Option<String>,
     kind: Kind,
+    /// Held as long as this is open: another agent with another state folder has another lock of its own.
+    _lock: File,
+    /// The packs that were there before the run, of which its archive may be made.
+    packs: Vec<PackFacts>,
     /// What was there when it was opened. Reading all manifests takes long with many files, and while we hold the lock nobody else adds
     /// or removes one.
     found: Archives,
@@ -79,6 +84,7 @@ impl Place {
         let store: Arc<dyn ObjectStore> = Arc::new(local.clone());
         let repository = runtime.block_on(Repository::open(store)).map_err(RunError::Repository)?;
         agree(root, repository.layout(), config.layout)?;
+        let lock = turn::take(root)?;
         // Before anything is stopped, as all that may fail: the archive to come must not be newer than what opens it without offsite.
         runtime.block_on(repository.renew_recover()).map_err(RunError::Repository)?;
         settle(root, group)?;
@@ -90,7 +96,7 @@ impl Place {
         let mut remembered = known::read(&config.state);
         let found = runtime.block_on(repository.archives_again(&mut remembered)).map_err(RunError::Repository)?;
         let (group, remembered) = (group.map(str::to_owned), RefCell::new(remembered));
-        Ok(Self { runtime, local, repository, group, kind, found, remembered })
+        Ok(Self { runtime, local, repository, group, kind, _lock: lock, packs: Vec::new(), found, remembered })
     }
 
     fn block_on<T>(&self, future: impl Future<Output = Result<T, RepositoryError>>) -> Result<T, RunError> {
@@ -105,7 +111,22 @@ impl Place {
         match &mut self.kind {
             // A frame of a plain archive is checked when it is taken over.
             Kind::Plain(_) => Ok(Vec::new()),
-            Kind::Packs(packs) => packs.look(full, cancel),
+            Kind::Packs(packs) => {
+                let looked = packs.look(full, cancel)?;
+                self.packs = self.block_on(self.repository.packs())?.0;
+                Ok(looked)
+            }
+        }
+    }
+
+    /// Frames in place were not touched since the run began, perhaps hours ago: what holds them must still be there.
+    fn still_there(&self) -> Result<(), RunError> {
+        let now = self.block_on(self.repository.packs())?.0;
+        // Both are in the order of their names, and new ones came between.
+        let mut now = now.iter();
+        match self.packs.iter().find(|pack| !now.any(|there| there == *pack)) {
+            None => Ok(()),
+            Some(pack) => Err(RunError::Vanished { path: self.local.root().join(pack.name.to_string()) }),
         }
     }
 
@@ -199,6 +220,7 @@ impl Place {
                     settle(root, self.group.as_deref())?;
                 }
                 let bytes = written.bytes();
+                self.still_there()?;
                 self.block_on(self.repository.put_manifest(name, manifest.into()))?;
                 bytes
             }

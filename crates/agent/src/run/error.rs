@@ -35,6 +35,28 @@ pub enum RunError {
     /// What an earlier run left stopped cannot be brought back.
     #[error("what an earlier run left stopped is not back")]
     Leftovers(#[source] ResumeError),
+    /// An agent with another state folder is at work in the repository. Nothing was stopped.
+    #[error("another agent is at work in the repository {}: {holder}", root.display())]
+    InUse {
+        /// The repository's folder.
+        root: PathBuf,
+        /// Who it is.
+        holder: String,
+    },
+    /// It cannot be found out whether another agent is at work in the repository. Nothing was stopped.
+    #[error("cannot lock {}: {source}", path.display())]
+    Turn {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A pack of which the archive was to be made went away, or changed its length, while it was made. Services are back.
+    #[error("{} went away while the archive was made, and held frames that it may need; there is no archive of this run", path.display())]
+    Vanished {
+        /// The pack.
+        path: PathBuf,
+    },
     /// A source cannot be read; nothing was stopped.
     #[error("cannot read source {}{}: {source}", path.display(), named(place))]
     Source {
