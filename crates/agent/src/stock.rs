@@ -59,7 +59,7 @@ pub(crate) fn open(place: &Place, state: &Path, job: &JobName, full: bool, now: 
 
 /// The cache at `path`, if it is of this epoch. That it cannot be read costs time, and is told.
 fn read(path: &Path, warnings: &mut Vec<String>) -> Option<Vec<u8>> {
-    let bytes = match durable::read(path) {
+    let mut bytes = match durable::read(path) {
         Ok(bytes) => bytes?,
         Err(error) => {
             warnings.push(format!("{}, so everything is read again", chain(&error)));
@@ -69,7 +69,10 @@ fn read(path: &Path, warnings: &mut Vec<String>) -> Option<Vec<u8>> {
     let line = bytes.iter().position(|byte| *byte == b'\n').unwrap_or(bytes.len());
     match epoch() {
         // What has no such line is damaged, and is found to be that.
-        Some(epoch) if bytes[..line] == *epoch.as_bytes() => Some(bytes[line..].get(1..).unwrap_or_default().to_vec()),
+        Some(epoch) if bytes[..line] == *epoch.as_bytes() => {
+            bytes.drain(..(line + 1).min(bytes.len()));
+            Some(bytes)
+        }
         _ if !bytes.starts_with(EPOCH.as_bytes()) => Some(Vec::new()),
         _ => {
             tracing::info!("this machine was started anew, or a disk was plugged in, since the last run: everything is read again");
@@ -105,7 +108,7 @@ pub(crate) fn epoch() -> Option<String> {
 pub(crate) fn save(state: &Path, job: &JobName, epoch: Option<&str>, cache: &[u8]) -> Result<(), DurableError> {
     let Some(epoch) = epoch else { return forget(state, job) };
     durable::make_folder(&state.join("cache"))?;
-    durable::replace(&path(state, job), &[epoch.as_bytes(), b"\n", cache].concat())
+    durable::replace_parts(&path(state, job), &[epoch.as_bytes(), b"\n", cache])
 }
 
 /// Forgets it: it led to something that is not so.

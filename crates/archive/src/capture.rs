@@ -143,7 +143,7 @@ impl<'c, O: Output> Capture<'c, O> {
         let (entries, raw, read) = (stream.entries, stream.at, stream.read);
         let (complete, warnings) = std::mem::take(&mut stream.told).into_parts();
         let Direct { stock, assembler, pieces, .. } = self.pass.stream.sink;
-        assembler.finish(Totals { entries, raw, read, complete, warnings, pieces }, facts, &stock)
+        assembler.finish(Totals { entries, raw, read, complete, warnings, pieces }, facts, stock)
     }
 }
 
@@ -258,6 +258,6 @@ impl Recorded {
     pub fn assemble<O: Output>(self, out: O, facts: RunFacts) -> Result<Captured<O>, CaptureError> {
         let Self { recorded, sequence, options, entries, raw, read, complete, warnings } = self;
         let (assembler, stock, pieces) = recorded.assemble(out, sequence, &options)?;
-        assembler.finish(Totals { entries, raw, read, complete, warnings, pieces }, facts, &stock)
+        assembler.finish(Totals { entries, raw, read, complete, warnings, pieces }, facts, stock)
     }
 }

@@ -130,12 +130,12 @@ impl Stock {
         let shelf = self.shelves.len() as u32;
         self.shelves.push(Arc::new(file));
         for ((number, frame), at) in manifest.frames.iter().enumerate().zip(manifest.frame_offsets()) {
-            let form = Form::Frame(read.as_ref().map(|read| read.sums[number]).filter(|sum| *sum != UNKNOWN));
+            let form = Form::Frame(read.as_ref().map(|read| read.sum(number)).filter(|sum| *sum != UNKNOWN));
             let number = self.put(Held { id: frame.id, raw: frame.raw, shelf, at, len: frame.len, form });
             self.order.push(number);
         }
-        for (key, span) in read.into_iter().flat_map(|read| read.pieces) {
-            self.pieces.insert(key, Span { first: span.first + base, ..span });
+        if let Some(read) = read {
+            self.pieces.extend(read.pieces().map(|(key, span)| (key, Span { first: span.first + base, ..span })));
         }
         error.map_or(Ok(()), Err)
     }
@@ -160,7 +160,7 @@ impl Stock {
         let numbers: Vec<u32> = manifest.frames.iter().map(|frame| held(frame).unwrap_or(ABSENT)).collect();
         // Spans that reach over an absent frame go, so nobody ever meets its place in the order.
         let whole = |span: &Span| !numbers[span.first as usize..][..span.count as usize].contains(&ABSENT);
-        let pieces = read.pieces.into_iter().filter(|(_, span)| whole(span));
+        let pieces = read.pieces().filter(|(_, span)| whole(span));
         self.pieces.extend(pieces.map(|(key, span)| (key, Span { first: span.first + base, ..span })));
         self.order.extend(numbers);
         Ok(())

@@ -187,8 +187,10 @@ impl<O: Output> Assembler<O> {
     }
 
     /// Ends the archive with its manifest and its tail.
-    pub(super) fn finish(mut self, totals: Totals, facts: RunFacts, stock: &Stock) -> Result<Captured<O>, CaptureError> {
-        self.settle(stock)?;
+    pub(super) fn finish(mut self, totals: Totals, facts: RunFacts, stock: Stock) -> Result<Captured<O>, CaptureError> {
+        self.settle(&stock)?;
+        // It is the largest thing in memory, and what follows makes the next largest.
+        drop(stock);
         let mut notes = crate::notes::Notes::default();
         facts.warnings.into_iter().chain(totals.warnings).for_each(|text| notes.add(text));
         let end = End {

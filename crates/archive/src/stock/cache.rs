@@ -2,8 +2,6 @@
 //!
 //! Only a cache: without it, or with a damaged one, everything is read again. It names the archive by number and digest, so that it can never speak of another one, and ends with a hash of itself. Layout in `docs/format.md`, section 8.
 
-use std::collections::HashMap;
-
 use super::{Key, Span, Sum};
 use crate::{Class, FrameId, Manifest};
 
@@ -30,10 +28,45 @@ pub(crate) struct Remembered {
     pub(crate) span: Span,
 }
 
-/// What a cache says.
-pub(super) struct Read {
-    pub(super) sums: Vec<Sum>,
-    pub(super) pieces: HashMap<Key, Span>,
+/// What a cache says, as it stands in its bytes: the tables of a large tree are megabytes, and are taken over once.
+pub(super) struct Read<'a> {
+    sums: &'a [u8],
+    pieces: &'a [u8],
+}
+
+impl Read<'_> {
+    /// The sum of the frame with this number.
+    pub(super) fn sum(&self, number: usize) -> Sum {
+        const LEN: usize = size_of::<Sum>();
+        let mut sum = Sum::default();
+        sum.copy_from_slice(&self.sums[number * LEN..][..LEN]);
+        sum
+    }
+
+    /// The pieces, in the order of the archive.
+    pub(super) fn pieces(&self) -> impl ExactSizeIterator<Item = (Key, Span)> {
+        self.pieces.chunks_exact(PIECE).map(|bytes| {
+            let mut key = [0; 32];
+            key.copy_from_slice(&bytes[..32]);
+            let class = class(bytes[40]).flatten();
+            (Key(key), Span { first: number(&bytes[32..36]), count: number(&bytes[36..40]), class })
+        })
+    }
+}
+
+fn number(bytes: &[u8]) -> u32 {
+    bytes.iter().rev().fold(0, |value, byte| value << 8 | u32::from(*byte))
+}
+
+/// The class that a byte says, if it is one that says any.
+fn class(byte: u8) -> Option<Option<Class>> {
+    match byte {
+        0 => Some(None),
+        1 => Some(Some(Class::Page)),
+        2 => Some(Some(Class::Text)),
+        3 => Some(Some(Class::Data)),
+        _ => None,
+    }
 }
 
 /// The cache of the archive with this number and digest, whose frames have these sums.
@@ -63,7 +96,7 @@ pub(crate) fn write(sequence: u64, digest: &FrameId, sums: &[Sum], pieces: &[Rem
 }
 
 /// Reads the cache of the archive of `manifest`.
-pub(super) fn read(bytes: &[u8], manifest: &Manifest) -> Result<Read, CacheError> {
+pub(super) fn read<'a>(bytes: &'a [u8], manifest: &Manifest) -> Result<Read<'a>, CacheError> {
     let (body, hash) = bytes.split_last_chunk::<32>().ok_or(CacheError::Damaged)?;
     if blake3::hash(body).as_bytes() != hash {
         return Err(CacheError::Damaged);
@@ -74,36 +107,21 @@ pub(super) fn read(bytes: &[u8], manifest: &Manifest) -> Result<Read, CacheError
         rest = later;
         Ok::<&[u8], CacheError>(now)
     };
-    let number = |bytes: &[u8]| bytes.try_into().map(u32::from_le_bytes).map_err(|_| CacheError::Damaged);
-    if take(8)? != MAGIC || number(take(4)?)? != VERSION {
+    if take(8)? != MAGIC || number(take(4)?) != VERSION {
         return Err(CacheError::Damaged);
     }
     if take(8)? != manifest.head.sequence.to_le_bytes() || take(32)? != manifest.end.digest.as_bytes() {
         return Err(CacheError::Foreign);
     }
-    let (frames, pieces) = (number(take(4)?)? as usize, number(take(4)?)? as usize);
+    let (frames, pieces) = (number(take(4)?) as usize, number(take(4)?) as usize);
     if frames != manifest.frames.len() {
         return Err(CacheError::Foreign);
     }
-    let sums = take(frames.checked_mul(16).ok_or(CacheError::Damaged)?)?;
-    let sums = sums.chunks_exact(16).map(|sum| sum.try_into().map_err(|_| CacheError::Damaged)).collect::<Result<_, _>>()?;
+    let sums = take(frames.checked_mul(size_of::<Sum>()).ok_or(CacheError::Damaged)?)?;
     let table = take(pieces.checked_mul(PIECE).ok_or(CacheError::Damaged)?)?;
-    let piece = |bytes: &[u8]| {
-        let key = Key(bytes[..32].try_into().map_err(|_| CacheError::Damaged)?);
-        let span = Span {
-            first: number(&bytes[32..36])?,
-            count: number(&bytes[36..40])?,
-            class: match bytes[40] {
-                0 => None,
-                1 => Some(Class::Page),
-                2 => Some(Class::Text),
-                3 => Some(Class::Data),
-                _ => return Err(CacheError::Damaged),
-            },
-        };
-        let inside = (span.first as usize).checked_add(span.count as usize).is_some_and(|end| end <= frames);
-        if inside { Ok((key, span)) } else { Err(CacheError::Damaged) }
+    let sound = |bytes: &[u8]| {
+        let (first, count) = (number(&bytes[32..36]) as usize, number(&bytes[36..40]) as usize);
+        first.checked_add(count).is_some_and(|end| end <= frames) && class(bytes[40]).is_some()
     };
-    let pieces = table.chunks_exact(PIECE).map(piece).collect::<Result<_, _>>()?;
-    if rest.is_empty() { Ok(Read { sums, pieces }) } else { Err(CacheError::Damaged) }
+    if rest.is_empty() && table.chunks_exact(PIECE).all(sound) { Ok(Read { sums, pieces: table }) } else { Err(CacheError::Damaged) }
 }
