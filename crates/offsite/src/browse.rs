@@ -5,11 +5,13 @@
 
 pub(crate) mod content;
 pub(crate) mod item;
+pub(crate) mod member;
 pub(crate) mod near;
 pub(crate) mod order;
 pub(crate) mod out;
 pub(crate) mod reading;
 pub(crate) mod show;
+pub(crate) mod text;
 
 use std::{os::unix::ffi::OsStrExt, path::Path};
 

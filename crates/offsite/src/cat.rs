@@ -4,21 +4,23 @@
 //! the holes of a sparse file come out as zeros.
 
 use std::{
-    io::{self, IsTerminal, Read, Write},
+    io::{self, IsTerminal, Write},
     path::PathBuf,
 };
 
-use offsite_archive::{ArchiveName, Kind, Member, PathText, TarError, TarReader};
+use offsite_archive::{ArchiveName, Kind, PathText, TarError};
 use offsite_repository::StreamError;
 
 use crate::{
     browse::{
         BrowseError, Night, absolute,
         item::{Data, Item},
+        member::{self, MemberError, Part},
         near::Nearest,
         order::compare,
         out::{OutError, quiet},
-        trim, typed,
+        text::{NoText, Text},
+        typed,
     },
     cli::Globals,
     exit::Exit,
@@ -77,26 +79,9 @@ pub enum CatError {
         /// The path.
         path: PathText,
     },
-    /// What lies there in the tar is something else than the manifest says.
-    #[error("cannot trust {archive}: where its manifest has the file {path}, its data has {found}")]
-    Lies {
-        /// The archive.
-        archive: ArchiveName,
-        /// The path.
-        path: PathText,
-        /// What the data says.
-        found: String,
-    },
-    /// What lies there is no member of a tar.
-    #[error("cannot read {path} of {archive}")]
-    Tar {
-        /// The archive.
-        archive: ArchiveName,
-        /// The path.
-        path: PathText,
-        /// Why not.
-        source: TarError,
-    },
+    /// It is not there, or is another.
+    #[error(transparent)]
+    Member(#[from] MemberError),
     /// The bytes cannot be written.
     #[error(transparent)]
     Out(#[from] OutError),
@@ -126,7 +111,8 @@ async fn write(globals: &Globals, args: &Args) -> anyhow::Result<Exit> {
     let night = Night::chosen(&opened, &chosen).await?;
     let data = find(&night, &typed(&args.path))?;
     let (archive, path) = (night.name.clone(), data.path.clone());
-    let file = File { archive: archive.clone(), data: data.clone(), text_only: io::stdout().is_terminal() && !args.force };
+    let text = (io::stdout().is_terminal() && !args.force).then(Text::default);
+    let file = File { archive: archive.clone(), data: data.clone(), text };
     let load = Load { repository: &opened.repository, manifest: &night.manifest, ranges: &[data.extent()] };
     match over(load, &|_| {}, move |queue| file.pour(queue, &mut io::stdout())).await {
         Ok(()) => Ok(Exit::Fine),
@@ -184,54 +170,30 @@ fn no_file(night: &Night, item: &Item) -> CatError {
 struct File {
     archive: ArchiveName,
     data: Data,
-    text_only: bool,
+    text: Option<Text>,
 }
 
 impl File {
     /// Writes the one file of the tar that comes from `queue`.
-    fn pour(&self, queue: &mut Queue, out: &mut impl Write) -> Result<(), CatError> {
-        let mut tar = TarReader::new(&mut *queue);
-        let member = tar.next_member().map_err(|source| self.tar(source))?;
-        let member = self.expected(member)?;
-        let mut buffer = vec![0; 256 << 10];
-        let mut done = 0;
-        let whole = [offsite_archive::Segment { at: 0, len: member.size }];
-        for segment in member.segments.as_deref().unwrap_or(&whole) {
-            self.zeros(segment.at - done, out)?;
-            let mut left = segment.len;
-            while left > 0 {
-                let most = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
-                let read = tar.read(&mut buffer[..most]).map_err(|source| self.tar(source))?;
-                if read == 0 {
-                    let missing = left;
-                    return Err(self.tar(TarError::Truncated { at: tar.position(), missing }));
-                }
-                self.show(&buffer[..read], out)?;
-                left -= read as u64;
-            }
-            done = segment.at + segment.len;
+    fn pour(mut self, queue: &mut Queue, out: &mut impl Write) -> Result<(), CatError> {
+        let (archive, data) = (self.archive.clone(), self.data.clone());
+        let file = member::File { archive: &archive, data: &data };
+        file.pour(&mut *queue, |part| match part {
+            Part::Bytes(bytes) => self.show(bytes, out),
+            Part::Hole(len) => self.zeros(len, out),
+        })?;
+        if let Some(text) = &mut self.text {
+            let rest = text.end().map_err(|NoText| self.terminal())?;
+            out.write_all(&rest).map_err(OutError::from)?;
         }
-        self.zeros(member.size - done, out)?;
         out.flush().map_err(OutError::from)?;
         // To its end, so that the other side is not told that nobody wants it.
-        let failed = |cause| self.tar(TarError::Read { at: self.data.range.end, cause });
-        while queue.read(&mut buffer).map_err(failed)? > 0 {}
+        let failed = |cause| file.tar(TarError::Read { at: data.range.end, cause });
+        io::copy(queue, &mut io::sink()).map_err(failed)?;
         Ok(())
     }
 
-    fn expected(&self, member: Option<Member>) -> Result<Member, CatError> {
-        let lies = |found: String| CatError::Lies { archive: self.archive.clone(), path: self.data.path.clone(), found };
-        let member = member.ok_or_else(|| lies("nothing".to_owned()))?;
-        if member.kind != Kind::File || trim(&member.path) != trim(&self.data.path.0) {
-            return Err(lies(absolute(trim(&member.path)).to_string()));
-        }
-        if member.size != self.data.size {
-            return Err(lies(format!("one of {} bytes, not {}", member.size, self.data.size)));
-        }
-        Ok(member)
-    }
-
-    fn zeros(&self, mut len: u64, out: &mut impl Write) -> Result<(), CatError> {
+    fn zeros(&mut self, mut len: u64, out: &mut impl Write) -> Result<(), CatError> {
         static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
         while len > 0 {
             let part = &ZEROS[..ZEROS.len().min(usize::try_from(len).unwrap_or(usize::MAX))];
@@ -241,23 +203,17 @@ impl File {
         Ok(())
     }
 
-    fn show(&self, bytes: &[u8], out: &mut impl Write) -> Result<(), CatError> {
-        if self.text_only && !is_text(bytes) {
-            return Err(CatError::Terminal { archive: self.archive.clone(), path: self.data.path.clone() });
-        }
-        Ok(out.write_all(bytes).map_err(OutError::from)?)
+    fn show(&mut self, bytes: &[u8], out: &mut impl Write) -> Result<(), CatError> {
+        let written = match &mut self.text {
+            Some(text) => out.write_all(&text.next(bytes).map_err(|NoText| self.terminal())?),
+            None => out.write_all(bytes),
+        };
+        Ok(written.map_err(OutError::from)?)
     }
 
-    fn tar(&self, source: TarError) -> CatError {
-        CatError::Tar { archive: self.archive.clone(), path: self.data.path.clone(), source }
+    fn terminal(&self) -> CatError {
+        CatError::Terminal { archive: self.archive.clone(), path: self.data.path.clone() }
     }
-}
-
-/// Whether a terminal shows `bytes` and does nothing else. Bytes above 127 are letters, of one language or another, but for the second
-/// set of control characters.
-fn is_text(bytes: &[u8]) -> bool {
-    let plain = |byte: u8| matches!(byte, b'\t'..=b'\r') || (byte >= b' ' && byte != 0x7f);
-    bytes.iter().all(|&byte| plain(byte)) && !bytes.windows(2).any(|pair| matches!(pair, [0xc2, 0x80..=0x9f]))
 }
 
 #[cfg(test)]
@@ -265,8 +221,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_drives_a_terminal_is_no_text() {
-        assert!(is_text("Größe\t1\r\n\u{1F600}".as_bytes()) && is_text(b""));
-        assert!(!is_text(b"\x1b[2J") && !is_text(b"a\0b") && !is_text("\u{9b}2J".as_bytes()) && !is_text(b"\x7f"));
+    fn a_control_sequence_across_two_buffers_does_not_reach_the_terminal() {
+        let data = Data { path: PathText(b"srv/a".to_vec()), at: 0, range: 512..1024, size: 512, class: None };
+        let file = |text| File { archive: "a/2026-11-22T040000Z".parse().unwrap(), data: data.clone(), text };
+        let first = [b"A".repeat((256 << 10) - 1), b"\xc2".to_vec()].concat();
+        let (mut shown, mut terminal) = (Vec::new(), file(Some(Text::default())));
+        terminal.show(&first, &mut shown).unwrap();
+        assert!(matches!(terminal.show(b"\x9b31mRED", &mut shown), Err(CatError::Terminal { .. })));
+        assert!(shown.iter().all(|byte| *byte == b'A'));
+        assert!(matches!(file(Some(Text::default())).zeros(1, &mut shown), Err(CatError::Terminal { .. })));
+        // Nobody's terminal: as it is.
+        let (mut whole, mut free) = (Vec::new(), file(None));
+        free.show(&first, &mut whole).unwrap();
+        free.show(b"\x9b31mRED", &mut whole).unwrap();
+        assert_eq!(whole.len(), (256 << 10) + 7);
     }
 }

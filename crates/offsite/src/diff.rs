@@ -5,7 +5,7 @@
 
 pub(crate) mod change;
 
-use std::{collections::BTreeMap, ffi::OsString, os::unix::ffi::OsStrExt, path::PathBuf};
+use std::{ffi::OsString, os::unix::ffi::OsStrExt, path::PathBuf};
 
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use offsite_archive::{ArchiveName, InvalidName, PathText};
@@ -20,7 +20,7 @@ use crate::{
         near::Nearest,
         order::Joined,
         out::{Out, quiet},
-        reading::{Hashes, hashes},
+        reading::{self, Files, Hashes},
         show::Style,
         typed,
     },
@@ -46,7 +46,8 @@ Each line begins with
   M  modified: its length, its frames or its kind are others, or where a link points
   ?  perhaps modified: its time is another and its length is not. Small files share a frame with neighbours, and which of them changed only
      reading them tells: --content does
-  m  only mode, owner, time or hard links changed; the content is the same
+  m  only mode, owner, time or hard links changed; the content is the same, unless the line says that it was not read: then length and time are,
+     and --content tells
 A file whose length and time are the same and whose frames do not say otherwise counts as unchanged, as it does for rsync. A folder of which only
 the time changed is not listed. Extended attributes and ACLs do not stand in manifests: a change of nothing else is not seen.
 
@@ -184,30 +185,49 @@ impl Read {
         let [night_a, night_b] = nights;
         let known = sameness((night_a, a), (night_b, b));
         let Self([of_a, of_b]) = self;
-        match (known, of_a.get(&a.range.start), of_b.get(&b.range.start)) {
+        match (known, of_a.get(&a.at), of_b.get(&b.at)) {
             (Sameness::Unknown, Some(a), Some(b)) if a == b => Sameness::Same,
-            // What is stored of a sparse file says where its holes are, too: another map is no other content.
-            (Sameness::Unknown, Some(_), Some(_)) if a.is_plain() && b.is_plain() => Sameness::Different,
+            (Sameness::Unknown, Some(_), Some(_)) => Sameness::Different,
             (known, ..) => known,
         }
     }
+
+    async fn learn(&mut self, repository: &Repository, nights: &[Night; 2], files: [Files; 2]) -> anyhow::Result<()> {
+        for ((night, files), hashes) in nights.iter().zip(files).zip(&mut self.0) {
+            hashes.extend(reading::hashes(repository, night, files).await?);
+        }
+        Ok(())
+    }
 }
+
+/// Most memory for what is to be read next, in bytes on each side: the questions of a manifest may be many, and their paths long.
+const ASKED_MOST: usize = 16 << 20;
 
 /// Reads what manifests leave open about files at and below `wanted`.
 async fn open_questions(repository: &Repository, nights: &[Night; 2], wanted: &[u8]) -> anyhow::Result<Read> {
     let [a, b] = nights;
-    let (mut of_a, mut of_b) = (BTreeMap::new(), BTreeMap::new());
+    let (mut read, mut asked, mut size) = (Read::default(), <[Files; 2]>::default(), 0);
     for items in Joined::of(nights)? {
         let items = items?;
         let [Some(before), Some(after)] = items.as_slice() else { continue };
         let (Some(before), Some(after)) = (&before.data, &after.data) else { continue };
         let inside = items.iter().flatten().all(|item| below(item.key(), wanted).is_some());
-        if inside && sameness((a, before), (b, after)) == Sameness::Unknown {
-            of_a.insert(before.range.start, before.range.end);
-            of_b.insert(after.range.start, after.range.end);
+        if !inside || sameness((a, before), (b, after)) != Sameness::Unknown {
+            continue;
+        }
+        size += 2 * size_of::<Data>() + before.path.0.len().max(after.path.0.len());
+        for ((files, hashes), data) in asked.iter_mut().zip(&read.0).zip([before, after]) {
+            if !hashes.contains_key(&data.at) {
+                files.insert(data.at, data.clone());
+            }
+        }
+        if size > ASKED_MOST {
+            read.learn(repository, nights, std::mem::take(&mut asked)).await?;
+            size = 0;
         }
     }
-    Ok(Read([hashes(repository, a, of_a).await?, hashes(repository, b, of_b).await?]))
+    read.learn(repository, nights, asked).await?;
+    Ok(read)
 }
 
 /// Goes through both, prints what changed, and gives the sums.

@@ -1,7 +1,8 @@
 //! `offsite find`: where a file is, and in which archive it changed or went away.
 //!
 //! With `--all` the archives of a job are gone through side by side, in the order of paths, so that each path's history is printed when it is known
-//! and forgotten: memory does not grow with what is found.
+//! and forgotten: memory does not grow with what is found. It does grow with the archives of the job. All their manifests are held at once, as they
+//! are stored, with their lists of frames, and each is decoded by a reader of its own: a history needs the first and the last side by side.
 
 use std::{ffi::OsStr, os::unix::ffi::OsStrExt, path::Path, str::FromStr};
 

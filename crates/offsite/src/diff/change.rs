@@ -25,8 +25,8 @@ pub(crate) enum Change {
     Modified(Vec<String>),
     /// Its time is another, its length is not, and its content was not read; and what else changed.
     Maybe(Vec<String>),
-    /// Its content is the same, and this is not.
-    Metadata(Vec<String>),
+    /// This is not as it was; and what is known of its content, if it has one: never that it is another.
+    Metadata(Vec<String>, Option<Sameness>),
 }
 
 /// Compares an entry, or its absence, in two archives; `same` tells of the contents of two files.
@@ -65,7 +65,7 @@ pub(crate) fn change(a: Option<&Item>, b: Option<&Item>, same: impl Fn(&Data, &D
             if !same_time && a.kind() != Kind::Dir {
                 notes.push("time".to_owned());
             }
-            if notes.is_empty() { Change::None } else { Change::Metadata(notes) }
+            if notes.is_empty() { Change::None } else { Change::Metadata(notes, content) }
         }
     }
 }
@@ -99,6 +99,9 @@ fn called(kind: Kind) -> &'static str {
     }
 }
 
+/// Said of a file whose time and length are as before while its frames are not, so that nobody takes it for the same.
+const UNREAD: &str = "its content was not read";
+
 /// A change as a row.
 pub(super) fn cells(change: &Change, path: &PathText, a: Option<&Item>, b: Option<&Item>, style: &Style) -> Vec<String> {
     let (sign, notes): (_, &[String]) = match change {
@@ -107,8 +110,9 @@ pub(super) fn cells(change: &Change, path: &PathText, a: Option<&Item>, b: Optio
         Change::Removed => ("-", &[]),
         Change::Modified(notes) => ("M", notes),
         Change::Maybe(notes) => ("?", notes),
-        Change::Metadata(notes) => ("m", notes),
+        Change::Metadata(notes, _) => ("m", notes),
     };
+    let unread = matches!(change, Change::Metadata(_, Some(Sameness::Unknown))).then_some(UNREAD);
     let size = |item: &Item| (item.kind() == Kind::File).then(|| style.size(item.size()));
     let sizes = match (a.and_then(size), b.and_then(size)) {
         (Some(a), Some(b)) if a != b => format!("{a} -> {b}"),
@@ -120,6 +124,7 @@ pub(super) fn cells(change: &Change, path: &PathText, a: Option<&Item>, b: Optio
     if let Some(link) = link {
         name.push_str(&format!(" -> {link}"));
     }
+    let notes: Vec<&str> = notes.iter().map(String::as_str).chain(unread).collect();
     if !notes.is_empty() {
         name.push_str(&format!("  ({})", notes.join(", ")));
     }
@@ -171,7 +176,7 @@ pub(super) fn json<'a>(change: &'a Change, path: &'a PathText, a: Option<&'a Ite
         Change::Removed => ("removed", None, &[]),
         Change::Modified(notes) => ("modified", told(Sameness::Different), notes),
         Change::Maybe(notes) => ("maybe", told(Sameness::Unknown), notes),
-        Change::Metadata(notes) => ("metadata", told(Sameness::Same), notes),
+        Change::Metadata(notes, content) => ("metadata", *content, notes),
     };
     Json { change, path, before: a.map(Side::of), after: b.map(Side::of), content, notes }
 }
@@ -214,7 +219,7 @@ impl Sums {
                 self.maybe += 1;
                 self.maybe_bytes = self.maybe_bytes.saturating_add(bytes(b));
             }
-            Change::Metadata(_) => self.metadata += 1,
+            Change::Metadata(..) => self.metadata += 1,
         }
     }
 

@@ -7,13 +7,16 @@ use offsite_repository::StreamError;
 
 use super::find;
 use crate::{
-    browse::BrowseError,
+    browse::{BrowseError, member::MemberError},
     cat::CatError,
     diff::DiffError,
     export::ExportError,
     find::NothingFound,
     restore::{BridgeError, RestoreError, from::FromError, select::SelectError, target::TargetError},
 };
+
+/// A list says something else than the data.
+const DISTRUST: &str = "do not trust this archive: take an earlier one (offsite archives), or another place: --from CLOUD";
 
 pub(super) fn hint(error: &anyhow::Error) -> Option<&'static str> {
     cold(error).or_else(|| asked(error)).or_else(|| written(error)).or_else(|| read(error))
@@ -68,10 +71,11 @@ fn looked(error: &anyhow::Error) -> Option<&'static str> {
         Some(CatError::NoFile { .. }) => {
             return Some("to see it: offsite ls ARCHIVE PATH; to have it: offsite restore ARCHIVE --into FOLDER PATH");
         }
-        Some(CatError::Lies { .. } | CatError::Tar { .. }) => {
-            return Some("do not trust this archive: take an earlier one (offsite archives), or another place: --from CLOUD");
-        }
+        Some(CatError::Member(_)) => return Some(DISTRUST),
         _ => {}
+    }
+    if find::<MemberError>(error).is_some() {
+        return Some(DISTRUST);
     }
     find::<DiffError>(error).map(|_| "see which archives there are: offsite archives")
 }
@@ -114,9 +118,7 @@ fn read(error: &anyhow::Error) -> Option<&'static str> {
         StreamError::Fetch { source, .. } if source.is_damage() => {
             Some("another place may hold it whole: --from CLOUD; to repair this Mac: offsite verify --heal-from CLOUD")
         }
-        StreamError::Length { .. } | StreamError::Digest { .. } => {
-            Some("do not trust this archive: take an earlier one (offsite archives), or another place: --from CLOUD")
-        }
+        StreamError::Length { .. } | StreamError::Digest { .. } => Some(DISTRUST),
         _ => None,
     }
 }

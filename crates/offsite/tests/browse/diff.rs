@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, FileTimes, Permissions},
-    os::unix::fs::PermissionsExt,
+    os::unix::fs::{FileExt, PermissionsExt},
     time::{Duration, SystemTime},
 };
 
@@ -60,7 +60,7 @@ fn each_change_is_called_what_it_is_and_no_more() {
         format!("M   10 B -> 15 B  {house}/grown"),
         format!("M         400 kB  {house}/large-stealthy  (its time and length are as before)"),
         format!("m         400 kB  {house}/large-touched  (time)"),
-        format!("m           10 B  {house}/mode  (mode 0644 -> 0600)"),
+        format!("m           10 B  {house}/mode  (mode 0644 -> 0600, its content was not read)"),
         format!("-           10 B  {house}/removed"),
         format!("?           10 B  {house}/small-edited"),
         format!("?           10 B  {house}/small-touched"),
@@ -92,4 +92,77 @@ fn each_change_is_called_what_it_is_and_no_more() {
     place.offsite(&["diff", OLD, OLD, "--exit-code"]).ended(0).says("0 added (0 B), 0 removed (0 B), 0 modified (0 B -> 0 B); ");
     place.offsite(&["diff", OLD]).ended(1).says("cannot compare").says("offsite archives");
     place.offsite(&["diff", "latest", &format!("{house}/remove")]).ended(1).says(&format!("did you mean {house}/removed?"));
+}
+
+/// The change that `--json` prints of a file.
+fn line(said: &str, name: &str) -> Option<Value> {
+    let mut lines = said.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    lines.find(|line| line["path"].as_str().is_some_and(|path| path.ends_with(name)))
+}
+
+#[test]
+fn what_was_not_read_is_not_called_the_same() {
+    let (same, other) = ([b'a'; 3000], [b'b'; 3000]);
+    let place = Place::with(
+        |place| {
+            for name in ["edited", "neighbour", "same"] {
+                place.write(&format!("house/{name}"), &same, 0o600);
+                set_time(place, name, 1_763_000_000);
+            }
+        },
+        |place| {
+            for (name, bytes) in [("edited", other), ("same", same)] {
+                place.write(&format!("house/{name}"), &bytes, 0o644);
+                set_time(place, name, 1_763_000_000);
+            }
+        },
+    );
+    let unread = format!("{}  (mode 0600 -> 0644, its content was not read)", place.path("house/edited").display());
+    place.offsite(&["diff", "latest"]).ended(0).says(&unread);
+    let said = place.offsite(&["diff", "latest", "--json"]).ended(0).out;
+    let edited = line(&said, "/edited").unwrap();
+    assert_eq!((&edited["change"], &edited["content"]), (&"metadata".into(), &"unknown".into()), "{said}");
+    assert_eq!(edited["notes"], serde_json::json!(["mode 0600 -> 0644"]));
+
+    let said = place.offsite(&["diff", "latest", "--content", "--json"]).ended(0).out;
+    let (edited, same) = (line(&said, "/edited").unwrap(), line(&said, "/same").unwrap());
+    assert_eq!((&edited["change"], &edited["content"]), (&"modified".into(), &"different".into()), "{said}");
+    assert_eq!((&same["change"], &same["content"]), (&"metadata".into(), &"same".into()), "{said}");
+    assert_eq!(line(&said, "/neighbour"), None);
+    place
+        .offsite(&["diff", "latest", "--content"])
+        .ended(0)
+        .says(&format!("{}  (mode 0600 -> 0644)\n", place.path("house/same").display()));
+}
+
+#[test]
+fn a_sparse_file_is_compared_by_its_bytes_and_not_by_its_holes() {
+    let names = ["edited", "filled", "moved"];
+    let open = |place: &Place, name: &str| fs::File::options().write(true).open(place.path("house").join(name)).unwrap();
+    let place = Place::with(
+        |place| {
+            for name in names {
+                place.write(&format!("house/{name}"), b"", 0o644);
+                open(place, name).set_len(20 << 20).unwrap();
+                open(place, name).write_all_at(b"an island", 7 << 20).unwrap();
+                set_time(place, name, 1_763_000_000);
+            }
+        },
+        |place| {
+            open(place, "edited").write_all_at(b"AN ISLAND", 7 << 20).unwrap();
+            open(place, "filled").write_all_at(&[0; 1 << 20], 2 << 20).unwrap();
+            place.write("house/moved", b"", 0o644);
+            open(place, "moved").set_len(20 << 20).unwrap();
+            open(place, "moved").write_all_at(b"an island", 6 << 20).unwrap();
+            names.iter().for_each(|name| set_time(place, name, 1_763_000_000));
+            set_time(place, "filled", 1_763_000_001);
+        },
+    );
+    let said = place.offsite(&["diff", "latest", "--content", "--json"]).ended(0).out;
+    for name in ["edited", "moved"] {
+        let line = line(&said, name).unwrap_or_else(|| panic!("{name} is said to be unchanged: {said}"));
+        assert_eq!((&line["change"], &line["content"]), (&"modified".into(), &"different".into()), "{said}");
+    }
+    let filled = line(&said, "filled").unwrap();
+    assert_eq!((&filled["change"], &filled["content"]), (&"metadata".into(), &"same".into()), "{said}");
 }
