@@ -94,8 +94,9 @@ fn state(config: &Config, found: &mut Findings) {
                     .rev()
                     .filter(|record| record.job == *name && matches!(record.event, Event::Made { .. } | Event::Failed { .. }));
                 match runs.map(|record| (record.time, &record.event)).next() {
-                    Some((time, Event::Failed { error })) => {
-                        found.add(Level::Warning, &format!("job {name}"), format!("the last run failed at {time:.0}: {error}"))
+                    Some((time, Event::Failed { error, notes })) => {
+                        found.add(Level::Warning, &format!("job {name}"), format!("the last run failed at {time:.0}: {error}"));
+                        notes.iter().for_each(|note| found.add(Level::Warning, &format!("job {name}"), format!("that run found: {note}")));
                     }
                     Some((time, Event::Made { degraded: Some(reason), .. })) => {
                         found.add(Level::Warning, &format!("job {name}"), format!("the last run, at {time:.0}: {reason}"))

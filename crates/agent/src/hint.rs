@@ -13,7 +13,7 @@ pub(crate) const LAYOUT: &str = "nothing is converted: say its layout in the con
 /// What to do about `error`, looked for in its whole chain; `None` where its text says all.
 pub fn hint(error: &(dyn Error + 'static)) -> Option<String> {
     if is_disk_full(error) {
-        return Some("the disk of the repository is full: make room or keep fewer archives; older archives are whole".into());
+        return Some("the disk of the repository is full: make room or keep fewer archives".into());
     }
     let mut next = Some(error);
     while let Some(error) = next {

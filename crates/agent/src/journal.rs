@@ -79,6 +79,9 @@ pub enum Event {
     Failed {
         /// Why.
         error: String,
+        /// What it had found out about the repository by then.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        notes: Vec<String>,
     },
     /// Services run again, but were not well when waiting for that was over. Written before the ledger is cleared.
     Unhealthy {
@@ -140,7 +143,7 @@ mod tests {
         let record = |error: &str| Record {
             time: Timestamp::UNIX_EPOCH,
             job: "services".parse().unwrap(),
-            event: Event::Failed { error: error.into() },
+            event: Event::Failed { error: error.into(), notes: Vec::new() },
         };
         assert_eq!(read(dir.path()).unwrap(), []);
         append(dir.path(), &record("one")).unwrap();

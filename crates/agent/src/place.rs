@@ -104,15 +104,16 @@ impl Place {
     }
 
     /// Looks at what lies here, before anything is stopped. With `full` every frame in packs is read, and what is damaged is set aside, so
-    /// that this very run makes it anew. Returns what a person should know.
+    /// that this very run makes it anew. What a person should know goes to `told`, whatever comes of it. Returns whether the look was as
+    /// thorough as asked for, and all that it found is out of the way.
     ///
     /// Errors: packs cannot be listed, or [`RunError::Stopped`].
-    pub(crate) fn look(&mut self, full: bool, cancel: &Cancel) -> Result<Vec<String>, RunError> {
+    pub(crate) fn look(&mut self, full: bool, cancel: &Cancel, told: &mut Vec<String>) -> Result<bool, RunError> {
         match &mut self.kind {
             // A frame of a plain archive is checked when it is taken over.
-            Kind::Plain(_) => Ok(Vec::new()),
+            Kind::Plain(_) => Ok(true),
             Kind::Packs(packs) => {
-                let looked = packs.look(full, cancel)?;
+                let looked = packs.look(full, cancel, told)?;
                 self.packs = self.block_on(self.repository.packs())?.0;
                 Ok(looked)
             }
@@ -253,10 +254,16 @@ impl Place {
         end: &End,
         keep: NonZeroU32,
     ) -> Result<(usize, Vec<ArchiveName>), RunError> {
-        let standing = |complete| if complete { Standing::Good } else { Standing::Incomplete };
         let ours = self.found.good.iter().filter(|info| info.name.job == new.job);
-        let before = ours.map(|info| Candidate { standing: standing(info.end.complete), name: info.name.clone(), sequence: info.sequence });
-        let new = Candidate { standing: standing(end.complete), name: new.clone(), sequence };
+        let lossy = if let Kind::Packs(packs) = &self.kind { packs.lossy() } else { Some(HashSet::new()) };
+        let Some(lossy) = lossy else { return Ok((ours.count() + 1, Vec::new())) };
+        let standing = |name, complete: bool| if complete && !lossy.contains(name) { Standing::Good } else { Standing::Incomplete };
+        let before = ours.map(|info| Candidate {
+            standing: standing(&info.name, info.end.complete),
+            name: info.name.clone(),
+            sequence: info.sequence,
+        });
+        let new = Candidate { standing: standing(new, end.complete), name: new.clone(), sequence };
         let plan = plan_keep(&before.chain([new]).collect::<Vec<_>>(), keep.get() as usize);
         let goes = || self.block_on(forget(&self.repository, &plan.forget));
         match &self.kind {
@@ -274,21 +281,20 @@ impl Place {
         Ok((plan.keep.len(), plan.forget))
     }
 
-    /// Gives back the room of what no archive needs any more, after a good run. What goes wrong costs room and not the archive, so it is told
-    /// and no error; and so is what archives have lost for good.
+    /// As [`Place::give_back`], after a good run. Also returns what archives have lost for good.
     pub(crate) fn prune(&self) -> Vec<String> {
-        match &self.kind {
-            Kind::Plain(_) => Vec::new(),
-            Kind::Packs(packs) => {
-                let mut told = packs.lost();
-                match packs.prune() {
-                    // Packs that were rewritten are new.
-                    Ok(true) => told.extend(settle(self.local.root(), self.group.as_deref()).err().map(|error| crate::chain(&error))),
-                    Ok(false) => {}
-                    Err(failed) => told.push(failed),
-                }
-                told
-            }
+        let lost = if let Kind::Packs(packs) = &self.kind { packs.lost() } else { Vec::new() };
+        [lost, self.give_back()].concat()
+    }
+
+    /// Gives back the room of what no archive needs any more. What goes wrong costs room and not the archive, so it is told and no error.
+    pub(crate) fn give_back(&self) -> Vec<String> {
+        let Kind::Packs(packs) = &self.kind else { return Vec::new() };
+        match packs.prune() {
+            // Packs that were rewritten are new.
+            Ok(true) => settle(self.local.root(), self.group.as_deref()).err().map(|error| crate::chain(&error)).into_iter().collect(),
+            Ok(false) => Vec::new(),
+            Err(failed) => vec![failed],
         }
     }
 }

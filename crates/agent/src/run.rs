@@ -4,7 +4,7 @@
 //! finished leaves nothing; older archives go only after the new one is published. All the rest of the run (writing the archive,
 //! publishing, keeping) happens while the services are up again.
 
-use std::time::Duration;
+use std::{cell::RefCell, time::Duration};
 
 use jiff::Timestamp;
 use offsite_archive::{ArchiveName, CaptureError, CaptureOptions, Chunker, End, FrameId, Head, JobName, PathText, Progress, RunFacts};
@@ -117,10 +117,15 @@ fn with(config: &Config, name: &JobName, options: RunOptions<'_>, known: Vec<Str
         if options.wait { Lock::wait(&config.state, &purpose, &options.cancel) } else { Lock::take(&config.state, &purpose, false) }?;
     let clock = options.clock;
     let engine = Docker::new(&config.docker, Some(&lock)).patient(config.docker_patience);
-    let result = Run { config, name, job, lock: &lock, engine: &engine, probe: &Curl, margin: None, known }.run(options);
+    let run = Run { config, name, job, lock: &lock, engine: &engine, probe: &Curl, margin: None, known, told: RefCell::default() };
+    let result = run.run(options);
     let event = match &result {
         Ok(made) => made.event(),
-        Err(error) => Event::Failed { error: crate::chain(error) },
+        Err(error) => {
+            let notes = run.told.take();
+            notes.iter().for_each(|told| tracing::warn!("{told}"));
+            Event::Failed { error: crate::chain(error), notes }
+        }
     };
     match (journal::append(&config.state, &Record { time: clock(), job: name.clone(), event }), result) {
         (Ok(()), result) => result,
@@ -163,6 +168,8 @@ struct Run<'a> {
     margin: Option<Duration>,
     /// Warnings for the manifest that were known before.
     known: Vec<String>,
+    /// What was found out about the repository, for the case that there will be no manifest to say it.
+    told: RefCell<Vec<String>>,
 }
 
 impl Run<'_> {
@@ -176,7 +183,7 @@ impl Run<'_> {
             && is_disk_full(error)
         {
             // What this run wrote would help the next one, and leaves it no room. Otherwise a full disk would stay full.
-            place.prune().iter().for_each(|told| tracing::warn!("{told}"));
+            self.told.borrow_mut().extend(place.give_back());
         }
         made
     }
@@ -207,14 +214,14 @@ impl Run<'_> {
         let margin = self.margin.unwrap_or_else(|| budget::margin(&records, self.name, job.budget));
         // `--full` begins without what is known; once a week everything is read as well, and held against what is known.
         let audit = journal::full_is_due(&records, name, started);
-        let looked = place.look(full || audit, &cancel)?;
+        let clean = place.look(full || audit, &cancel, &mut self.told.borrow_mut())?;
         let window = Window { engine, probe, config, name, job, started, clock, cancel: &cancel, margin };
         let options = CaptureOptions { stop: cancel.flag(), ..CaptureOptions::default() };
         let snapshots = Btrfs::new(Some(self.lock));
         let left = snapshot::leftovers(&snapshots, &config.state);
         let passes = Passes { place, head: &head, options, full: audit, clock, window: &window, plan: &plan, snapshots: &snapshots };
 
-        let mut known = [left, self.known.clone(), looked].concat();
+        let mut known = [left, self.known.clone(), self.told.borrow().clone()].concat();
         let epoch = stock::epoch();
         let (at_hand, warnings) = stock::open(place, &config.state, name, full, started)?;
         known.extend(warnings);
@@ -262,7 +269,8 @@ impl Run<'_> {
             unhealthy,
             starting,
             notes,
-            full: full || audit,
+            // What was not read through, or is still in the way, is read again by the next run.
+            full: (full || audit) && clean,
         })
     }
 

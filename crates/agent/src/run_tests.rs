@@ -36,7 +36,7 @@ fn run_with(
     // Waiting, because a child that another test forks just now holds every descriptor until its exec.
     let lock = Lock::take(&config.state, "test", true).unwrap();
     let margin = Some(if no_time { job.budget } else { Duration::ZERO });
-    let run = Run { config, name: &name, job, lock: &lock, engine, probe, margin, known: Vec::new() };
+    let run = Run { config, name: &name, job, lock: &lock, engine, probe, margin, known: Vec::new(), told: RefCell::default() };
     run.run(RunOptions { wait: true, full: false, cancel: Cancel::default(), clock: &Timestamp::now, progress })
 }
 
@@ -108,6 +108,7 @@ fn without_a_way_to_ask_for_health_nothing_is_stopped() {
         probe: &Cannot,
         margin: None,
         known: Vec::new(),
+        told: RefCell::default(),
     };
     let options = RunOptions { wait: true, full: false, cancel: Cancel::default(), clock: &Timestamp::now, progress: &mut |_| () };
     let error = run.run(options).unwrap_err().to_string();
@@ -126,7 +127,7 @@ fn run_later(config: &Config, engine: &Fake, progress: &mut dyn FnMut(Progress<'
     let name = "s".parse().unwrap();
     let lock = Lock::take(&config.state, "test", true).unwrap();
     let (job, margin) = (&config.jobs[&name], Some(Duration::ZERO));
-    let run = Run { config, name: &name, job, lock: &lock, engine, probe: &WELL, margin, known: Vec::new() };
+    let run = Run { config, name: &name, job, lock: &lock, engine, probe: &WELL, margin, known: Vec::new(), told: RefCell::default() };
     run.run(RunOptions { wait: true, full: false, cancel: Cancel::default(), clock: &later, progress }).unwrap()
 }
 
@@ -283,7 +284,17 @@ fn in_packs_a_full_run_heals_rot_before_anything_is_stopped_and_in_one_downtime(
     let name = "s".parse().unwrap();
     let lock = Lock::take(&config.state, "test", true).unwrap();
     let (job, margin) = (&config.jobs[&name], Some(Duration::ZERO));
-    let run = Run { config: &config, name: &name, job, lock: &lock, engine: &engine, probe: &WELL, margin, known: Vec::new() };
+    let run = Run {
+        config: &config,
+        name: &name,
+        job,
+        lock: &lock,
+        engine: &engine,
+        probe: &WELL,
+        margin,
+        known: Vec::new(),
+        told: RefCell::default(),
+    };
     let aside = || names_in(&config, "damaged").len();
     let options =
         RunOptions { wait: true, full: true, cancel: Cancel::default(), clock: &later, progress: &mut |_| assert_eq!(aside(), 1) };
@@ -314,7 +325,17 @@ fn once_a_week_all_that_is_known_is_read_and_compared() {
         let clock = || later() + jiff::SignedDuration::from_hours(hours);
         let lock = Lock::take(&config.state, "test", true).unwrap();
         let (job, engine) = (&config.jobs[&name], Fake::new(&[]));
-        let run = Run { config: &config, name: &name, job, lock: &lock, engine: &engine, probe: &WELL, margin: None, known: Vec::new() };
+        let run = Run {
+            config: &config,
+            name: &name,
+            job,
+            lock: &lock,
+            engine: &engine,
+            probe: &WELL,
+            margin: None,
+            known: Vec::new(),
+            told: RefCell::default(),
+        };
         let options = RunOptions { wait: true, full: false, cancel: Cancel::default(), clock: &clock, progress: &mut |_| () };
         let made = run.run(options).unwrap();
         journal::append(&config.state, &Record { time: clock(), job: name.clone(), event: made.event() }).unwrap();

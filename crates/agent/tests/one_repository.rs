@@ -53,5 +53,5 @@ fn an_archive_of_which_a_pack_went_away_is_not_published() {
     assert_eq!(manifests, 1, "an archive that lacks frames");
     // What is gone is made anew from the files.
     lab.agent(&["run", "services"]).ended(0);
-    lab.agent(&["export", "services", "out.tar.zst"]).ended(0);
+    lab.agent(&["export", "services", lab.path("out.tar.zst").to_str().unwrap()]).ended(0);
 }

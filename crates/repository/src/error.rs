@@ -233,9 +233,16 @@ impl RepositoryError {
 
 /// Whether a store's error means that the object itself cannot be had, as with a bad spot on the disk.
 fn is_spoilt(error: &object_store::Error) -> bool {
-    const BAD_SPOT: i32 = rustix::io::Errno::IO.raw_os_error();
+    // What the disk, or the file system's own checksums and structures, say of one file.
+    const BAD_SPOT: &[i32] = &[
+        rustix::io::Errno::IO.raw_os_error(),
+        rustix::io::Errno::BADMSG.raw_os_error(),
+        #[cfg(target_os = "linux")]
+        rustix::io::Errno::UCLEAN.raw_os_error(),
+    ];
     let of_io = |error: &io::Error| {
-        error.raw_os_error() == Some(BAD_SPOT) || matches!(error.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::PermissionDenied)
+        error.raw_os_error().is_some_and(|code| BAD_SPOT.contains(&code))
+            || matches!(error.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::PermissionDenied)
     };
     chain(error).any(|error| {
         error.downcast_ref::<io::Error>().is_some_and(of_io)
@@ -397,4 +404,22 @@ pub fn is_disk_full(error: &(dyn Error + 'static)) -> bool {
         // An error that wraps another has the kind of its own only.
         matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_disk_says_of_one_file_is_damage_and_a_cut_way_is_not() {
+        use rustix::io::Errno;
+        let damage = |errno: Errno| {
+            let source = object_store::Error::Generic { store: "disk", source: Box::new(io::Error::from(errno)) };
+            RepositoryError::Store { operation: "read", object: "packs/a".into(), source }.is_damage()
+        };
+        assert!(damage(Errno::IO) && damage(Errno::BADMSG));
+        #[cfg(target_os = "linux")]
+        assert!(damage(Errno::UCLEAN));
+        assert!(!damage(Errno::STALE) && !damage(Errno::NOSPC));
+    }
 }

@@ -7,6 +7,7 @@
 
 mod content;
 mod copy;
+mod disown;
 mod error;
 mod export;
 mod fetch;
@@ -24,6 +25,7 @@ mod publish;
 mod recover;
 mod repository;
 mod rescue;
+mod salvage;
 #[cfg(feature = "seal")]
 pub mod seal;
 mod stream;
@@ -31,6 +33,7 @@ mod table;
 mod verify;
 
 pub use copy::{Copied, CopyError, CopyOptions, copy};
+pub use disown::{describe, disown};
 pub use error::{FetchError, PublishError, RepositoryError, StreamError, Unreadable, is_disk_full};
 pub use export::{Exported, export};
 pub use fetch::{Fetched, Read, fetch, plan_reads};
@@ -43,7 +46,7 @@ pub use layout::{Layout, ObjectId, PackName, archive_path, damaged_path, index_p
 pub use local::{LocalError, LocalStore, Staged};
 pub use pack::{PackWriter, WrittenPack, read_table};
 pub use progress::Progress;
-pub use prune::{Orphan, PruneError, PrunePlan, Pruned, Removal, Rewrite, apply_prune, plan_prune};
+pub use prune::{Orphan, PruneError, PrunePlan, Pruned, Relied, Removal, Rewrite, apply_prune, plan_prune};
 pub use publish::publish;
 pub use repository::{ArchiveInfo, Archives, ManifestObject, Remembered, Repository, Tables};
 pub use rescue::rescue;

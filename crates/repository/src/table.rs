@@ -18,6 +18,8 @@
 //!
 //! A pack is its frames, then the table, then the table's length in bytes (u32 little-endian), then `offsiteP` (8 bytes).
 
+use std::collections::HashSet;
+
 use offsite_archive::{FrameId, MAX_FRAME_RAW, max_frame_len};
 
 /// Longest zstd frame, in bytes: the longest raw frame and what zstd adds to bytes that do not compress.
@@ -34,6 +36,10 @@ const VERSION: u32 = 1;
 const HEADER: usize = 16;
 const ENTRY: usize = 48;
 const DIGEST: usize = 32;
+
+/// What a table names in place of a frame that is known to be bad where it lies: the hash of nothing that anybody could find. Its place is
+/// needed all the same, for those behind it.
+pub(crate) const DISOWNED: FrameId = FrameId::from_bytes([0; 32]);
 
 /// One frame of a pack.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,6 +109,18 @@ impl Table {
     /// Where the last frame ends, in bytes.
     pub fn end(&self) -> u64 {
         self.entries.last().map_or(0, |entry| entry.offset + u64::from(entry.len))
+    }
+
+    /// How many of its frames are known to be bad, and are not offered any more.
+    pub fn disowned(&self) -> usize {
+        self.entries.iter().filter(|entry| entry.id == DISOWNED).count()
+    }
+
+    /// Offers none of `bad` any more. Returns whether that changed something.
+    pub(crate) fn disown(&mut self, bad: &HashSet<FrameId>) -> bool {
+        let before = self.disowned();
+        self.entries.iter_mut().filter(|entry| bad.contains(&entry.id)).for_each(|entry| entry.id = DISOWNED);
+        self.disowned() > before
     }
 
     /// Adds a frame that was put behind the last one.

@@ -68,6 +68,8 @@ pub struct Verified {
     pub archives: Vec<(ArchiveName, Vec<Damage>)>,
     /// Packs in which something is wrong, to be set aside. Never those of a plain repository.
     pub damaged_packs: Vec<ObjectId>,
+    /// Each frame that is bad, with the pack in which it is: also those that are good elsewhere, and those that no archive needs.
+    pub bad: Vec<(ObjectId, FrameId)>,
     /// Frames that were decoded and are good.
     pub frames: u64,
     /// Bytes read.

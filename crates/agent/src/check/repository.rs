@@ -29,7 +29,7 @@ pub(super) fn repository(config: &Config, found: &mut Findings) {
         let looked = runtime.block_on(look(&repository, found)).map_err(RunError::Repository)?;
         Ok((repository, looked))
     });
-    let (repository, (archives, files)) = match looked {
+    let (repository, (archives, files, lossy)) = match looked {
         Ok(looked) => looked,
         Err(error) => {
             let next = if matches!(error, RunError::Layout { .. }) { format!(" ({})", crate::hint::LAYOUT) } else { String::new() };
@@ -41,7 +41,12 @@ pub(super) fn repository(config: &Config, found: &mut Findings) {
     let what = format!("{}: {} in {}, layout {layout}", config.repository.display(), count(archives.good.len(), "archive"), size(stored));
     found.add(Level::Ok, WHAT, what);
     for bad in &archives.unreadable {
-        found.add(Level::Warning, WHAT, format!("{} cannot be read: {}", bad.object, chain(&bad.error)));
+        let next = if layout == Layout::Packs.into() && bad.error.is_damage() {
+            "; as long as it lies there nothing is given back: take it out"
+        } else {
+            ""
+        };
+        found.add(Level::Warning, WHAT, format!("{} cannot be read: {}{next}", bad.object, chain(&bad.error)));
     }
     match config.layout {
         Layout::Plain => {
@@ -49,25 +54,36 @@ pub(super) fn repository(config: &Config, found: &mut Findings) {
             plain_space(config, &archives, found);
         }
         Layout::Packs => {
-            aside(&config.repository.join("damaged"), found);
+            aside(&config.repository.join("damaged"), lossy, found);
             packs_space(config, found);
         }
     }
 }
 
-/// Archives and packs. What is wrong with packs is told at once.
-async fn look(repository: &Repository, found: &mut Findings) -> Result<(Archives, Vec<PackFacts>), RepositoryError> {
+/// Archives and packs, and whether archives lack frames. What is wrong with packs is told at once.
+async fn look(repository: &Repository, found: &mut Findings) -> Result<(Archives, Vec<PackFacts>, bool), RepositoryError> {
     let (archives, files) = (repository.archives().await?, repository.packs().await?.0);
+    let mut lossy = !archives.unreadable.is_empty();
     if repository.layout() == offsite_repository::Layout::Packs {
-        for bad in repository.tables().await?.unreadable {
+        let tables = repository.tables().await?;
+        for (facts, table) in tables.good.iter().filter(|(_, table)| table.disowned() > 0) {
+            let bad = count(table.disowned(), "bad frame");
+            found.add(
+                Level::Warning,
+                WHAT,
+                format!("{} holds {bad} and could not be set aside: see what the runs say, and make room", facts.name),
+            );
+        }
+        for bad in tables.unreadable {
             let next = if matches!(bad.error, RepositoryError::Stray { .. }) { "" } else { "; the next run mends it or makes it anew" };
             found.add(Level::Warning, WHAT, format!("{}{next}", chain(&bad.error)));
         }
         for (name, frames) in lacking(repository).await? {
+            lossy = true;
             found.add(Level::Warning, WHAT, format!("{name} lacks {}: it cannot be restored whole from here", count(frames, "frame")));
         }
     }
-    Ok((archives, files))
+    Ok((archives, files, lossy))
 }
 
 /// Files of archives without a manifest.
@@ -83,14 +99,16 @@ fn lonely(archives: &Archives, files: &[PackFacts], found: &mut Findings) {
 }
 
 /// Packs that a full run set aside.
-fn aside(folder: &Path, found: &mut Findings) {
+fn aside(folder: &Path, lossy: bool, found: &mut Findings) {
     let packs = std::fs::read_dir(folder).map_or(0, Iterator::count);
     if packs > 0 {
         let says = format!(
-            "{} with damage {} in {}: the disk loses data; remove them when you have looked",
+            "{} with damage {} in {}: the disk loses data; {}",
             count(packs, "pack"),
             if packs == 1 { "lies" } else { "lie" },
-            folder.display()
+            folder.display(),
+            // Whoever restores by hand may still find something there.
+            if lossy { "keep them while archives lack frames or cannot be read" } else { "remove them when you have looked" }
         );
         found.add(Level::Warning, WHAT, says);
     }

@@ -14,10 +14,10 @@ use std::{
     time::Duration,
 };
 
-use offsite_archive::{FrameRef, Manifest, Stock};
+use offsite_archive::{ArchiveName, FrameId, FrameRef, Manifest, Stock};
 use offsite_repository::{
-    ObjectId, PackName, PruneError, Repository, RepositoryError, Scope, Tables, Verified, apply_prune, lacking, mend_index, plan_prune,
-    rescue, set_damaged_aside, verify,
+    ObjectId, PackName, PruneError, Repository, RepositoryError, Scope, Tables, Verified, apply_prune, describe, disown, lacking,
+    mend_index, plan_prune, rescue, set_damaged_aside, verify,
 };
 use tokio::runtime::Runtime;
 
@@ -33,6 +33,8 @@ use crate::{
 
 /// How often a reading that takes minutes looks whether it is to stop.
 const LOOK: Duration = Duration::from_millis(200);
+/// What the note about lossy archives says.
+const LOSSY: &[u8] = b"archives have lost frames; they push no whole one out\n";
 /// Packs named in one sentence.
 const NAMED: usize = 3;
 
@@ -47,6 +49,10 @@ pub(super) struct Packs {
     frames: Vec<FrameRef>,
     /// Archives may have lost frames.
     doubt: Cell<bool>,
+    /// There while archives are known to have lost frames, so that later runs know it too.
+    lossy: PathBuf,
+    /// Known to be bad, and named all the same by a table that could not be made anew.
+    bad: HashSet<(ObjectId, FrameId)>,
 }
 
 /// Notes at `path` that there may be packs which no archive needs.
@@ -68,7 +74,8 @@ impl Packs {
                 }
             }
         }
-        Ok(Self { runtime, repository, note, unfinished, frames: Vec::new(), doubt: Cell::new(false) })
+        let (lossy, doubt) = (state.join("lossy"), Cell::new(false));
+        Ok(Self { runtime, repository, note, unfinished, frames: Vec::new(), doubt, lossy, bad: HashSet::new() })
     }
 
     /// What lies in place.
@@ -85,10 +92,9 @@ impl Packs {
     }
 
     /// See [`super::Place::look`].
-    pub(super) fn look(&mut self, full: bool, cancel: &Cancel) -> Result<Vec<String>, RunError> {
-        let mut told = Vec::new();
-        let bad = if full { self.heal(cancel, &mut told)? } else { HashSet::new() };
-        let Tables { good, unknown, unreadable } = self.runtime.block_on(self.repository.tables()).map_err(RunError::Repository)?;
+    pub(super) fn look(&mut self, full: bool, cancel: &Cancel, told: &mut Vec<String>) -> Result<bool, RunError> {
+        let clean = if full { self.heal(cancel, told)? } else { true };
+        let Tables { good, unknown, unreadable } = self.tables()?;
         for found in &unreadable {
             match &found.error {
                 // Nobody's: prune and copies pass it by, and check tells it.
@@ -101,18 +107,14 @@ impl Packs {
                 }
             }
         }
-        let unknown: Vec<ObjectId> = unknown.iter().filter_map(|facts| id(&facts.name)).collect();
-        if !unknown.is_empty() {
-            self.doubt.set(true);
-            let aside = self.runtime.block_on(set_damaged_aside(&self.repository, &unknown));
-            told.push(match aside {
-                Ok(()) => format!(
-                    "{} without a readable table and set aside: what {} held is made anew from the files",
-                    were(&unknown),
-                    them(&unknown)
-                ),
-                Err(error) => format!("{} without a readable table and cannot be set aside: {}", were(&unknown), chain(&error)),
-            });
+        // A full run has told those that it could not move.
+        if !full {
+            let unknown: Vec<ObjectId> = unknown.iter().filter_map(|facts| id(&facts.name)).collect();
+            self.doubt.set(self.doubt.get() || !unknown.is_empty());
+            self.put_aside(&unknown, "without a readable table", told)?;
+            // There may be room by now.
+            let damaged = good.iter().filter(|(_, table)| table.disowned() > 0).filter_map(|(facts, _)| id(&facts.name));
+            self.put_aside(&damaged.collect::<Vec<_>>(), "damaged", told)?;
         }
         if self.unfinished {
             told.extend(
@@ -122,49 +124,83 @@ impl Packs {
                     .map(|error| format!("the index is not mended: {}", chain(&error))),
             );
         }
-        let usable = good.iter().filter(|(facts, _)| id(&facts.name).is_some_and(|id| !bad.contains(&id)));
-        let frames = usable.flat_map(|(_, table)| table.entries()).map(|entry| FrameRef { id: entry.id, raw: entry.raw, len: entry.len });
-        self.frames = frames.collect();
-        Ok(told)
+        // Asked again: packs were made and went.
+        let good = self.tables()?.good;
+        let entries = good.iter().filter_map(|(facts, table)| Some((id(&facts.name)?, table)));
+        let entries = entries.flat_map(|(pack, table)| table.entries().iter().map(move |entry| (pack, entry)));
+        let usable = entries.filter(|(pack, entry)| !self.bad.contains(&(*pack, entry.id)));
+        self.frames = usable.map(|(_, entry)| FrameRef { id: entry.id, raw: entry.raw, len: entry.len }).collect();
+        Ok(clean)
     }
 
-    /// Reads every frame, and sets aside the packs in which something is bad. Returns those that could not be: they count as not there.
-    fn heal(&self, cancel: &Cancel, told: &mut Vec<String>) -> Result<HashSet<ObjectId>, RunError> {
+    fn tables(&self) -> Result<Tables, RunError> {
+        self.runtime.block_on(self.repository.tables()).map_err(RunError::Repository)
+    }
+
+    /// Reads every frame, and sets aside the packs in which something is bad. Of those that cannot be, the bad frames count as not there from now
+    /// on, and the good ones stay: making all of it anew would take the room that there is not. Returns whether everything was read and is
+    /// as it should be now.
+    fn heal(&mut self, cancel: &Cancel, told: &mut Vec<String>) -> Result<bool, RunError> {
         self.doubt.set(true);
         tracing::info!("reading all packs, while services run");
         let found = match self.read(cancel)? {
             Ok(found) => found,
             Err(error) => {
                 told.push(format!("packs could not be read through, so nobody knows whether they are good: {}", chain(&error)));
-                return Ok(HashSet::new());
+                return Ok(false);
             }
         };
-        let damaged = found.damaged_packs;
-        if damaged.is_empty() {
+        if found.damaged_packs.is_empty() {
+            return Ok(true);
+        }
+        let stay = self.put_aside(&found.damaged_packs, "damaged", told)?;
+        let bad: Vec<_> = found.bad.into_iter().filter(|(pack, _)| stay.contains(pack)).collect();
+        if let Err(error) = self.runtime.block_on(disown(&self.repository, &bad)) {
+            told.push(format!("nothing is given back, and no archive goes, before that is healed: {}", chain(&error)));
+            self.bad = bad.into_iter().collect();
+        }
+        Ok(stay.is_empty())
+    }
+
+    /// Moves what is good out of `packs`, which are `how`, and sets them aside: each by itself, so that as many go as there is room for. Returns
+    /// those that stay; these have a table from now on.
+    fn put_aside(&self, packs: &[ObjectId], how: &str, told: &mut Vec<String>) -> Result<HashSet<ObjectId>, RunError> {
+        if packs.is_empty() {
             return Ok(HashSet::new());
         }
-        let moved = async {
-            let saved = rescue(&self.repository, &damaged, PACK_TARGET).await?;
-            set_damaged_aside(&self.repository, &damaged).await?;
-            Ok::<_, RepositoryError>(saved)
-        };
         // What was saved lies in packs twice until the old ones are gone.
         self.note()?;
-        match self.runtime.block_on(moved) {
-            Ok(saved) => {
-                let saved = count(usize::try_from(saved).unwrap_or(usize::MAX), "good frame");
-                told.push(format!(
-                    "{} damaged and set aside: {saved} of {} moved, the others are made anew from the files",
-                    were(&damaged),
-                    them(&damaged)
-                ));
-                Ok(HashSet::new())
-            }
-            Err(error) => {
-                told.push(format!("{} damaged and cannot be set aside: {}", were(&damaged), chain(&error)));
-                Ok(damaged.into_iter().collect())
+        let (mut gone, mut saved, mut stay) = (Vec::new(), 0, HashSet::new());
+        for pack in packs {
+            let moved = async {
+                let saved = rescue(&self.repository, &[*pack], PACK_TARGET).await?;
+                set_damaged_aside(&self.repository, &[*pack]).await?;
+                Ok::<_, RepositoryError>(saved)
+            };
+            match self.runtime.block_on(moved) {
+                Ok(frames) => {
+                    gone.push(*pack);
+                    saved += frames;
+                }
+                Err(error) => {
+                    told.push(format!("{} {how} and cannot be set aside: {}", were(&[*pack]), chain(&error)));
+                    stay.insert(*pack);
+                }
             }
         }
+        if !stay.is_empty() {
+            let described = self.runtime.block_on(describe(&self.repository, &stay.iter().copied().collect::<Vec<_>>()));
+            told.extend(described.err().map(|error| format!("what is good in packs without a table cannot be used: {}", chain(&error))));
+        }
+        if !gone.is_empty() {
+            let saved = count(usize::try_from(saved).unwrap_or(usize::MAX), "good frame");
+            told.push(format!(
+                "{} {how} and set aside: {saved} of {} moved, the others are made anew from the files",
+                were(&gone),
+                them(&gone)
+            ));
+        }
+        Ok(stay)
     }
 
     /// Every frame of every pack, as politely as the hot pass.
@@ -198,6 +234,28 @@ impl Packs {
         Some(format!("{frames} of {name} lie in no pack any more: the files are read again, and what they still hold is made anew"))
     }
 
+    /// The archives that have lost frames, as far as there is reason to ask; `None` where that cannot be told.
+    pub(super) fn lossy(&self) -> Option<HashSet<ArchiveName>> {
+        if !self.bad.is_empty() {
+            return None;
+        }
+        // Without the note nobody knows of any: to ask costs reading all manifests.
+        if !self.doubt.get() && matches!(durable::read(&self.lossy), Ok(None)) {
+            return Some(HashSet::new());
+        }
+        let known = self.runtime.block_on(lacking(&self.repository)).map_err(|error| chain(&error)).and_then(|lacking| {
+            let lossy: HashSet<_> = lacking.into_iter().map(|(name, _)| name).collect();
+            let noted = if lossy.is_empty() { durable::remove(&self.lossy) } else { durable::replace(&self.lossy, LOSSY) };
+            noted.map(|()| lossy).map_err(|error| chain(&error))
+        });
+        if let Err(error) = &known {
+            tracing::warn!("no archive goes, because nobody knows which are whole: {error}");
+            // So that the run's notes say it, too.
+            self.doubt.set(true);
+        }
+        known.ok()
+    }
+
     /// What archives have lost for good, as far as there is reason to ask.
     pub(super) fn lost(&self) -> Vec<String> {
         if !self.doubt.get() {
@@ -220,11 +278,22 @@ impl Packs {
         if durable::read(&self.note).map_err(|error| failed(&error))?.is_none() {
             return Ok(false);
         }
+        if !self.bad.is_empty() {
+            return Err("what no archive needs any more keeps its room while bad frames are named as good ones".into());
+        }
         let pruned = self.runtime.block_on(async {
             let plan = plan_prune(&self.repository).await?;
             apply_prune(&self.repository, &plan).await
         });
-        let pruned = pruned.map_err(|error: PruneError| failed(&error))?;
+        let pruned = pruned.map_err(|error: PruneError| match &error {
+            // That never mends itself, and room runs out meanwhile.
+            PruneError::Unreadable { object, source } if source.is_damage() => format!(
+                "{object} cannot be read, so nobody knows what it needs and nothing is given back any more: take it out of the repository ({}); \
+                 that archive can then be restored from a Mac or a cloud that has it",
+                chain(source)
+            ),
+            _ => failed(&error),
+        })?;
         tracing::info!(removed = pruned.removed, rewritten = pruned.rewritten, bytes = pruned.freed, "pruned");
         durable::remove(&self.note).map_err(|error| chain(&error))?;
         Ok(pruned.rewritten > 0)
@@ -246,3 +315,7 @@ fn were(packs: &[ObjectId]) -> String {
 fn them(packs: &[ObjectId]) -> &'static str {
     if packs.len() == 1 { "it" } else { "them" }
 }
+
+#[cfg(test)]
+#[path = "packs_tests.rs"]
+mod tests;

@@ -170,6 +170,7 @@ impl Work<'_> {
                 Some(Err(FetchError::Gone { .. })) | None => return Ok(true),
                 Some(Err(error)) if error.is_damage() => {
                     whole = false;
+                    self.found.bad.extend(id_of(facts).map(|pack| (pack, id)));
                     frames.bad.entry(id).or_insert_with(|| (facts.name.clone(), in_full(&error)));
                 }
                 Some(Err(FetchError::Read { source, .. })) => return Err(store("read", &facts.name.path(), source)),
