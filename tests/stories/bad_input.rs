@@ -183,6 +183,29 @@ fn a_disk_that_fills_up_costs_the_new_archive_and_no_other() {
 }
 
 #[test]
+fn no_room_for_a_plain_copy_keeps_no_archive_out_and_a_full_disk_may_keep_less() {
+    let lab = Lab::new();
+    let home = Home::new(&lab);
+    let Some(pi) = home.pi() else { return };
+    let Some(disk) = lab.disk("small", 12 << 20) else { return };
+    make_tree(&home.source(), 7, SIZE);
+    let first = home.archive();
+    let mac = Mac::on(&lab, Some(disk), &home.entry(&pi), "", "");
+    let _ = mac.offsite(&["sync"]).succeeds();
+    fs::write(home.source().join("a clip"), random(7 << 20)).unwrap();
+    let second = home.archive();
+    let said = mac.offsite(&["sync"]).exits(3);
+    tells(&said, &[&format!("pulled {second}"), &format!("there is no room for the plain copy of {second}: it needs "), "`plain: none`"]);
+    assert_eq!(mac.archives(&[]), [first, second.clone()]);
+
+    fs::write(home.source().join("a film"), seeded(b"longer", 16 << 20)).unwrap();
+    let third = home.archive();
+    mac.configure(&home.entry(&pi), "", "keep: 1\n");
+    tells(&mac.offsite(&["sync"]).exits(1), &[&format!("there is no room for {third}: "), "keep less", "forgot "]);
+    assert_eq!(mac.archives(&[]), [second]);
+}
+
+#[test]
 fn a_full_disk_stops_export_plain_copy_and_prune_and_harms_nothing() {
     let lab = Lab::new();
     let home = Home::new(&lab);
@@ -218,7 +241,7 @@ fn a_full_disk_stops_export_plain_copy_and_prune_and_harms_nothing() {
     // The plain copy goes, and its room is taken at once.
     fs::remove_file(repository.join("plain").join(format!("{}.tar.zst", archives[1]))).unwrap();
     fill();
-    tells(&mac.offsite(&["sync"]).exits(3), &[&format!("plain copy: {}", archives[1]), "No space left on device", "make room"]);
+    tells(&mac.offsite(&["sync"]).exits(3), &[&format!("there is no room for the plain copy of {}", archives[1]), "make room"]);
     whole(2);
     // A pack of which little is needed is written anew before it goes: that needs a little room.
     mac.offsite(&["forget", &archives[0]]).exits(1).says("No space left on device");

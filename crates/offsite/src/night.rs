@@ -120,6 +120,10 @@ impl Night<'_> {
         if let Some(advice) = platform::leave_out(&self.config.repository) {
             tracing::info!(advice, "not left out of the system's own backup");
         }
+        // The caller holds the lock, so what is half written here nobody writes any more; it would count as room that is taken.
+        if let Err(error) = self.mac.local.clean() {
+            self.fail(Step::Configure, PlaceName::mac(), &error.into())?;
+        }
         self.note_losses().await?;
         let mac = self.mac.repository.clone();
         self.renew_recover(&PlaceName::mac(), &mac).await?;

@@ -15,11 +15,12 @@ use anyhow::Context;
 use jiff::Timestamp;
 use offsite_archive::ArchiveName;
 use offsite_repository::{
-    CopyOptions, Damage, PackName, Repository, RepositoryError, Scope, Unreadable, Verified, lacking, mend_index, rescue,
+    CopyOptions, Damage, PackName, Repository, RepositoryError, Scope, Unreadable, Verified, disown, lacking, mend_index, rescue,
     set_damaged_aside, verify as read_back,
 };
 
 pub(crate) use self::heal::heal;
+use self::report::Stays;
 pub use self::{
     heal::NoCloud,
     report::{Checked, Report},
@@ -89,11 +90,12 @@ async fn check(
     let found = read(&repository, only, &gone).await?;
     packs.retain(|pack| !found.damaged_packs.iter().any(|bad| PackName::Object(*bad).to_string() == *pack));
     let mut report = settle(&repository, found, only, &gone).await?;
-    if only.is_none() {
-        note_round(config, &packs)?;
-    }
+    // First: a full disk may have no room for the round, which costs nothing.
     for archive in &report.archives {
         note(journal, receipt(archive))?;
+    }
+    if only.is_none() {
+        note_round(config, &packs)?;
     }
     if let Some(cloud) = cloud {
         heal(config, cloud, &repository, journal, &mut report).await?;
@@ -101,22 +103,43 @@ async fn check(
     Ok(report)
 }
 
-/// Saves what is good in damaged packs, sets these aside, and mends the index. What is lacking from then on is in the report.
+/// Saves what is good in damaged packs, sets these aside, and mends the index. What is lacking from then on is in the report. A pack that cannot
+/// be set aside, as on a full disk, stays, and its bad frames count as not there all the same: whoever forgets archives must know of them.
 pub(crate) async fn settle(
     repository: &Repository,
     mut found: Verified,
     only: Option<&ArchiveName>,
     gone: &BTreeSet<ArchiveName>,
 ) -> anyhow::Result<Report> {
-    rescue(repository, &found.damaged_packs, CopyOptions::default().pack_target).await?;
-    set_damaged_aside(repository, &found.damaged_packs).await?;
-    let mended = mend_index(repository).await?;
+    let damaged = std::mem::take(&mut found.damaged_packs);
+    let mut stays = Stays::default();
+    // Each by itself, so that as many go as there is room for.
+    for pack in damaged.iter().copied() {
+        let moved = async {
+            rescue(repository, &[pack], CopyOptions::default().pack_target).await?;
+            set_damaged_aside(repository, &[pack]).await
+        };
+        match moved.await {
+            Ok(()) => found.damaged_packs.push(pack),
+            Err(error) => stays.add(PackName::Object(pack).to_string(), "damaged, and cannot be set aside", &error),
+        }
+    }
+    let bad: Vec<_> = found.bad.iter().copied().filter(|(pack, _)| !found.damaged_packs.contains(pack)).collect();
+    if let Err(error) = disown(repository, &bad).await {
+        stays.add("index".to_owned(), "bad frames are still offered as good", &error);
+        stays.offered = true;
+    }
+    let mended = mend_index(repository).await.unwrap_or_else(|error| {
+        stays.add("index".to_owned(), "not mended", &error);
+        0
+    });
     found.unreadable = still_unreadable(repository, only, found.unreadable).await?;
     let mut report = Report::of(&found, mended, gone);
-    if !found.damaged_packs.is_empty() {
+    if !damaged.is_empty() {
         // A check of one archive, or of some packs, may have met a pack in which others have worse.
         report.add_lacking(lacking(repository).await?);
     }
+    report.add_stays(stays);
     Ok(report)
 }
 

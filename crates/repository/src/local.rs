@@ -25,7 +25,7 @@ pub use staged::Staged;
 
 use disk::Disk;
 
-/// Temporary files begin so; [`LocalStore::open`] removes those which nobody wrote to for two days.
+/// Temporary files begin so; [`LocalStore::open`] removes those which nobody wrote to for two days, [`LocalStore::clean`] all.
 const TEMPORARY: &str = ".tmp-";
 /// Packs that arrive begin so.
 const ARRIVING: &str = ".arriving-";
@@ -76,6 +76,15 @@ impl LocalStore {
     /// [`LocalError`], if it cannot be made.
     pub fn stage(&self) -> Result<Staged, LocalError> {
         Staged::new(self.disk.clone())
+    }
+
+    /// Removes every temporary file, however young: what killed processes left may be as large as an archive. Only for who knows that nobody
+    /// else writes here.
+    ///
+    /// # Errors
+    /// [`LocalError`], if the folder cannot be read or one of them not be removed.
+    pub fn clean(&self) -> Result<(), LocalError> {
+        self.disk.temporaries(TEMPORARY)?.iter().try_for_each(|(_, name)| self.disk.remove_temporary(name))
     }
 
     /// A file as [`LocalStore::stage`] gives it, which stays when it is dropped or its process is killed.

@@ -12,12 +12,12 @@ use futures::StreamExt;
 use object_store::path::Path;
 use offsite_archive::{ArchiveName, FrameId};
 
-pub use plan::{Orphan, PrunePlan, Removal, Rewrite};
+pub use plan::{Orphan, PrunePlan, Relied, Removal, Rewrite};
 use plan::{PackUse, plan};
 
 use crate::{
-    FetchError, Index, Layout, ObjectId, PackFacts, PackName, PackWriter, Repository, RepositoryError, Table, Tables, fetch, index_path,
-    lack::delete, layout,
+    FetchError, Index, Layout, Location, ObjectId, PackFacts, PackName, PackWriter, Repository, RepositoryError, Table, Tables, fetch,
+    fetch::fetch_located, index_path, lack::delete, layout,
 };
 
 /// Packs with less live bytes than this, in percent, are rewritten where no cloud keeps them. Rewriting half-dead packs doubles what is written at most.
@@ -32,6 +32,8 @@ pub struct Pruned {
     pub removed: u64,
     /// Packs rewritten.
     pub rewritten: u64,
+    /// Packs that stay, because frames that archives need are in another pack, too, and could not be read there, or are bad.
+    pub stayed: u64,
     /// Bytes that became free, near enough.
     pub freed: u64,
 }
@@ -150,8 +152,9 @@ async fn plain(repository: &Repository, archives: &HashSet<ArchiveName>) -> Resu
 /// # Errors
 /// [`PruneError::Move`] if a frame that is needed cannot be read; its pack stays, what was done before stays done.
 pub async fn apply_prune(repository: &Repository, plan: &PrunePlan) -> Result<Pruned, PruneError> {
-    let mut pruned = Pruned::default();
-    for removal in &plan.remove {
+    let stays = needed(repository, &plan.relied).await;
+    let mut pruned = Pruned { stayed: stays.len() as u64, ..Pruned::default() };
+    for removal in plan.remove.iter().filter(|removal| !stays.contains(&removal.id)) {
         remove(repository, &removal.id).await?;
         pruned.removed += 1;
         pruned.freed += removal.bytes;
@@ -160,15 +163,44 @@ pub async fn apply_prune(repository: &Repository, plan: &PrunePlan) -> Result<Pr
         delete(repository, &Path::from(orphan.object.as_str())).await?;
         pruned.removed += 1;
     }
-    if !plan.rewrite.is_empty() {
-        pruned.freed += rewrite(repository, &plan.rewrite).await?;
-        pruned.rewritten += plan.rewrite.len() as u64;
+    let rewrites: Vec<&Rewrite> = plan.rewrite.iter().filter(|rewrite| !stays.contains(&rewrite.id)).collect();
+    if !rewrites.is_empty() {
+        pruned.freed += rewrite(repository, &rewrites).await?;
+        pruned.rewritten += rewrites.len() as u64;
     }
     Ok(pruned)
 }
 
+/// The packs that are to go and may hold the only good copy of a frame: those of which another copy, which is to stay, is not good or cannot
+/// be read now. Frames lie in two packs rarely, after a kill or where damage was healed, so this reads next to nothing.
+async fn needed(repository: &Repository, relied: &[Relied]) -> HashSet<ObjectId> {
+    let mut stays = HashSet::new();
+    // Packs in a cloud are not read, and none is set aside there or put back: what lies there twice was sent twice.
+    if repository.layout() == Layout::Sealed {
+        return stays;
+    }
+    let mut sorted: Vec<&Relied> = relied.iter().collect();
+    sorted.sort_by_key(|relied| (relied.pack, relied.home.id, relied.frame.offset));
+    for of_home in sorted.chunk_by(|a, b| a.pack == b.pack && a.home.id == b.home.id) {
+        let [first, ..] = of_home else { continue };
+        if stays.contains(&first.pack) {
+            continue;
+        }
+        // Only what was read counts, and whatever the reason why something was not: its pack stays, and is counted.
+        let home = PackFacts { name: PackName::Object(first.home.id), bytes: first.home.bytes };
+        let place =
+            |Relied { frame, .. }: &&Relied| (frame.id, Some(Location { pack: 0, offset: frame.offset, len: frame.len, raw: frame.raw }));
+        let wanted: Vec<_> = of_home.iter().map(place).collect();
+        let good = fetch_located(repository, std::slice::from_ref(&home), wanted, 1).all(|frame| std::future::ready(frame.is_ok()));
+        if !good.await {
+            stays.insert(first.pack);
+        }
+    }
+    stays
+}
+
 /// Moves the frames that are needed into new packs, and removes the old ones once these are there.
-async fn rewrite(repository: &Repository, packs: &[Rewrite]) -> Result<u64, PruneError> {
+async fn rewrite(repository: &Repository, packs: &[&Rewrite]) -> Result<u64, PruneError> {
     let mut writer = PackWriter::new(PACK_TARGET);
     let (mut old, mut freed) = (Vec::new(), 0);
     for pack in packs {

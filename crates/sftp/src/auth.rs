@@ -16,7 +16,7 @@ use tokio::net::UnixStream;
 
 use crate::error::SftpError;
 use crate::gate::Gate;
-use crate::keys::fingerprint;
+use crate::keys::{beside, fingerprint};
 use crate::target::{Auth, Hop};
 
 pub(crate) async fn login(handle: &mut Handle<Gate>, hop: &Hop) -> Result<(), SftpError> {
@@ -97,12 +97,12 @@ async fn as_ssh_does(
     }
 }
 
-/// The public key of a private key's file, which is in the clear in it or beside it.
+/// The public key of a private key's file, which is in the clear in it or beside it; or that file is the public half alone, as people
+/// write whose private keys never leave their agent.
 fn public_half(path: &Path) -> Option<PublicKey> {
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(".pub");
-    let beside = fs::read_to_string(PathBuf::from(beside)).ok().and_then(|line| PublicKey::from_openssh(line.trim()).ok());
-    beside.or_else(|| Some(PrivateKey::from_openssh(fs::read_to_string(path).ok()?).ok()?.public_key().clone()))
+    let public = |path: &Path| PublicKey::from_openssh(fs::read_to_string(path).ok()?.trim()).ok();
+    let private = || Some(PrivateKey::from_openssh(fs::read_to_string(path).ok()?).ok()?.public_key().clone());
+    public(&beside(path)).or_else(|| public(path)).or_else(private)
 }
 
 /// An agent, and those of its keys that were not offered yet.
@@ -162,6 +162,8 @@ fn open_key(path: &Path, passphrase: Option<&str>) -> Result<PrivateKey, SftpErr
             (true, None) => return Err(SftpError::KeyEncrypted { path: path.to_owned() }),
             (true, Some(passphrase)) => key.decrypt(passphrase).map_err(|_| SftpError::KeyPassphrase { path: path.to_owned() })?,
         }
+    } else if PublicKey::from_openssh(text.trim()).is_ok() {
+        return Err(invalid("it is the public half, and the private one is neither here nor in an agent that was asked".to_owned()));
     } else {
         keys::decode_secret_key(&text, passphrase).map_err(|error| match error {
             keys::Error::KeyIsEncrypted => SftpError::KeyEncrypted { path: path.to_owned() },

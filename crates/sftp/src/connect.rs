@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use std::future::Future;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,7 +23,7 @@ use tokio::net::{TcpStream, lookup_host};
 use crate::auth::login;
 use crate::error::SftpError;
 use crate::gate::{Ending, Gate, GateError};
-use crate::known_hosts::{KnownHosts, Recorded};
+use crate::known_hosts::{KnownHosts, Recorded, prefer};
 use crate::meter::{Meter, Metered};
 use crate::session::{Features, Session};
 use crate::target::{Hop, Target};
@@ -37,6 +38,7 @@ pub(crate) async fn connect(target: &Target, meter: &Arc<Meter>) -> Result<Sessi
         port: target.port,
         user: target.user.clone(),
         known_hosts: target.known_hosts.clone(),
+        more_known_hosts: target.more_known_hosts.clone(),
         auth: target.auth.clone(),
     };
     let mut through: Vec<Entered> = Vec::new();
@@ -83,7 +85,10 @@ struct Entered {
 
 /// Checks a host's key and logs in.
 async fn enter(hop: &Hop, target: &Target, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> Result<Entered, SftpError> {
-    let recorded = KnownHosts::read(&hop.known_hosts)?.of(&hop.host, hop.port);
+    let mut recorded = Vec::new();
+    for file in [&hop.known_hosts].into_iter().chain(&hop.more_known_hosts) {
+        recorded.push((file.clone(), KnownHosts::read(file)?.of(&hop.host, hop.port)));
+    }
     let ending = Ending::default();
     let config = Arc::new(config(target, &recorded));
     let gate = Gate { hop: hop.clone(), recorded, ending: ending.clone() };
@@ -153,9 +158,9 @@ async fn dial(hop: &Hop, before: &[IpAddr], patience: Duration, meter: &Meter) -
     })
 }
 
-fn config(target: &Target, recorded: &Recorded) -> client::Config {
+fn config(target: &Target, recorded: &[(PathBuf, Recorded)]) -> client::Config {
     let preferred = Preferred {
-        key: Cow::Owned(recorded.prefer(&Preferred::DEFAULT.key)),
+        key: Cow::Owned(prefer(recorded, &Preferred::DEFAULT.key)),
         // AES first: both ends of the usual pair (Apple silicon, Raspberry Pi 5) have instructions for it.
         cipher: Cow::Borrowed(&[
             cipher::AES_128_GCM,

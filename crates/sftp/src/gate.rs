@@ -4,6 +4,7 @@
 //! ends the connection here, before we offer any key of our own. The gate also notes why a link ended, because the
 //! requests that were waiting only learn that it did.
 
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use russh::client::{DisconnectReason, Handler};
@@ -12,7 +13,7 @@ use tokio::sync::watch;
 
 use crate::error::SftpError;
 use crate::keys::{fingerprint, known_hosts_line};
-use crate::known_hosts::{Recorded, Verdict};
+use crate::known_hosts::{Recorded, Verdict, judge};
 use crate::target::Hop;
 
 /// Whether a link ended, and why.
@@ -43,7 +44,8 @@ impl Ending {
 
 pub(crate) struct Gate {
     pub(crate) hop: Hop,
-    pub(crate) recorded: Recorded,
+    /// By file; there is at least one.
+    pub(crate) recorded: Vec<(PathBuf, Recorded)>,
     pub(crate) ending: Ending,
 }
 
@@ -63,10 +65,13 @@ impl From<russh::Error> for GateError {
 impl Gate {
     fn judge(&self, key: &PublicKey) -> Result<(), SftpError> {
         let (host, port) = (self.hop.host.clone(), self.hop.port);
-        let known_hosts = self.hop.known_hosts.clone();
         let algorithm = key.algorithm().to_string();
         let fingerprint = fingerprint(key);
-        Err(match self.recorded.judge(key) {
+        let (known_hosts, verdict) = match judge(&self.recorded, key) {
+            Some((file, verdict)) => (file.clone(), verdict),
+            None => (self.hop.known_hosts.clone(), Verdict::Unknown),
+        };
+        Err(match verdict {
             Verdict::Known => return Ok(()),
             Verdict::Unknown => {
                 let line = known_hosts_line(&host, port, key);
@@ -79,7 +84,7 @@ impl Gate {
                 SftpError::HostKeyChanged { host, port, known_hosts, line, recorded: recorded.join(", "), algorithm, fingerprint }
             }
             Verdict::Revoked { line } => SftpError::HostKeyRevoked { host, port, known_hosts, line, algorithm, fingerprint },
-            Verdict::Unreadable { line, reason } => SftpError::KnownHostsInvalid { path: known_hosts, line, host, reason },
+            Verdict::Unreadable { line, reason, .. } => SftpError::KnownHostsInvalid { path: known_hosts, line, host, reason },
         })
     }
 }

@@ -43,12 +43,17 @@ pub fn generate_key_file(path: &Path, comment: &str) -> Result<PublicKey, KeyFil
     let mut key = generate()?;
     key.set_comment(comment);
     let text = key.to_openssh(LineEnding::LF).map_err(|error| KeyFileError::Generate { reason: error.to_string() })?;
-    let mut public = path.as_os_str().to_owned();
-    public.push(".pub");
-    let public = PathBuf::from(public);
+    let public = beside(path);
     create(path, 0o600, text.as_bytes())?;
     create(&public, 0o644, format!("{}\n", public_line(key.public_key())).as_bytes())?;
     Ok(key.public_key().clone())
+}
+
+/// Where the public half of the private key `path` is.
+pub(crate) fn beside(path: &Path) -> PathBuf {
+    let mut public = path.as_os_str().to_owned();
+    public.push(".pub");
+    public.into()
 }
 
 fn create(path: &Path, mode: u32, bytes: &[u8]) -> Result<(), KeyFileError> {

@@ -7,7 +7,7 @@
 
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use hmac::{Hmac, KeyInit, Mac};
@@ -170,6 +170,8 @@ pub enum Verdict {
         line: usize,
         /// Why.
         reason: String,
+        /// It is a line of a revoked key, perhaps of this very one.
+        revoked: bool,
     },
 }
 
@@ -187,7 +189,7 @@ impl Recorded {
         }
         // A revocation we cannot read might be about this very key.
         if let Some((line, _, reason)) = self.broken.iter().find(|(_, revoked, _)| *revoked) {
-            return Verdict::Unreadable { line: *line, reason: reason.clone() };
+            return Verdict::Unreadable { line: *line, reason: reason.clone(), revoked: true };
         }
         if self.keys.iter().any(|entry| same(&entry)) {
             return Verdict::Known;
@@ -196,23 +198,45 @@ impl Recorded {
             return Verdict::Changed { recorded: self.keys.clone() };
         }
         match self.broken.first() {
-            Some((line, _, reason)) => Verdict::Unreadable { line: *line, reason: reason.clone() },
+            Some((line, _, reason)) => Verdict::Unreadable { line: *line, reason: reason.clone(), revoked: false },
             None => Verdict::Unknown,
         }
     }
 
-    /// `offered` with the types on file in front: a server with several keys then presents the one we know.
-    pub(crate) fn prefer(&self, offered: &[Algorithm]) -> Vec<Algorithm> {
-        let on_file = |algorithm: &Algorithm| {
-            self.keys.iter().any(|(_, key)| match algorithm {
-                Algorithm::Rsa { .. } => key.algorithm().is_rsa(),
-                other => key.algorithm() == *other,
-            })
-        };
-        let (mut first, rest): (Vec<_>, Vec<_>) = offered.iter().cloned().partition(on_file);
-        first.extend(rest);
-        first
+    fn has(&self, algorithm: &Algorithm) -> bool {
+        self.keys.iter().any(|(_, key)| match algorithm {
+            Algorithm::Rsa { .. } => key.algorithm().is_rsa(),
+            other => key.algorithm() == *other,
+        })
     }
+}
+
+impl Verdict {
+    /// Of two files' verdicts the one that counts, lowest: what is revoked in any is revoked, what is on file in any is known, and a
+    /// file that does not name the host says nothing.
+    fn rank(&self) -> u8 {
+        match self {
+            Self::Revoked { .. } => 0,
+            Self::Unreadable { revoked: true, .. } => 1,
+            Self::Known => 2,
+            Self::Changed { .. } => 3,
+            Self::Unreadable { .. } => 4,
+            Self::Unknown => 5,
+        }
+    }
+}
+
+/// Judges by several files as by one, and says which of them decided. `None` if there are no files.
+pub(crate) fn judge<'a>(files: &'a [(PathBuf, Recorded)], presented: &PublicKey) -> Option<(&'a PathBuf, Verdict)> {
+    files.iter().map(|(file, recorded)| (file, recorded.judge(presented))).min_by_key(|(_, verdict)| verdict.rank())
+}
+
+/// `offered` with the types on file in front: a server with several keys then presents the one we know.
+pub(crate) fn prefer(files: &[(PathBuf, Recorded)], offered: &[Algorithm]) -> Vec<Algorithm> {
+    let on_file = |algorithm: &Algorithm| files.iter().any(|(_, recorded)| recorded.has(algorithm));
+    let (mut first, rest): (Vec<_>, Vec<_>) = offered.iter().cloned().partition(on_file);
+    first.extend(rest);
+    first
 }
 
 #[cfg(test)]
@@ -320,10 +344,37 @@ mod tests {
 
     #[test]
     fn the_type_on_file_is_asked_for_first() {
-        let recorded = KnownHosts::parse(&format!("pi {ECDSA}")).of("pi", 22);
+        let files = ["", &format!("pi {ECDSA}")].map(|text| (PathBuf::new(), KnownHosts::parse(text).of("pi", 22)));
         let all = russh::Preferred::DEFAULT.key;
-        let preferred = recorded.prefer(&all);
+        let preferred = prefer(&files, &all);
         assert!(preferred[0].clone().is_ecdsa());
         assert_eq!(preferred.len(), all.len());
+    }
+
+    #[test]
+    fn several_files_are_as_one() {
+        let (ours, other) = (key(), key());
+        let known = known_hosts_line("pi", 22, &ours);
+        let changed = known_hosts_line("pi", 22, &other);
+        let revoked = format!("@revoked * {}", public_line(&ours));
+        let judged = |texts: [&str; 2]| {
+            let files = texts.map(|text| (PathBuf::from(text), KnownHosts::parse(text).of("pi", 22)));
+            let (file, verdict) = super::judge(&files, &ours).unwrap();
+            (texts.iter().position(|text| file == Path::new(text)).unwrap(), verdict)
+        };
+        for (texts, at, rank) in [
+            ([&known[..], &revoked[..]], 1, 0),
+            ([&revoked, &known], 0, 0),
+            ([&known, "@revoked * ssh-ed25519 AAAA"], 1, 1),
+            ([&changed, &known], 1, 2),
+            (["pi ssh-ed25519 AAAA", &known], 1, 2),
+            (["", &changed], 1, 3),
+            (["pi ssh-ed25519 AAAA", &changed], 1, 3),
+            (["", "pi ssh-ed25519 AAAA"], 1, 4),
+            (["", "else"], 0, 5),
+        ] {
+            let (file, verdict) = judged(texts);
+            assert_eq!((file, verdict.rank()), (at, rank), "{texts:?}: {verdict:?}");
+        }
     }
 }

@@ -4,11 +4,25 @@
 //! defaults nobody reads that file as OpenSSH does, least of all a second reader that is a few years behind. Nothing is contacted by it.
 //! Reading the answer is pure.
 
-use std::io;
+use std::io::{self, Read};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
+use std::sync::mpsc::{self, Receiver};
+use std::thread;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process_group};
 
 use crate::error::SftpError;
+use crate::keys::beside;
+
+/// `ssh -G` takes milliseconds; what a `Match exec` runs may never end.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// After its answer `ssh` has nothing more to do, but what it started may hold on to its standard error.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+/// Our secret, which is no business of what a configuration runs.
+const SECRET: &str = "OFFSITE_SSH_PASSPHRASE";
 
 /// What applies to one host, by OpenSSH's own account.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,13 +33,13 @@ pub struct SshHost {
     pub port: u16,
     /// `User`.
     pub user: String,
-    /// `IdentityFile`, those that exist, in order.
+    /// `IdentityFile`, those that exist or whose public half `….pub` does, in order.
     pub keys: Vec<PathBuf>,
     /// `IdentitiesOnly`: an agent may not offer other keys.
     pub keys_only: bool,
     /// `IdentityAgent`, or `SSH_AUTH_SOCK`.
     pub agent: Option<PathBuf>,
-    /// `UserKnownHostsFile`, in order, those that do not exist too.
+    /// `UserKnownHostsFile`, then `GlobalKnownHostsFile`, in order, those that do not exist too.
     pub known_hosts: Vec<PathBuf>,
     /// `ProxyJump`: hosts to go through, each as `[user@]host[:port]` and to be asked about by itself.
     pub jumps: Vec<String>,
@@ -43,28 +57,15 @@ pub struct Asked<'a> {
 }
 
 impl SshHost {
-    /// Asks `ssh -G`. `None` where there is no `ssh`. Blocks for some milliseconds; `Match exec` runs what it says, as it does for `ssh`.
+    /// Asks `ssh -G`. `None` where there is no `ssh`. Blocks for some milliseconds; `Match exec` runs what it says, as it does for `ssh`,
+    /// but for at most half a minute and without our passphrase.
     ///
     /// # Errors
-    /// [`SftpError::SshConfig`] if the configuration is wrong, or asks for what cannot be done without `ssh` (`ProxyCommand`).
+    /// [`SftpError::SshConfig`] if the configuration is wrong, or asks for what cannot be done without `ssh` (`ProxyCommand`,
+    /// `RevokedHostKeys`), or if `ssh` does not answer.
     pub fn ask(host: &str, asked: &Asked<'_>) -> Result<Option<Self>, SftpError> {
         let failed = |reason: String| SftpError::SshConfig { host: host.to_owned(), reason };
-        let mut command = Command::new("ssh");
-        command.arg("-G").stdin(Stdio::null());
-        if let Some(file) = asked.file {
-            command.arg("-F").arg(file);
-        }
-        if let Some(user) = asked.user {
-            command.arg("-l").arg(user);
-        }
-        if let Some(port) = asked.port {
-            command.arg("-p").arg(port.to_string());
-        }
-        let output = match command.arg("--").arg(host).output() {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(failed(format!("ssh cannot be run: {error}"))),
-            Ok(output) => output,
-        };
+        let Some(output) = answer(question(host, asked), PATIENCE).map_err(failed)? else { return Ok(None) };
         if !output.status.success() {
             let said = String::from_utf8_lossy(&output.stderr);
             return Err(failed(said.lines().last().unwrap_or("ssh does not say why").trim().to_owned()));
@@ -72,9 +73,61 @@ impl SshHost {
         let environment =
             Environment { home: std::env::var_os("HOME").map(PathBuf::from), agent: std::env::var_os("SSH_AUTH_SOCK").map(PathBuf::from) };
         let mut found = read(&String::from_utf8_lossy(&output.stdout), &environment).map_err(failed)?;
-        found.keys.retain(|key| key.exists());
+        // Of a key that only an agent holds there may be the public half alone.
+        found.keys.retain(|key| key.exists() || beside(key).exists());
         Ok(Some(found))
     }
+}
+
+fn question(host: &str, asked: &Asked<'_>) -> Command {
+    let mut command = Command::new("ssh");
+    command.arg("-G").stdin(Stdio::null()).env_remove(SECRET);
+    if let Some(file) = asked.file {
+        command.arg("-F").arg(file);
+    }
+    if let Some(user) = asked.user {
+        command.arg("-l").arg(user);
+    }
+    if let Some(port) = asked.port {
+        command.arg("-p").arg(port.to_string());
+    }
+    command.arg("--").arg(host);
+    command
+}
+
+/// Runs `command` in a process group of its own, which is killed if it does not end in time: what it started would live on otherwise.
+/// `None` if there is no such program.
+fn answer(mut command: Command, patience: Duration) -> Result<Option<Output>, String> {
+    let cannot = |error: io::Error| format!("ssh cannot be run: {error}");
+    let mut child = match command.stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0).spawn() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        spawned => spawned.map_err(cannot)?,
+    };
+    let (stdout, stderr) = (child.stdout.take().map(collect), child.stderr.take().map(collect));
+    let stdout = stdout.map(|stdout| stdout.recv_timeout(patience));
+    let Some(Ok(stdout)) = stdout else {
+        // It was not waited for, so its number is still its own.
+        let killed = kill_process_group(Pid::from_child(&child), Signal::KILL);
+        let killed = killed.map_err(io::Error::from).or_else(|_| child.kill());
+        killed.and_then(|()| child.wait()).map_err(|error| format!("ssh -G does not end, and cannot be killed: {error}"))?;
+        return Err(format!("ssh -G had not answered after {} s and was ended; a `Match exec` may hang", patience.as_secs()));
+    };
+    let status = child.wait().map_err(cannot)?;
+    // What is missing of it is at most the reason for a failure.
+    let stderr = stderr.and_then(|stderr| stderr.recv_timeout(LAST_WORDS).ok()).unwrap_or_default();
+    Ok(Some(Output { status, stdout, stderr }))
+}
+
+/// Reads a pipe to its end, beside us.
+fn collect(mut pipe: impl Read + Send + 'static) -> Receiver<Vec<u8>> {
+    let (done, bytes) = mpsc::channel();
+    thread::spawn(move || {
+        let mut text = Vec::new();
+        // A pipe that breaks ends as one that is closed, and nobody may be left to be told.
+        let _ = pipe.read_to_end(&mut text);
+        let _ = done.send(text);
+    });
+    bytes
 }
 
 /// What names in the answer refer to.
@@ -93,8 +146,12 @@ fn read(text: &str, environment: &Environment) -> Result<SshHost, String> {
     let host = first("hostname").ok_or_else(|| lacking("hostname"))?.to_owned();
     let port = first("port").and_then(|port| port.parse().ok()).ok_or_else(|| lacking("port"))?;
     let user = first("user").ok_or_else(|| lacking("user"))?.to_owned();
-    if let Some(command) = first("proxycommand").filter(|command| !command.eq_ignore_ascii_case("none")) {
-        return Err(format!("it is reached by `ProxyCommand {command}`, which only ssh can run (ProxyJump works)"));
+    if first("proxycommand").is_some_and(|command| !command.eq_ignore_ascii_case("none")) {
+        // The command itself is not shown: people write passwords into it.
+        return Err("it is reached by a `ProxyCommand`, which only ssh can run (ProxyJump works)".to_owned());
+    }
+    if first("revokedhostkeys").is_some_and(|file| file != "none") {
+        return Err("it has `RevokedHostKeys`, which only ssh can read (`@revoked` lines in a known_hosts file work)".to_owned());
     }
     let path = |text: &str| expand(text, environment, &host, port, &user);
     let agent = match first("identityagent") {
@@ -103,6 +160,7 @@ fn read(text: &str, environment: &Environment) -> Result<SshHost, String> {
         Some(variable) if variable.starts_with('$') => std::env::var_os(&variable[1..]).map(PathBuf::from),
         Some(socket) => path(socket),
     };
+    let known_hosts = ["userknownhostsfile", "globalknownhostsfile"].into_iter().flat_map(all).flat_map(|files| files.split(' '));
     let jumps = match first("proxyjump") {
         None | Some("none") => Vec::new(),
         Some(jumps) => jumps.split(',').map(str::to_owned).collect(),
@@ -110,7 +168,7 @@ fn read(text: &str, environment: &Environment) -> Result<SshHost, String> {
     Ok(SshHost {
         keys: all("identityfile").into_iter().filter(|file| *file != "none").filter_map(path).collect(),
         keys_only: first("identitiesonly") == Some("yes"),
-        known_hosts: all("userknownhostsfile").iter().flat_map(|files| files.split(' ')).filter_map(path).collect(),
+        known_hosts: known_hosts.filter_map(path).collect(),
         agent,
         jumps,
         port,
@@ -167,39 +225,70 @@ pub fn split_jump(jump: &str) -> (Option<&str>, &str, Option<u16>) {
 mod tests {
     use super::*;
 
-    fn answer(text: &str) -> Result<SshHost, String> {
+    fn said(text: &str) -> Result<SshHost, String> {
         let environment = Environment { home: Some("/home/owner".into()), agent: Some("/run/agent".into()) };
         read(&format!("host pi\nuser me\nhostname 10.0.0.7\nport 2222\n{text}"), &environment)
     }
 
     #[test]
     fn what_ssh_prints_is_read() {
-        let host = answer(
+        let host = said(
             "identitiesonly yes\nidentityfile ~/.ssh/id_%h_%r\nidentityfile none\nidentityfile /keys/100%%\nidentityagent ~/agent sock\n\
-             userknownhostsfile ~/.ssh/known_hosts /etc/known\nproxyjump me@one:2200,two\nproxyusefdpass no\n",
+             globalknownhostsfile /etc/all /etc/all2\nuserknownhostsfile ~/.ssh/known_hosts /etc/known\nproxyjump me@one:2200,two\nproxyusefdpass no\n",
         );
         let host = host.unwrap();
         assert_eq!((host.host.as_str(), host.port, host.user.as_str(), host.keys_only), ("10.0.0.7", 2222, "me", true));
         assert_eq!(host.keys, [Path::new("/home/owner/.ssh/id_10.0.0.7_me"), Path::new("/keys/100%")]);
-        assert_eq!(host.known_hosts, [Path::new("/home/owner/.ssh/known_hosts"), Path::new("/etc/known")]);
+        let known = ["/home/owner/.ssh/known_hosts", "/etc/known", "/etc/all", "/etc/all2"];
+        assert_eq!(host.known_hosts, known.map(Path::new));
         assert_eq!(host.agent, Some("/home/owner/agent sock".into()));
         assert_eq!(host.jumps, ["me@one:2200", "two"]);
     }
 
     #[test]
     fn what_is_not_said_is_the_usual() {
-        let host = answer("identityfile relative\nidentityfile ~other/id\nidentityfile /k/%C\n").unwrap();
+        let host = said("identityfile relative\nidentityfile ~other/id\nidentityfile /k/%C\n").unwrap();
         assert!(host.keys.is_empty() && !host.keys_only && host.jumps.is_empty(), "{host:?}");
         assert_eq!(host.agent, Some("/run/agent".into()));
-        assert_eq!(answer("identityagent none\n").unwrap().agent, None);
-        assert_eq!(answer("proxyjump none\nproxycommand none\n").unwrap().jumps, [""; 0]);
+        assert_eq!(said("identityagent none\n").unwrap().agent, None);
+        assert_eq!(said("proxyjump none\nproxycommand none\n").unwrap().jumps, [""; 0]);
     }
 
     #[test]
     fn what_only_ssh_can_do_is_refused() {
-        let reason = answer("proxycommand nc %h %p\n").unwrap_err();
-        assert!(reason.contains("ProxyCommand nc %h %p"), "{reason}");
+        // And no password that someone wrote into it with it.
+        let reason = said("proxycommand sshpass -p sesame ssh -W %h:%p gate\n").unwrap_err();
+        assert!(reason.contains("ProxyCommand") && !reason.contains("sesame"), "{reason}");
+        let reason = said("revokedhostkeys /etc/ssh/revoked\n").unwrap_err();
+        assert!(reason.contains("RevokedHostKeys"), "{reason}");
+        said("revokedhostkeys none\n").unwrap();
         assert!(read("hostname h\nuser u\n", &Environment { home: None, agent: None }).unwrap_err().contains("port"));
+    }
+
+    #[test]
+    fn our_passphrase_is_for_nobody_else() {
+        let command = question("pi", &Asked::default());
+        assert!(command.get_envs().any(|(name, value)| name == SECRET && value.is_none()));
+    }
+
+    #[test]
+    fn an_ssh_that_does_not_end_is_ended_with_all_that_it_started() {
+        let (mut ours, theirs) = io::pipe().unwrap();
+        let mut command = Command::new("sh");
+        command.args(["-c", "sleep 1000; true"]).stdin(theirs);
+        let reason = answer(command, Duration::from_millis(20)).unwrap_err();
+        assert!(reason.contains("Match exec"), "{reason}");
+        // The pipe ends with the last process that has it.
+        assert_eq!(ours.read(&mut [0]).unwrap(), 0);
+    }
+
+    #[test]
+    fn an_answer_is_whole_however_long() {
+        let mut command = Command::new("sh");
+        command.args(["-c", "head -c 300000 /dev/zero >&2; head -c 300000 /dev/zero; exit 3"]);
+        let output = answer(command, PATIENCE).unwrap().unwrap();
+        assert_eq!((output.status.code(), output.stdout.len(), output.stderr.len()), (Some(3), 300_000, 300_000));
+        assert!(answer(Command::new("/nowhere/ssh"), PATIENCE).unwrap().is_none());
     }
 
     #[test]

@@ -23,6 +23,8 @@ pub struct Target {
     pub root: String,
     /// The known_hosts file that must already hold the server's key.
     pub known_hosts: PathBuf,
+    /// Further known_hosts files: a key may be on file in any, and revoked in any.
+    pub more_known_hosts: Vec<PathBuf>,
     /// How to prove who we are.
     pub auth: Auth,
     /// How long to wait for what.
@@ -48,6 +50,7 @@ impl Target {
             user: user.into(),
             root: root.into(),
             known_hosts,
+            more_known_hosts: Vec::new(),
             auth,
             timeouts: Timeouts::default(),
             retry: Retry::default(),
@@ -89,6 +92,8 @@ pub struct Hop {
     pub user: String,
     /// The known_hosts file that must already hold the server's key.
     pub known_hosts: PathBuf,
+    /// Further known_hosts files: a key may be on file in any, and revoked in any.
+    pub more_known_hosts: Vec<PathBuf>,
     /// How to prove who we are.
     pub auth: Auth,
 }

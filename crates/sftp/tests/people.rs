@@ -89,6 +89,64 @@ async fn keys_are_tried_as_ssh_does() {
     assert!(matches!(refused, SftpError::NoKey { .. }), "{refused}");
 }
 
+/// As password managers have it: the private half is in the agent and nowhere else, and `IdentityFile` says which of its keys is meant.
+#[tokio::test]
+async fn a_key_that_only_an_agent_holds_is_named_by_its_public_half() {
+    let embedded = Embedded::start(Access::ReadOnly, true).await;
+    let dir = embedded.client.dir.path();
+    let right = PrivateKey::from_openssh(fs::read_to_string(&embedded.client.key).unwrap()).unwrap();
+    let (socket, other) = (dir.join("agent"), dir.join("other-agent"));
+    let _agents = [agent(&socket, &[&keys::generate().unwrap(), &right]).await, agent(&other, &[&keys::generate().unwrap()]).await];
+    // One public half is named itself, the other is beside a private one that is not there.
+    let (public, gone) = (dir.join("public"), dir.join("gone"));
+    for file in [&public, &dir.join("gone.pub")] {
+        fs::write(file, format!("{} a comment\n", keys::public_line(right.public_key()))).unwrap();
+    }
+    let config = dir.join("config");
+    fs::write(
+        &config,
+        format!(
+            "Host public\n  IdentityFile {}\nHost gone\n  IdentityFile {}\nHost *\n  IdentityFile {0}-not\n",
+            public.display(),
+            gone.display()
+        ),
+    )
+    .unwrap();
+    let base = embedded.target();
+    let with = |file: &PathBuf, socket: &PathBuf| Target {
+        auth: Auth::Ssh { files: vec![file.clone()], agent: Some(socket.clone()), only: true, passphrase: None },
+        ..base.clone()
+    };
+    for (host, file) in [("public", &public), ("gone", &gone)] {
+        lists(&with(file, &socket)).await.unwrap();
+        if let Some(found) = SshHost::ask(host, &Asked { file: Some(&config), ..Asked::default() }).unwrap() {
+            assert_eq!(&found.keys, std::slice::from_ref(file));
+        }
+    }
+    let refused = lists(&with(&public, &other)).await.unwrap_err();
+    assert!(matches!(&refused, SftpError::KeyInvalid { .. }) && refused.to_string().contains("public half"), "{refused}");
+    assert!(matches!(lists(&with(&gone, &other)).await.unwrap_err(), SftpError::KeyUnreadable { .. }));
+}
+
+#[tokio::test]
+async fn a_host_key_may_be_on_file_in_any_file_and_revoked_in_any() {
+    let embedded = Embedded::start(Access::ReadOnly, true).await;
+    let mut target = embedded.target();
+    let (known, more) = (target.known_hosts.clone(), embedded.client.dir.path().join("more"));
+    target.more_known_hosts = vec![more.clone()];
+    lists(&target).await.unwrap();
+    fs::write(&more, format!("\n@revoked * {}\n", keys::public_line(embedded.server.host_key()))).unwrap();
+    let refused = lists(&target).await.unwrap_err();
+    assert!(matches!(&refused, SftpError::HostKeyRevoked { known_hosts, line: 2, .. } if *known_hosts == more), "{refused}");
+    // The other way round, and known by the second alone.
+    (target.known_hosts, target.more_known_hosts) = (more.clone(), vec![known]);
+    assert!(matches!(lists(&target).await.unwrap_err(), SftpError::HostKeyRevoked { .. }));
+    fs::write(&more, "").unwrap();
+    lists(&target).await.unwrap();
+    target.more_known_hosts.clear();
+    assert!(matches!(lists(&target).await.unwrap_err(), SftpError::HostKeyUnknown { .. }));
+}
+
 /// The whole way: `ssh -G` reads a configuration with patterns and an included file, and what it says leads to a real sshd, through
 /// itself as a jump host.
 #[tokio::test]
@@ -120,13 +178,15 @@ async fn an_alias_leads_through_a_jump_host_to_the_folder() {
     };
     assert_eq!((found.host.as_str(), found.port, &found.user, found.keys_only), ("127.0.0.1", sshd.port, user, true));
     assert_eq!((&found.keys[..], &found.agent), (&[sshd.client.key.clone()][..], &None));
-    assert_eq!(found.known_hosts, [dir.join("none"), dir.join("known_hosts")]);
+    assert_eq!(found.known_hosts[..2], [dir.join("none"), dir.join("known_hosts")]);
+    assert!(found.known_hosts[2..].contains(&PathBuf::from("/etc/ssh/ssh_known_hosts")), "{found:?}");
 
     let hop = |found: SshHost| Hop {
         host: found.host,
         port: found.port,
         user: found.user,
         known_hosts: found.known_hosts[1].clone(),
+        more_known_hosts: Vec::new(),
         auth: Auth::Ssh { files: found.keys, agent: found.agent, only: found.keys_only, passphrase: None },
     };
     let (user, host, port) = split_jump(&found.jumps[0]);
@@ -143,7 +203,8 @@ async fn an_alias_leads_through_a_jump_host_to_the_folder() {
 
     // What only ssh can do is said, and so is a mistake in the file.
     fs::write(&config, "Host pi\n  ProxyCommand nc %h %p\n").unwrap();
-    assert!(ask("pi", None, None).unwrap_err().to_string().contains("ProxyCommand"));
+    let refused = ask("pi", None, None).unwrap_err().to_string();
+    assert!(refused.contains("ProxyCommand") && !refused.contains("nc "), "{refused}");
     fs::write(&config, "Host pi\n  Prot 22\n").unwrap();
     let error = ask("pi", None, None).unwrap_err();
     assert!(matches!(error, SftpError::SshConfig { .. }), "{error}");

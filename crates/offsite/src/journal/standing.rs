@@ -26,7 +26,7 @@ pub struct Standing {
     pub settled: Option<OwedId>,
     /// Failures of the last run and of what was done since, each object and step once.
     pub failures: Vec<Failure>,
-    /// Suspicious archives that nobody accepted.
+    /// Suspicious archives that nobody accepted and that some place is known to hold.
     pub suspicious: BTreeMap<ArchiveName, Why>,
     /// Archives somebody accepted.
     pub accepted: BTreeSet<ArchiveName>,
@@ -38,6 +38,8 @@ pub struct Standing {
     pub verified: BTreeMap<(PlaceName, ArchiveName), Timestamp>,
     /// What each place was last known to hold.
     pub held: BTreeMap<PlaceName, BTreeMap<JobName, Holding>>,
+    /// The places that are known to hold each archive: where it came to and was not forgotten.
+    pub places: BTreeMap<ArchiveName, BTreeSet<PlaceName>>,
     /// When each place was last listed.
     pub seen: BTreeMap<PlaceName, Timestamp>,
     /// What the last pull of each job moved.
@@ -166,6 +168,7 @@ impl Standing {
 
     /// Counts one more archive at a place, which its next listing corrects.
     fn add_held(&mut self, place: &PlaceName, archive: &ArchiveName) {
+        self.places.entry(archive.clone()).or_default().insert(place.clone());
         let jobs = self.held.entry(place.clone()).or_default();
         let holding = jobs.entry(archive.job.clone()).or_insert_with(|| Holding { count: 0, newest: archive.clone() });
         if holding.newest <= *archive {
@@ -181,8 +184,15 @@ impl Standing {
         if let Some(holding) = self.held.get_mut(place).and_then(|jobs| jobs.get_mut(&archive.job)) {
             holding.count = holding.count.saturating_sub(1);
         }
-        if *place == PlaceName::mac() {
+        if let Some(places) = self.places.get_mut(archive) {
+            places.remove(place);
+        }
+        // As long as a place holds it, it must not push good ones out there, nor must what came after it.
+        if self.places.get(archive).is_none_or(BTreeSet::is_empty) {
+            self.places.remove(archive);
             self.suspicious.remove(archive);
+        }
+        if *place == PlaceName::mac() {
             self.compared.remove(archive);
         }
     }
@@ -249,6 +259,22 @@ mod tests {
         receipts.push(at(3, suspicious));
         let standing = Standing::of(&receipts);
         assert!(standing.suspicious.is_empty() && standing.accepted.contains(&archive(22)));
+    }
+
+    #[test]
+    fn suspicion_stands_until_no_place_holds_the_archive_any_more() {
+        let forgot = |place| Fact::Forgot { place, archives: vec![archive(22)] };
+        let receipts = [
+            Fact::Suspicious { archive: archive(22), why: Why::Empty },
+            Fact::Pulled { pi: "pi".parse().unwrap(), archive: archive(22), sequence: 1, moved: 1, total: 1, verified: false },
+            Fact::Pushed { cloud: cold(), archive: archive(22), sequence: 1, moved: 1, total: 1 },
+            forgot(PlaceName::mac()),
+            forgot(PlaceName::mac()),
+            forgot(cold()),
+        ]
+        .map(|fact| at(1, fact));
+        let held = |upto: usize| Standing::of(&receipts[..upto]).suspicious.contains_key(&archive(22));
+        assert_eq!([held(3), held(4), held(5), held(6)], [true, true, true, false]);
     }
 
     #[test]

@@ -27,10 +27,14 @@ impl Night<'_> {
         let wanted = self.wanted_copies(&archives);
         // Of these jobs something that is wanted could not be made: what there is of them stays.
         let mut short: BTreeSet<JobName> = BTreeSet::new();
+        let length = |archive: &ArchiveName| {
+            let info = archives.iter().find(|info| info.name == *archive);
+            info.map_or(0, |info| info.end.bytes.saturating_add(info.manifest_bytes))
+        };
         for archive in wanted.iter().filter(|archive| !there.contains(archive)) {
-            let mut written = self.write_plain(archive).await;
+            let mut written = self.write_plain(archive, length(archive)).await;
             if written.as_ref().is_err_and(is_damage) && self.mend(archive).await? {
-                written = self.write_plain(archive).await;
+                written = self.write_plain(archive, length(archive)).await;
             }
             match written {
                 Ok(()) => self.receipt(Fact::Verified { place: PlaceName::mac(), archive: archive.clone(), since: None })?,
@@ -44,10 +48,12 @@ impl Night<'_> {
                 }
             }
         }
-        // Of a job whose archives are all suspicious or lost nothing is wanted, and the old copy is the best there is.
+        // Of a job whose archives are all suspicious or lost nothing is wanted, and the old copy is the best there is. That of a lost archive
+        // may hold the last good bytes of what it lacks, whatever came since.
         let replaced = |job: &JobName| self.config.plain == PlainCopies::None || wanted.iter().any(|archive| archive.job == *job);
-        let old = |archive: &&ArchiveName| !wanted.contains(*archive) && !short.contains(&archive.job) && replaced(&archive.job);
-        for archive in there.iter().filter(old) {
+        let kept = |archive: &ArchiveName| wanted.contains(archive) || short.contains(&archive.job) || self.is_lost(archive);
+        let old: Vec<&ArchiveName> = there.iter().filter(|archive| !kept(archive) && replaced(&archive.job)).collect();
+        for archive in old {
             if let Err(error) = self.remove_plain(archive).await {
                 self.fail(Step::Plain, archive, &error)?;
             }
@@ -58,8 +64,7 @@ impl Night<'_> {
     /// The archives that are to lie there as plain copies. Only what is whole and not suspicious: of each job the newest, the one that a person
     /// would want, or all.
     fn wanted_copies(&self, archives: &[ArchiveInfo]) -> BTreeSet<ArchiveName> {
-        let lost = |name: &ArchiveName| self.standing.lost.contains_key(&(PlaceName::mac(), name.clone()));
-        let good = |info: &&ArchiveInfo| !lost(&info.name) && !self.standing.suspicious.contains_key(&info.name);
+        let good = |info: &&ArchiveInfo| !self.is_lost(&info.name) && !self.standing.suspicious.contains_key(&info.name);
         let mut sorted: Vec<&ArchiveInfo> = archives.iter().filter(good).collect();
         sorted.sort_by_key(|info| (info.sequence, info.name.time()));
         let names = sorted.into_iter().map(|info| info.name.clone());
@@ -70,7 +75,13 @@ impl Night<'_> {
         }
     }
 
-    async fn write_plain(&self, archive: &ArchiveName) -> anyhow::Result<()> {
+    /// Whether the Mac does not hold the archive whole.
+    pub(super) fn is_lost(&self, archive: &ArchiveName) -> bool {
+        self.standing.lost.contains_key(&(PlaceName::mac(), archive.clone()))
+    }
+
+    async fn write_plain(&self, archive: &ArchiveName, length: u64) -> anyhow::Result<()> {
+        self.has_room_for_copy(archive, length)?;
         let bar = Bar::new(&format!("plain copy {archive}"));
         let mut staged = self.mac.local.stage()?;
         export(&self.mac.repository, archive, &mut staged, &|progress| bar.set(progress)).await?;

@@ -1,7 +1,7 @@
 //! Pi to Mac: what the Mac lacks and would keep, newest first, so that the best copy arrives first.
 
 use offsite_archive::ArchiveName;
-use offsite_repository::{ArchiveInfo, Copied, CopyError, CopyOptions, Index, Repository, copy, recover_arrivals};
+use offsite_repository::{ArchiveInfo, Copied, CopyError, CopyOptions, Index, Repository, copy, plan_prune, recover_arrivals};
 
 use super::{Night, holdings, retain};
 use crate::{
@@ -24,19 +24,34 @@ pub struct MixedJobs {
 impl Night<'_> {
     /// Pulls from one Pi. Failures are noted, not returned.
     pub(super) async fn pull(&mut self, pi: &Pi) -> anyhow::Result<()> {
+        let ended = self.try_pull(pi).await?;
+        if !ended && self.something_waits().await {
+            self.trouble.partial = true;
+        }
+        Ok(())
+    }
+
+    /// Whether packs lie there that no archive needs. Before anything was forgotten that is what an earlier pull brought that did not end: a
+    /// night that ends leaves none.
+    async fn something_waits(&self) -> bool {
+        !plan_prune(&self.mac.repository).await.is_ok_and(|plan| plan.is_empty())
+    }
+
+    /// Whether every archive that is wanted had its turn.
+    async fn try_pull(&mut self, pi: &Pi) -> anyhow::Result<bool> {
         let reached = match places::pi(self.config, pi).await {
             Ok(reached) => reached,
-            Err(error) => return self.fail(Step::Reach, &pi.name, &error.into()),
+            Err(error) => return self.fail(Step::Reach, &pi.name, &error.into()).map(|()| false),
         };
         reached.remember(self.config, pi);
         let repository = reached.repository;
         let mine = match self.mac.repository.archives().await {
             Ok(mine) => mine.good,
-            Err(error) => return self.fail(Step::Pull, PlaceName::mac(), &error.into()),
+            Err(error) => return self.fail(Step::Pull, PlaceName::mac(), &error.into()).map(|()| false),
         };
         let theirs = match repository.archives_beside(&mine).await {
             Ok(theirs) => theirs,
-            Err(error) => return self.fail(Step::Reach, &pi.name, &error.into()),
+            Err(error) => return self.fail(Step::Reach, &pi.name, &error.into()).map(|()| false),
         };
         // What a killed night had fetched; before the index is read, which then has it.
         if let Err(error) = recover_arrivals(&self.mac.local).await {
@@ -51,16 +66,16 @@ impl Night<'_> {
         let wanted = self.wanted(&offered, &mine);
         if wanted.is_empty() {
             self.did();
-            return Ok(());
+            return Ok(true);
         }
         let mut held = match self.mac.repository.index().await {
             Ok(held) => held,
-            Err(error) => return self.fail(Step::Pull, PlaceName::mac(), &error.into()),
+            Err(error) => return self.fail(Step::Pull, PlaceName::mac(), &error.into()).map(|()| false),
         };
         for info in wanted {
             self.pull_one(pi, &repository, &mut held, &info).await?;
         }
-        Ok(())
+        Ok(true)
     }
 
     /// The archives of jobs that are this Pi's; another configured Pi's job is refused, since retention would mix the two.

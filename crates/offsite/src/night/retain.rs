@@ -85,6 +85,12 @@ fn limited(
     (now, floods)
 }
 
+/// Whether a place lost so much as the manifest of an archive. What that needs is not known, and its manifest may come back, so nothing is pruned
+/// there until it does, or until a person forgets it.
+pub(crate) fn unknown_needs(standing: &Standing, place: &PlaceName) -> bool {
+    standing.lost.iter().any(|((lost, _), frames)| lost == place && frames.is_none())
+}
+
 impl Night<'_> {
     /// Forgets what the rule lets go at `place`, and prunes what nobody needs then. What went wrong there tonight holds both back.
     pub(super) async fn retain(&mut self, place: &PlaceName, repository: &Repository, keep: Option<NonZeroUsize>) -> anyhow::Result<()> {
@@ -113,7 +119,9 @@ impl Night<'_> {
             }
             gone.iter().for_each(|archive| println!("forgot {archive} ({place})"));
         }
-        if !self.trouble.partial || self.trouble.full {
+        self.reread()?;
+        // Full or not: what a vanished manifest needs may be nowhere else.
+        if (!self.trouble.partial || self.trouble.full) && !unknown_needs(&self.standing, place) {
             self.prune(place, repository).await?;
         }
         self.reread()
@@ -125,8 +133,17 @@ impl Night<'_> {
             Err(error) => Err(error),
         };
         match pruned {
-            Ok(pruned) if pruned.freed > 0 => println!("pruned {place}: {} free", human::size(pruned.freed)),
-            Ok(_) => {}
+            Ok(pruned) => {
+                if pruned.stayed > 0 {
+                    let packs = human::count(pruned.stayed, "pack that is", "packs that are");
+                    eprintln!(
+                        "not pruned in {place}: {packs} there twice, because frames in the other one could not be read or are bad (offsite verify)"
+                    );
+                }
+                if pruned.freed > 0 {
+                    println!("pruned {place}: {} free", human::size(pruned.freed));
+                }
+            }
             Err(error) => self.fail(Step::Keep, place, &error.into())?,
         }
         Ok(())

@@ -40,7 +40,7 @@ impl Night<'_> {
         let now = Timestamp::now();
         let (turns, mut rounds) = match self.turns().await {
             Ok(found) => found,
-            Err(error) => return self.fail(Step::Verify, PlaceName::mac(), &error),
+            Err(error) => return self.not_known(&error),
         };
         rounds.see(&turns.items, now);
         let budget = self.config.verify.of(turns.items.iter().map(|item| item.bytes.max(1)).sum());
@@ -52,7 +52,7 @@ impl Night<'_> {
                     read.iter().for_each(|path| rounds.read(path, now));
                     self.told(report).await?;
                 }
-                Err(error) => self.fail(Step::Verify, PlaceName::mac(), &error)?,
+                Err(error) => self.not_known(&error)?,
             }
         }
         for (path, archive) in next.iter().filter_map(|path| Some((path, turns.copies.get(path)?))) {
@@ -63,13 +63,19 @@ impl Night<'_> {
             }
         }
         if let Err(error) = self.complete(&rounds).await {
-            self.fail(Step::Verify, PlaceName::mac(), &error)?;
+            self.not_known(&error)?;
         }
         let path = State::at(&self.config.state).rounds();
         match rounds.save(&path).with_context(|| format!("cannot note in {} what was read back", path.display())) {
             Ok(()) => Ok(()),
             Err(error) => self.fail(Step::Verify, PlaceName::mac(), &error),
         }
+    }
+
+    /// What of the Mac is damaged could not be found out: nothing is forgotten there tonight.
+    fn not_known(&mut self, error: &anyhow::Error) -> anyhow::Result<()> {
+        self.trouble.blind = true;
+        self.fail(Step::Verify, PlaceName::mac(), error)
     }
 
     async fn turns(&self) -> anyhow::Result<(Turns, Rounds)> {
@@ -100,10 +106,13 @@ impl Night<'_> {
         let bar = Bar::new("verify");
         let found: Verified = verify(repository, &Scope::Packs(packs.clone()), &|progress| bar.set(progress)).await?;
         drop(bar);
-        let read =
-            packs.iter().filter(|pack| !found.damaged_packs.contains(pack)).map(|pack| PackName::Object(*pack).to_string()).collect();
+        let bad = found.damaged_packs.clone();
         println!("verified {}, {}", count(packs.len() as u64, "pack", "packs"), size(found.bytes));
-        Ok((read, settle(repository, found, None, &BTreeSet::new()).await?))
+        let report = settle(repository, found, None, &BTreeSet::new()).await?;
+        // One that stays because there is no room has had its turn: it must not keep the others waiting. Unless its rot still counts as good.
+        let stays = |pack: &ObjectId| !report.offered && !report.set_aside.contains(&pack.to_string());
+        let read = packs.iter().filter(|pack| !bad.contains(pack) || stays(pack)).map(|pack| PackName::Object(*pack).to_string()).collect();
+        Ok((read, report))
     }
 
     /// Reads back an archive of which something was found damaged, and heals it. Whether it is whole then.
@@ -115,7 +124,10 @@ impl Night<'_> {
         };
         match found.await {
             Ok(report) => self.told(report).await?,
-            Err(error) => self.fail(Step::Verify, archive, &error)?,
+            Err(error) => {
+                self.trouble.blind = true;
+                self.fail(Step::Verify, archive, &error)?;
+            }
         }
         Ok(!self.standing.lost.contains_key(&(PlaceName::mac(), archive.clone())))
     }
@@ -125,6 +137,10 @@ impl Night<'_> {
         for pack in &report.set_aside {
             eprintln!("damaged: packs/{pack}; set aside, in {}", self.config.repository.join("damaged").display());
         }
+        // Room for the next try comes first.
+        self.trouble.full |= report.full;
+        // Until the bad frames are disowned, a lost archive would be said to be whole again by whoever asks what lacks.
+        self.trouble.blind |= report.offered;
         // Manifests that cannot be read were told when losses were.
         for (object, error) in report.unreadable.iter().filter(|(object, _)| !object.starts_with("manifests/")) {
             let error = anyhow::anyhow!("{error}");
@@ -184,6 +200,11 @@ impl Night<'_> {
         match verify_plain(&self.mac.repository, &self.mac.local, archive).await {
             Ok(PlainState::Good) => Ok(true),
             Ok(PlainState::Gone) => Ok(false),
+            // Nothing can be made again of an archive that is lost; what is good in its copy may be all there is.
+            Ok(PlainState::Damaged(why)) if self.is_lost(archive) => {
+                eprintln!("damaged: the plain copy of {archive}, which is lost: {why}");
+                Ok(true)
+            }
             Ok(PlainState::Damaged(why)) => {
                 eprintln!("damaged: the plain copy of {archive}: {why}; it is made again");
                 self.remove_plain(archive).await?;

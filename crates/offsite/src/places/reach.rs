@@ -4,13 +4,18 @@
 use std::path::PathBuf;
 
 use offsite_sftp::{
-    Auth, Hop, KnownHosts, SftpError, Target,
+    Auth, Hop, SftpError, Target,
     openssh::{Asked, SshHost, split_jump},
 };
 
 use crate::config::{Home, Pi, PiAuth, SshConfig};
 
 const USUAL_PORT: u16 = 22;
+/// How far jump hosts may be behind jump hosts by settings of their own, which can name each other.
+const NESTED: u32 = 4;
+
+/// Asks ssh for a host, with a user and a port that go before what is configured.
+type Ask<'a> = dyn Fn(&str, Option<&str>, Option<u16>) -> Result<Option<SshHost>, SftpError> + 'a;
 
 /// Everything that a connection to `pi` needs but the addresses where it was before. Blocks while ssh is asked.
 pub(super) fn target(pi: &Pi) -> Result<Target, SftpError> {
@@ -22,15 +27,27 @@ pub(super) fn target(pi: &Pi) -> Result<Target, SftpError> {
     };
     let found = ssh(&pi.host, pi.user.as_deref(), pi.port)?;
     let mut target = way(pi, found.clone(), home.as_deref())?;
-    for jump in found.map(|found| found.jumps).unwrap_or_default() {
-        let (user, host, port) = split_jump(&jump);
-        let asked = ssh(host, user, port)?;
-        let unknown = || SftpError::SshConfig { host: host.to_owned(), reason: "ssh is gone".to_owned() };
-        target.jumps.push(hop(asked.ok_or_else(unknown)?));
-    }
+    target.jumps = through(&found.map(|found| found.jumps).unwrap_or_default(), NESTED, &ssh)?;
     target.limit = pi.limit.map(|rate| rate.bytes());
     target.connections = pi.connections;
     Ok(target)
+}
+
+/// The way through `jumps`, the nearest host first. The first of them may itself be behind others, by its own settings; those after it are
+/// reached through the one before, whatever they say: so does `ssh`.
+fn through(jumps: &[String], nested: u32, ssh: &Ask<'_>) -> Result<Vec<Hop>, SftpError> {
+    let mut hops = Vec::new();
+    for (at, jump) in jumps.iter().enumerate() {
+        let (user, host, port) = split_jump(jump);
+        let failed = |reason: &str| SftpError::SshConfig { host: host.to_owned(), reason: reason.to_owned() };
+        let found = ssh(host, user, port)?.ok_or_else(|| failed("ssh is gone"))?;
+        if at == 0 && !found.jumps.is_empty() {
+            let nested = nested.checked_sub(1).ok_or_else(|| failed("its jump hosts go in a circle, or are behind too many others"))?;
+            hops = through(&found.jumps, nested, ssh)?;
+        }
+        hops.push(hop(found));
+    }
+    Ok(hops)
 }
 
 /// What was written goes before what ssh says, and that before what is usual.
@@ -47,23 +64,27 @@ fn way(pi: &Pi, found: Option<SshHost>, home: Option<&std::path::Path>) -> Resul
     };
     let host = hop.as_ref().map_or(&pi.host, |hop| &hop.host);
     let user = pi.user.as_ref().or(hop.as_ref().map(|hop| &hop.user)).ok_or_else(|| unset("user"))?;
-    let known_hosts = pi.known_hosts.clone().or(hop.as_ref().map(|hop| hop.known_hosts.clone()));
-    let known_hosts = known_hosts.or_else(|| in_ssh("known_hosts")).ok_or_else(|| unset("known_hosts"))?;
+    // A file that is named is the only one that counts.
+    let (known_hosts, more_known_hosts) = match (&pi.known_hosts, &hop) {
+        (Some(file), _) => (file.clone(), Vec::new()),
+        (None, Some(hop)) => (hop.known_hosts.clone(), hop.more_known_hosts.clone()),
+        (None, None) => (in_ssh("known_hosts").ok_or_else(|| unset("known_hosts"))?, Vec::new()),
+    };
     let port = pi.port.or(hop.as_ref().map(|hop| hop.port)).unwrap_or(USUAL_PORT);
-    Ok(Target { port, ..Target::new(host, user, &pi.path, known_hosts, auth) })
+    Ok(Target { port, more_known_hosts, ..Target::new(host, user, &pi.path, known_hosts, auth) })
 }
 
 /// A host by ssh's settings alone.
 fn hop(found: SshHost) -> Hop {
-    let known_hosts = knowing(&found);
+    let (known_hosts, more_known_hosts) = knowing(&found);
     let SshHost { host, port, user, keys: files, keys_only: only, agent, .. } = found;
-    Hop { host, port, user, known_hosts, auth: Auth::Ssh { files, agent, only, passphrase: passphrase() } }
+    Hop { host, port, user, known_hosts, more_known_hosts, auth: Auth::Ssh { files, agent, only, passphrase: passphrase() } }
 }
 
-/// The file that knows the host; the first, to which a line can be added, if none does.
-fn knowing(found: &SshHost) -> PathBuf {
-    let knows = |file: &&PathBuf| KnownHosts::read(file).is_ok_and(|known| !known.of(&found.host, found.port).is_empty());
-    found.known_hosts.iter().find(knows).or(found.known_hosts.first()).cloned().unwrap_or_default()
+/// The first file, to which a line can be added, and the others: `ssh` takes a key from any, and a key that is revoked in any from none.
+fn knowing(found: &SshHost) -> (PathBuf, Vec<PathBuf>) {
+    let mut files = found.known_hosts.iter().cloned();
+    (files.next().unwrap_or_default(), files.collect())
 }
 
 fn passphrase() -> Option<String> {
@@ -99,7 +120,7 @@ mod tests {
             keys: vec!["/k".into()],
             keys_only: true,
             agent: Some("/agent".into()),
-            known_hosts: vec!["/none/known".into()],
+            known_hosts: vec!["/none/known".into(), "/all".into()],
             jumps: Vec::new(),
         }
     }
@@ -108,7 +129,7 @@ mod tests {
     fn what_is_written_goes_before_what_ssh_says() {
         let target = way(&pi(), Some(found()), None).unwrap();
         assert_eq!((target.host.as_str(), target.port, target.user.as_str()), ("10.0.0.7", 2222, "me"));
-        assert_eq!(target.known_hosts, Path::new("/none/known"));
+        assert_eq!((&target.known_hosts, &target.more_known_hosts[..]), (&"/none/known".into(), &["/all".into()][..]));
         assert!(matches!(&target.auth, Auth::Ssh { files, agent: Some(_), only: true, .. } if files == &[PathBuf::from("/k")]));
 
         let written = Pi {
@@ -122,7 +143,34 @@ mod tests {
         // The name is ssh's to resolve: that is what it was written for.
         assert_eq!((target.host.as_str(), target.port, target.user.as_str()), ("10.0.0.7", 22, "offsite"));
         assert_eq!(target.known_hosts, Path::new("/known"));
+        assert!(target.more_known_hosts.is_empty(), "a file that is named is the only one");
         assert!(matches!(&target.auth, Auth::KeyFile { path, .. } if path == Path::new("/mine")));
+    }
+
+    #[test]
+    fn a_jump_host_may_be_behind_another() {
+        let ask = |host: &str, user: Option<&str>, _: Option<u16>| {
+            let jumps: &[&str] = match host {
+                "inner" => &["me@outer"],
+                "outer" => &["edge"],
+                "one" => &["two"],
+                "two" => &["one"],
+                _ => &[],
+            };
+            let jumps = jumps.iter().map(|jump| (*jump).to_owned()).collect();
+            Ok(Some(SshHost { host: host.to_owned(), user: user.unwrap_or("any").to_owned(), jumps, ..found() }))
+        };
+        let way = |jumps: &[&str]| {
+            let jumps: Vec<_> = jumps.iter().map(|jump| (*jump).to_owned()).collect();
+            through(&jumps, NESTED, &ask).map(|hops| hops.into_iter().map(|hop| format!("{}@{}", hop.user, hop.host)).collect::<Vec<_>>())
+        };
+        assert_eq!(way(&[]).unwrap(), [""; 0]);
+        assert_eq!(way(&["inner"]).unwrap(), ["any@edge", "me@outer", "any@inner"]);
+        assert_eq!(way(&["outer", "inner"]).unwrap(), ["any@edge", "any@outer", "any@inner"]);
+        // The second is reached through the first, as ssh has it.
+        assert_eq!(way(&["edge", "inner"]).unwrap(), ["any@edge", "any@inner"]);
+        let circle = way(&["one"]).unwrap_err().to_string();
+        assert!(circle.contains("circle"), "{circle}");
     }
 
     #[test]

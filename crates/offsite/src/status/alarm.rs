@@ -94,8 +94,17 @@ pub(super) fn alarms(facts: &Facts, jobs: &[JobReport]) -> Vec<Alarm> {
         add(Kind::Lost, object.clone(), error.clone(), Some("read everything back: offsite verify".to_owned()));
     }
     for (archive, why) in &facts.standing.suspicious {
+        // Forgotten here, as somebody who does not trust it does, and held elsewhere.
+        let places = facts.standing.places.get(archive).filter(|places| !places.contains(&PlaceName::mac()));
+        let forget: Vec<String> = places
+            .into_iter()
+            .flatten()
+            .filter(|place| ours(place))
+            .map(|place| format!("offsite forget {archive}{}", at(place)))
+            .collect();
+        let or = if forget.is_empty() { String::new() } else { format!("; if it is not: {}", forget.join("; ")) };
         let next = format!(
-            "look at the Pi; if it is as it should be: offsite accept {archive} (nothing of {} is forgotten anywhere until then)",
+            "look at the Pi; if it is as it should be: offsite accept {archive} (nothing of {} is forgotten anywhere until then){or}",
             archive.job
         );
         add(Kind::Suspicious, archive.to_string(), why.to_string(), Some(next));

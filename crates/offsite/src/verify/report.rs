@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use offsite_archive::ArchiveName;
-use offsite_repository::{Damage, Verified};
+use offsite_repository::{Damage, RepositoryError, Verified, is_disk_full};
 use serde::Serialize;
 
 use super::{lost_frames, lost_whole};
@@ -62,8 +62,29 @@ pub struct Report {
     pub set_aside: Vec<String>,
     /// Index objects that were written anew or removed.
     pub mended: usize,
-    /// Objects that cannot be read or understood, with why; manifests of lost archives among them.
+    /// Objects that cannot be read or understood, with why; manifests of lost archives among them, and damaged packs that could not be set aside.
     pub unreadable: Vec<(String, String)>,
+    /// Whether the disk was too full to set all aside.
+    #[serde(skip)]
+    pub full: bool,
+    /// Whether bad frames still count as held, so that nothing can be said to have come back.
+    #[serde(skip)]
+    pub offered: bool,
+}
+
+/// What could not be put in order.
+#[derive(Debug, Default)]
+pub(super) struct Stays {
+    objects: Vec<(String, String)>,
+    full: bool,
+    pub(super) offered: bool,
+}
+
+impl Stays {
+    pub(super) fn add(&mut self, object: String, how: &str, error: &RepositoryError) {
+        self.full |= is_disk_full(error);
+        self.objects.push((object, format!("{how}: {}", offsite_agent::chain(error))));
+    }
 }
 
 /// Damages shown for one archive.
@@ -94,6 +115,17 @@ impl Report {
             set_aside: found.damaged_packs.iter().map(ToString::to_string).collect(),
             mended,
             unreadable: found.unreadable.iter().map(|bad| (bad.object.clone(), offsite_agent::chain(&bad.error))).collect(),
+            full: false,
+            offered: false,
+        }
+    }
+
+    /// Adds what could not be put in order. Where bad frames still count as held, a look at what lacks would find all well.
+    pub(super) fn add_stays(&mut self, stays: Stays) {
+        self.unreadable.extend(stays.objects);
+        (self.full, self.offered) = (stays.full, stays.offered);
+        if stays.offered {
+            self.archives.iter_mut().for_each(|archive| archive.curable = false);
         }
     }
 

@@ -33,6 +33,39 @@ impl Scene {
         }
     }
 
+    /// A file of so many bytes that compress to nothing.
+    fn noise(&self, name: &str, bytes: usize, seed: u64) {
+        let mut state = seed;
+        let mut next = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 56) as u8
+        };
+        fs::write(self.path(name), (0..bytes).map(|_| next()).collect::<Vec<u8>>()).unwrap();
+    }
+
+    /// Puts a line in place of the one that says how many archives the Mac keeps.
+    fn keep(&self, number: u32) {
+        let path = self.path("offsite.yaml");
+        let text = fs::read_to_string(&path).unwrap();
+        fs::write(&path, text.replace("\nkeep: 6\n", &format!("\nkeep: {number}\n"))).unwrap();
+    }
+
+    /// `offsite sync` where no file may become longer than 64 KiB, as on a disk that has only a little room left.
+    async fn sync_without_room(&self) -> String {
+        let mut command = std::process::Command::new("/bin/sh");
+        command.args(["-c", "trap '' XFSZ; ulimit -f 128; exec \"$0\" --config \"$1\" sync", env!("CARGO_BIN_EXE_offsite")]);
+        command.arg(self.path("offsite.yaml")).env_clear().env("HOME", self.path("")).stdin(std::process::Stdio::null());
+        let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+        let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+        assert_eq!(output.status.code(), Some(3), "{said}");
+        said
+    }
+
+    /// All packs of the Mac together.
+    fn pack_bytes(&self) -> u64 {
+        fs::read_dir(self.path("mac/packs")).unwrap().map(|pack| pack.unwrap().metadata().unwrap().len()).sum()
+    }
+
     fn receipts(&self, kind: &str) -> usize {
         fs::read_to_string(self.path("state/journal.jsonl")).unwrap().matches(&format!("\"kind\":\"{kind}\"")).count()
     }
@@ -184,4 +217,111 @@ async fn plain_copies_are_as_many_as_configured() {
         wanted.sort();
         assert_eq!(there, wanted, "{which}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn damage_that_there_is_no_room_to_set_aside_is_told_and_pushes_nothing_out() {
+    let scene = Scene::new().await;
+    scene.verify("all");
+    let path = scene.path("offsite.yaml");
+    fs::write(&path, format!("plain: none\n{}", fs::read_to_string(&path).unwrap())).unwrap();
+    let whole = scene.night(3).await;
+    scene.offsite(&["sync"], 0).await;
+    let before = list(&scene.path("mac/packs"));
+    scene.noise("house/db", 4 << 20, 1);
+    scene.night(2).await;
+    scene.offsite(&["sync"], 0).await;
+    for pack in list(&scene.path("mac/packs")).iter().filter(|pack| !before.contains(pack)) {
+        scene.spoil(&format!("mac/packs/{pack}"));
+    }
+    scene.pi_forgets();
+    for pack in list(&scene.path("cloud/packs")) {
+        fs::remove_file(scene.path("cloud/packs").join(pack)).unwrap();
+    }
+    // The rule would let the older one go tonight, the only one that is whole.
+    scene.keep(1);
+    let packs = list(&scene.path("mac/packs")).len();
+    for _ in 0..2 {
+        let said = scene.sync_without_room().await;
+        assert!(said.contains("cannot be set aside"), "{said}");
+        assert_eq!((scene.archives("mac").len(), scene.receipts("lost")), (2, 2 + 1), "two in the cloud, one here: {said}");
+        assert_eq!(list(&scene.path("mac/packs")).len(), packs);
+    }
+    let rounds = fs::read_to_string(scene.path("state/rounds.json")).unwrap();
+    assert!(!rounds.contains("null"), "all had their turn: {rounds}");
+    // With room again.
+    scene.offsite(&["sync"], 3).await;
+    assert_eq!(list(&scene.path("mac/damaged")).len(), 1);
+    assert!(scene.archives("mac").contains(&format!("{}.zst", whole.time_text())));
+    let said = scene.offsite(&["verify"], 3).await;
+    assert!(said.contains("1 not whole"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_vanished_manifest_needs_stays_until_it_is_back_or_forgotten() {
+    let scene = Scene::new().await;
+    scene.noise("house/db", 100_000, 1);
+    let old = scene.night(3).await;
+    scene.offsite(&["sync"], 0).await;
+    scene.noise("house/db", 100_000, 2);
+    scene.night(2).await;
+    scene.noise("house/db", 100_000, 3);
+    let third = scene.night(1).await;
+    scene.offsite(&["sync"], 0).await;
+    let (manifest, aside) = (scene.path(&format!("mac/manifests/{old}.zst")), scene.path("aside.zst"));
+    fs::rename(&manifest, &aside).unwrap();
+    scene.pi_forgets();
+    let packs = scene.pack_bytes();
+    for _ in 0..2 {
+        scene.offsite(&["sync"], 3).await;
+        assert_eq!(scene.pack_bytes(), packs);
+    }
+    // Nor does forgetting another one take what that one needs.
+    let said = scene.offsite(&["forget", &third.to_string()], 0).await;
+    assert!(said.contains("nothing is pruned while mac lacks the manifest"), "{said}");
+    assert_eq!(scene.pack_bytes(), packs);
+    fs::rename(&aside, &manifest).unwrap();
+    scene.offsite(&["sync"], 0).await;
+    scene.offsite(&["verify", &old.to_string()], 0).await;
+    assert!(scene.pack_bytes() < packs, "what only the forgotten one needed is gone");
+    // Forgotten, it holds nothing back.
+    fs::remove_file(&manifest).unwrap();
+    scene.offsite(&["sync"], 3).await;
+    let packs = scene.pack_bytes();
+    scene.offsite(&["forget", &old.to_string()], 0).await;
+    scene.offsite(&["sync"], 0).await;
+    assert!(scene.pack_bytes() < packs);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bad_archive_that_is_forgotten_on_the_mac_pushes_nothing_out_of_the_cloud() {
+    let scene = Scene::new().await;
+    let path = scene.path("offsite.yaml");
+    fs::write(&path, fs::read_to_string(&path).unwrap().replace("keep: 6}", "keep: 2}")).unwrap();
+    scene.noise("house/db", 100_000, 1);
+    for day in [5, 4] {
+        scene.night(day).await;
+        scene.offsite(&["sync"], 0).await;
+    }
+    // Nearly all is gone.
+    fs::remove_file(scene.path("house/db")).unwrap();
+    fs::write(scene.path("house/letter.txt"), "empty").unwrap();
+    let bad = scene.night(3).await;
+    let said = scene.offsite(&["sync"], 3).await;
+    assert!(said.contains(&format!("suspicious: {bad}")), "{said}");
+    scene.pi_forgets();
+    scene.offsite(&["forget", &bad.to_string()], 0).await;
+    // Back to what it was; with the bad one, the good ones would be two too many in the cloud.
+    scene.noise("house/db", 100_000, 1);
+    fs::write(scene.path("house/letter.txt"), "a letter that stays as it is, night after night\n".repeat(400)).unwrap();
+    scene.night(2).await;
+    scene.offsite(&["sync"], 3).await;
+    assert_eq!(list(&scene.path("cloud/manifests")).len(), 4);
+    let said = scene.offsite(&["status"], 1).await;
+    assert!(said.contains(&format!("offsite forget {bad} --cloud cold")), "{said}");
+    scene.offsite(&["forget", "--cloud", "cold", &bad.to_string()], 0).await;
+    // The one that a person forgot since the last night was that night's worth.
+    scene.offsite(&["sync"], 3).await;
+    scene.offsite(&["sync"], 0).await;
+    assert_eq!(list(&scene.path("cloud/manifests")).len(), 2);
 }

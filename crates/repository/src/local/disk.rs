@@ -126,7 +126,7 @@ impl Disk {
         sync_folder(&folder.into()).map_err(|error| LocalError::io("sync the folder of", &self.root.join(path), error))
     }
 
-    /// The files of the root whose names begin with `prefix`, opened, by name.
+    /// The files of the root whose names begin with `prefix`, opened, by name. What is no regular file is none of ours, and is passed over.
     pub(super) fn temporaries(&self, prefix: &str) -> Result<Vec<(File, String)>, LocalError> {
         let failed = |error| self.failed("list", "", error);
         let mut names = Vec::new();
@@ -139,6 +139,11 @@ impl Disk {
         for name in names {
             // Non-blocking, as nobody knows who put what there.
             let flags = OFlags::RDWR.union(OFlags::NOFOLLOW).union(OFlags::NONBLOCK).union(OFlags::CLOEXEC);
+            match self.regular(&self.folder, &name, &Path::from(name.as_str())) {
+                Err(LocalError::NotAFile { .. }) => continue,
+                Err(LocalError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => continue,
+                looked => looked?,
+            }
             match rustix::fs::openat(&self.folder, &name, flags, Mode::empty()) {
                 Ok(file) => files.push((File::from(file), name)),
                 Err(Errno::NOENT | Errno::LOOP) => {}

@@ -1,7 +1,8 @@
 //! Which packs go, which are rewritten, which stay. Pure.
 //!
 //! Invariant: after the plan is applied every live frame that was held is held, in exactly one pack that the plan counts it for.
-//! Frames that lie in several packs are counted for the pack that has the most live bytes, so that the others can go.
+//! Frames that lie in several packs are counted for the pack that has the most live bytes, so that the others can go, once those there were
+//! read: that one of them is bad is the usual reason why there are two.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -10,7 +11,7 @@ use std::{
 
 use offsite_archive::FrameId;
 
-use crate::{ObjectId, TableEntry};
+use crate::{ObjectId, TableEntry, table::DISOWNED};
 
 /// A pack as the plan sees it.
 #[derive(Debug, Clone)]
@@ -30,6 +31,8 @@ pub struct PrunePlan {
     pub remove: Vec<Removal>,
     /// Packs with few live frames, by name: these frames move to new packs, then the old ones go.
     pub rewrite: Vec<Rewrite>,
+    /// Frames that archives need and that lie in packs which go, each with the pack that it is counted for.
+    pub relied: Vec<Relied>,
     /// Objects that belong to nothing: index objects without pack, packs without table, archive files without manifest.
     pub orphans: Vec<Orphan>,
     /// Packs that stay as they are.
@@ -56,6 +59,17 @@ pub struct Rewrite {
     pub bytes: u64,
     /// The frames that move, in pack order.
     pub live: Vec<TableEntry>,
+}
+
+/// A frame that an archive needs, of which one of two copies goes. The other one has not been read for that.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Relied {
+    /// The pack that goes.
+    pub pack: ObjectId,
+    /// The pack that stays, or whose frames move.
+    pub home: Removal,
+    /// The frame, as it lies there.
+    pub frame: TableEntry,
 }
 
 /// An object that belongs to nothing.
@@ -110,12 +124,18 @@ pub(crate) fn plan(live: &HashSet<FrameId>, packs: &[PackUse], rewrite_below: u6
     for (at, pack) in sorted {
         let (id, bytes) = (pack.id, pack.bytes);
         let mut seen = HashSet::new();
-        let here = |frame: &&TableEntry| homes.get(&frame.id) == Some(&at) && seen.insert(frame.id);
+        let here = |frame: &&TableEntry| homes.get(&frame.id).is_some_and(|(home, _)| *home == at) && seen.insert(frame.id);
         let needed: Vec<TableEntry> = pack.frames.iter().filter(here).copied().collect();
-        if needed.is_empty() {
+        if pack.frames.iter().any(|frame| frame.id == DISOWNED) {
+            // Damaged and waiting to be set aside: which frame is the bad one is no longer known, and a person may want to look.
+            plan.kept += 1;
+            plan.dead_kept += len(&pack.frames).saturating_sub(len(&needed));
+        } else if needed.is_empty() {
+            plan.relied.extend(relied(pack, at, &homes, packs));
             plan.remove.push(Removal { id, bytes });
         } else if len(&needed).saturating_mul(100) < len(&pack.frames).saturating_mul(rewrite_below) {
             // Of its frames, not of its size: a pack of one tiny frame is mostly table, and would be rewritten for ever.
+            plan.relied.extend(relied(pack, at, &homes, packs));
             plan.rewrite.push(Rewrite { id, bytes, live: needed });
         } else {
             plan.kept += 1;
@@ -125,8 +145,22 @@ pub(crate) fn plan(live: &HashSet<FrameId>, packs: &[PackUse], rewrite_below: u6
     plan
 }
 
-/// For each live frame the pack that it is counted for.
-fn homes(live: &HashSet<FrameId>, packs: &[PackUse]) -> HashMap<FrameId, usize> {
+/// The frames of the pack at `at` that are counted for others.
+fn relied<'a>(
+    pack: &'a PackUse,
+    at: usize,
+    homes: &'a HashMap<FrameId, (usize, TableEntry)>,
+    packs: &'a [PackUse],
+) -> impl Iterator<Item = Relied> + 'a {
+    let homes = pack.frames.iter().filter_map(|frame| homes.get(&frame.id)).filter(move |(home, _)| *home != at);
+    homes.map(|(home, frame)| {
+        let PackUse { id, bytes, .. } = packs[*home];
+        Relied { pack: pack.id, home: Removal { id, bytes }, frame: *frame }
+    })
+}
+
+/// For each live frame the pack that it is counted for, and where it lies there.
+fn homes(live: &HashSet<FrameId>, packs: &[PackUse]) -> HashMap<FrameId, (usize, TableEntry)> {
     let useful =
         |pack: &PackUse| -> u64 { pack.frames.iter().filter(|frame| live.contains(&frame.id)).map(|frame| u64::from(frame.len)).sum() };
     let mut order: Vec<(u64, ObjectId, usize)> = packs.iter().enumerate().map(|(at, pack)| (useful(pack), pack.id, at)).collect();
@@ -134,7 +168,7 @@ fn homes(live: &HashSet<FrameId>, packs: &[PackUse]) -> HashMap<FrameId, usize> 
     let mut homes = HashMap::new();
     for (_, _, at) in order {
         for frame in packs[at].frames.iter().filter(|frame| live.contains(&frame.id)) {
-            homes.entry(frame.id).or_insert(at);
+            homes.entry(frame.id).or_insert((at, *frame));
         }
     }
     homes
@@ -188,6 +222,9 @@ mod tests {
     fn of_two_packs_with_the_same_frames_one_goes() {
         let plan = plan(&live(&[1, 2]), &[pack(1, &[1, 2]), pack(2, &[1, 2])], 50);
         assert_eq!((plan.remove.len(), plan.kept), (1, 1));
+        assert!(
+            plan.relied.len() == 2 && plan.relied.iter().all(|relied| relied.pack == plan.remove[0].id && relied.home.id != relied.pack)
+        );
     }
 
     proptest! {

@@ -59,6 +59,26 @@ impl Mac {
 }
 
 #[tokio::test]
+async fn what_is_no_file_hides_nothing_that_arrived() {
+    let three = three();
+    let pi = holding(Layout::Plain, &three, 0).await;
+    let mac = mac().await;
+    for (name, end) in [("0", "folder"), ("f", "folder"), ("1", "link")] {
+        let path = mac.folder.path().join(format!(".arriving-{name}"));
+        match end {
+            "folder" => fs::create_dir(path).unwrap(),
+            _ => std::os::unix::fs::symlink("nowhere", path).unwrap(),
+        }
+    }
+    mac.left_behind(b"nothing whole");
+    assert_eq!(recover_arrivals(&mac.local).await.unwrap(), Recovered::default());
+    // What was left behind was seen, and what is not ours is still there.
+    assert_eq!(mac.arriving().len(), 3);
+    mac.pull(&pi, &three[0].name).await.unwrap();
+    assert_whole(&mac.repository).await;
+}
+
+#[tokio::test]
 async fn packs_that_grow_in_a_folder_are_those_that_are_put() {
     let three = three();
     let pi = holding(Layout::Plain, &three, 0).await;

@@ -1,7 +1,9 @@
 //! What prune removes, what it rewrites, and when it refuses.
 
 use object_store::ObjectStoreExt;
-use offsite_repository::{Layout, PruneError, apply_prune, forget, index_path, manifest_path, plan_prune};
+use offsite_repository::{
+    Layout, PruneError, Scope, apply_prune, forget, index_path, manifest_path, plan_prune, rescue, set_damaged_aside, verify,
+};
 
 use super::{TARGET, assert_whole, common::*, frames};
 
@@ -88,5 +90,31 @@ async fn a_file_without_manifest_goes_from_the_pi_unless_it_is_the_newest() {
         assert_eq!(plan.orphans.iter().any(|orphan| orphan.object == path.as_ref()), goes, "{plan}");
         apply_prune(&pi, &plan).await.unwrap();
         assert_eq!(pi.store().head(&path).await.is_err(), goes);
+    }
+}
+
+#[tokio::test]
+async fn a_good_copy_of_a_frame_does_not_go_in_favour_of_a_bad_one() {
+    // The good copies lie in small packs, as healing leaves them; all of them again, one of them bad, in a large pack that was put back by hand.
+    let made = made("services/2026-11-22T040000Z", 1, &chunks(0, 4));
+    let large = holding(Layout::Packs, std::slice::from_ref(&made), 1 << 20).await;
+    let pack = large.packs().await.unwrap().0.remove(0);
+    let good = large.store().get(&pack.name.path()).await.unwrap().bytes().await.unwrap();
+    let mut bad = good.to_vec();
+    bad[20] ^= 1;
+    for (bytes, stays) in [(bad, true), (good.to_vec(), false)] {
+        let mac = holding(Layout::Packs, std::slice::from_ref(&made), 500).await;
+        let small = mac.packs().await.unwrap().0.len();
+        assert!(small > 1);
+        mac.store().put(&pack.name.path(), bytes.into()).await.unwrap();
+        let plan = plan_prune(&mac).await.unwrap();
+        assert_eq!(plan.remove.len(), small, "{plan}");
+        let pruned = apply_prune(&mac, &plan).await.unwrap();
+        assert_eq!((pruned.stayed, pruned.removed), (u64::from(stays), small as u64 - u64::from(stays)));
+        // A check sets the bad one aside, and nothing is lost.
+        let found = verify(&mac, &Scope::All, &|_| ()).await.unwrap();
+        rescue(&mac, &found.damaged_packs, TARGET).await.unwrap();
+        set_damaged_aside(&mac, &found.damaged_packs).await.unwrap();
+        assert_whole(&mac).await;
     }
 }
