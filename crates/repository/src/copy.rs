@@ -16,6 +16,7 @@ use offsite_archive::{ArchiveName, FrameId, FrameRef, Manifest};
 use crate::{
     FetchError, Index, Layout, LocalStore, PackFacts, PackName, PackWriter, Progress, Repository, RepositoryError, WrittenPack,
     fetch::{Checked, fetch_checked},
+    foreign::{foreign, show},
     lack::delete,
     landing::{Batch, Landed, Landing},
 };
@@ -32,11 +33,13 @@ pub struct CopyOptions {
     pub pack_target: u64,
     /// The target's own folder, where it is one: packs grow in it as frames arrive.
     pub folder: Option<LocalStore>,
+    /// Whether the source must show what the target holds for other jobs alone: for a source that is not trusted.
+    pub prove: bool,
 }
 
 impl Default for CopyOptions {
     fn default() -> Self {
-        Self { in_flight: 4, pack_target: 32 << 20, folder: None }
+        Self { in_flight: 4, pack_target: 32 << 20, folder: None, prove: false }
     }
 }
 
@@ -105,6 +108,15 @@ pub enum CopyError {
         /// Its raw length, in bytes.
         has: u32,
     },
+    /// The source names a frame that the target holds for other jobs alone, and cannot show it.
+    #[error("the source's manifest of {archive} names a frame that only other jobs have, and the source cannot show it")]
+    Foreign {
+        /// The archive.
+        archive: ArchiveName,
+        /// How that came out.
+        #[source]
+        source: FetchError,
+    },
     /// A frame cannot be had.
     #[error("cannot fetch the frames of {archive}")]
     Fetch {
@@ -162,6 +174,13 @@ pub async fn copy(
     let has = |frame: &FrameRef| held.locate(&frame.id).map(|location| location.raw).filter(|raw| *raw != frame.raw);
     if let Some((frame, has)) = object.manifest.frames.iter().find_map(|frame| Some((frame, has(frame)?))) {
         return Err(CopyError::Lies { archive: name.clone(), frame: frame.id, says: frame.raw, has });
+    }
+    if options.prove && !matches!(there, There::Same) {
+        let foreign = foreign(to, &object.manifest, held).await.map_err(target_error)?;
+        if !foreign.is_empty() {
+            let index = from.index_of(&object.manifest).await.map_err(source_error)?;
+            show(from, &index, name, &foreign, options.in_flight).await?;
+        }
     }
     let mut copied = Copied {
         frames_total: object.manifest.frames.len() as u64,

@@ -11,6 +11,7 @@ mod disown;
 mod error;
 mod export;
 mod fetch;
+mod foreign;
 mod forget;
 mod index;
 mod keep;

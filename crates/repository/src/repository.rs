@@ -74,6 +74,14 @@ pub struct Archives {
 }
 
 impl Archives {
+    /// Takes what the manifest `object` turned out to be; one that went away in between is nothing.
+    fn add(&mut self, object: &Path, info: Result<Option<ArchiveInfo>, RepositoryError>) {
+        match info {
+            Ok(info) => self.good.extend(info),
+            Err(error) => self.unreadable.push(Unreadable { object: object.to_string(), error }),
+        }
+    }
+
     /// The same in order, unless nothing at all could be read because the way to the store is cut.
     fn settled(mut self) -> Result<Self, RepositoryError> {
         let cut = self.unreadable.iter().position(|unreadable| !unreadable.error.is_damage());
@@ -154,14 +162,14 @@ impl Repository {
     /// # Errors
     /// [`RepositoryError::Store`] if the manifests cannot be listed, or none at all can be read because the way to the store is cut.
     pub async fn archives(&self) -> Result<Archives, RepositoryError> {
-        let mut archives = Archives::default();
-        let mut found = stream::iter(self.manifests().await?).map(|object| self.info(object)).buffered(AT_ONCE);
+        self.read_into(Archives::default(), self.manifests().await?).await
+    }
+
+    /// What was known already, and what the manifests `objects` say.
+    async fn read_into(&self, mut archives: Archives, objects: Vec<ObjectMeta>) -> Result<Archives, RepositoryError> {
+        let mut found = stream::iter(objects).map(|object| self.info(object)).buffered(AT_ONCE);
         while let Some((path, info)) = found.next().await {
-            match info {
-                Ok(Some(info)) => archives.good.push(info),
-                Ok(None) => {}
-                Err(error) => archives.unreadable.push(Unreadable { object: path.to_string(), error }),
-            }
+            archives.add(&path, info);
         }
         archives.settled()
     }

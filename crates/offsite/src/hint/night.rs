@@ -39,7 +39,7 @@ fn mixed(error: &anyhow::Error) -> Option<&'static str> {
         Some(ForgetError::NotThere { .. }) => return Some("see which there are: offsite archives, offsite archives --from CLOUD"),
         _ => {}
     }
-    if let Some(CopyError::Lies { .. }) = find(error) {
+    if let Some(CopyError::Lies { .. } | CopyError::Foreign { .. }) = find(error) {
         return Some("do not trust that Pi before you looked at it; earlier archives are untouched");
     }
     find::<MixedJobs>(error).map(|_| "rename the job in one Pi's /etc/offsite/agent.yaml; nothing of it was mixed")

@@ -114,7 +114,7 @@ impl Night<'_> {
             return Ok(());
         }
         let bar = Bar::new(&format!("pull {}", info.name));
-        let options = CopyOptions { folder: Some(self.mac.local.clone()), ..CopyOptions::default() };
+        let options = CopyOptions { folder: Some(self.mac.local.clone()), prove: true, ..CopyOptions::default() };
         let copied = copy(from, &self.mac.repository, held, &info.name, &options, &|progress| bar.set(progress)).await;
         match copied {
             Ok(copied) => {

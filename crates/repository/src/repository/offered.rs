@@ -1,10 +1,8 @@
 //! What a far place offers, without reading again what is known: manifests of some megabytes each, every night, over a slow line.
 
-use futures::{StreamExt, stream};
-
-use super::{AT_ONCE, ArchiveInfo, Archives, Repository};
+use super::{ArchiveInfo, Archives, Repository};
 use crate::{
-    RepositoryError, Unreadable,
+    RepositoryError,
     layout::{Layout, manifest_name},
 };
 
@@ -27,14 +25,6 @@ impl Repository {
                 None => unknown.push(object),
             }
         }
-        let mut found = stream::iter(unknown).map(|object| self.info(object)).buffered(AT_ONCE);
-        while let Some((path, info)) = found.next().await {
-            match info {
-                Ok(Some(info)) => archives.good.push(info),
-                Ok(None) => {}
-                Err(error) => archives.unreadable.push(Unreadable { object: path.to_string(), error }),
-            }
-        }
-        archives.settled()
+        self.read_into(archives, unknown).await
     }
 }

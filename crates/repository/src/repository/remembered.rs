@@ -11,7 +11,7 @@ use offsite_archive::{End, FrameId, Head, Manifest};
 use serde::{Deserialize, Serialize};
 
 use super::{ArchiveInfo, Archives, MAX_MANIFEST, Repository, checked, read_bounded};
-use crate::{RepositoryError, Unreadable, layout::manifest_name};
+use crate::{RepositoryError, layout::manifest_name};
 
 /// Who checked: another version may see more.
 const BY: &str = concat!("offsite ", env!("CARGO_PKG_VERSION"), " notes 1");
@@ -95,11 +95,8 @@ impl Repository {
         let mut archives = Archives::default();
         remembered.begin();
         for object in self.manifests().await? {
-            match self.info_again(&object.location, remembered).await {
-                Ok(Some(info)) => archives.good.push(info),
-                Ok(None) => {}
-                Err(error) => archives.unreadable.push(Unreadable { object: object.location.to_string(), error }),
-            }
+            let info = self.info_again(&object.location, remembered).await;
+            archives.add(&object.location, info);
         }
         remembered.end();
         archives.settled()

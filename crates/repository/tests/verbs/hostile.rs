@@ -86,3 +86,31 @@ async fn a_false_length_of_a_frame_that_the_target_holds() {
     assert!(matches!(error, CopyError::Lies { says: 1512, has: 1000, .. }), "{error}");
     assert_eq!(mac.archives().await.unwrap().good.len(), 1);
 }
+
+#[tokio::test]
+async fn frames_of_another_job_that_the_source_cannot_show() {
+    let (secret, own) = (noise(1, 1000), noise(2, 800));
+    let mac = holding(Layout::Packs, &[made("vault/2026-11-21T040000Z", 1, &[secret.clone(), noise(3, 900)])], 1 << 20).await;
+    // A file that is as long as it says, and rubbish where the frame would be.
+    let encoded = [compress(&secret, 3).unwrap(), compress(&own, 3).unwrap()];
+    let frames = [frame(&secret, encoded[0].len()), frame(&own, encoded[1].len())];
+    let (pi, name) =
+        lying(&frames, &[secret.clone(), own.clone()].concat(), [noise(9, encoded[0].len()), encoded[1].clone()].concat()).await;
+    let error = copy_one(&pi, &mac, &name).await.unwrap_err();
+    assert!(matches!(error, CopyError::Foreign { .. }), "{error}");
+    assert_eq!(mac.archives().await.unwrap().good.len(), 1);
+}
+
+#[tokio::test]
+async fn frames_of_another_job_that_the_source_has() {
+    let both = [noise(1, 1000), noise(2, 800)];
+    let mac = holding(Layout::Packs, &[made("vault/2026-11-21T040000Z", 1, &both[..1])], 1 << 20).await;
+    let honest = made("services/2026-11-22T040000Z", 2, &both);
+    let pi = holding(Layout::Plain, std::slice::from_ref(&honest), 1 << 20).await;
+    let copied = copy_one(&pi, &mac, &honest.name).await.unwrap();
+    assert_eq!((copied.frames_total, copied.frames_moved), (2, 1), "what is held is kept once");
+    // The job's own by now: nobody has to show it again.
+    let later = made("services/2026-11-23T040000Z", 3, &both);
+    pi.put_manifest(&later.name, later.manifest.clone()).await.unwrap();
+    copy_one(&pi, &mac, &later.name).await.unwrap();
+}

@@ -40,7 +40,7 @@ async fn mac() -> Mac {
 impl Mac {
     async fn pull(&self, pi: &Repository, name: &ArchiveName) -> Result<Copied, CopyError> {
         let mut held = self.repository.index().await.unwrap();
-        let options = CopyOptions { in_flight: 2, pack_target: TARGET, folder: Some(self.local.clone()) };
+        let options = CopyOptions { in_flight: 2, pack_target: TARGET, folder: Some(self.local.clone()), prove: true };
         let copied = copy(pi, &self.repository, &mut held, name, &options, &|_| {}).await;
         // What the copy says that it wrote is what is there.
         assert_eq!(held.len(), self.repository.index().await.unwrap().len());

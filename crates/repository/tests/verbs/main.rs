@@ -21,7 +21,7 @@ const TARGET: u64 = 3000;
 
 async fn copy_one(from: &Repository, to: &Repository, name: &ArchiveName) -> Result<Copied, CopyError> {
     let mut held = to.index().await.map_err(|source| CopyError::Target { archive: name.clone(), source })?;
-    let options = CopyOptions { in_flight: 2, pack_target: TARGET, folder: None };
+    let options = CopyOptions { in_flight: 2, pack_target: TARGET, folder: None, prove: true };
     offsite_repository::copy(from, to, &mut held, name, &options, &|_| {}).await
 }
 
