@@ -3,11 +3,18 @@
 //! The Mac is where offsite lives; Linux is where it is developed, tested and sometimes used. Everything else in the crate asks
 //! [`current`] and compiles alike on both.
 
+mod linux;
+mod macos;
+mod space;
+
 use std::{
-    io,
     path::{Path, PathBuf},
     process::Command,
 };
+
+pub use linux::Linux;
+pub use macos::MacOs;
+pub use space::free;
 
 use crate::config::Home;
 
@@ -31,120 +38,9 @@ pub trait Platform: Send + Sync {
     fn is_left_out(&self, folder: &Path) -> bool;
 }
 
-/// Bytes that may still be written below `folder` by who is not the administrator.
-///
-/// On macOS the figure of the Finder is larger: it counts what the system would throw away for something important. To ask for that one
-/// needs Foundation's objects and so `unsafe`; this one errs on the safe side.
-///
-/// # Errors
-/// If the system does not tell.
-pub fn free(folder: &Path) -> io::Result<u64> {
-    let (blocks, length) = free_blocks(folder)?;
-    Ok(blocks.saturating_mul(length))
-}
-
-/// Blocks and their length. macOS counts them in 32 bits for `statvfs`, which ends at 16 TB.
-#[cfg(target_os = "macos")]
-fn free_blocks(folder: &Path) -> io::Result<(u64, u64)> {
-    let facts = rustix::fs::statfs(folder)?;
-    Ok((facts.f_bavail, facts.f_bsize.into()))
-}
-
-#[cfg(not(target_os = "macos"))]
-fn free_blocks(folder: &Path) -> io::Result<(u64, u64)> {
-    let facts = rustix::fs::statvfs(folder)?;
-    Ok((facts.f_bavail, facts.f_frsize))
-}
-
 /// The system this was compiled for.
 pub fn current() -> &'static dyn Platform {
     if cfg!(target_os = "macos") { &MacOs } else { &Linux }
-}
-
-/// macOS.
-#[derive(Debug, Clone, Copy)]
-pub struct MacOs;
-
-impl Platform for MacOs {
-    fn name(&self) -> &'static str {
-        "macOS"
-    }
-
-    fn state_folder(&self, home: &Home) -> PathBuf {
-        home.home.join("Library/Application Support/offsite")
-    }
-
-    fn log_folder(&self, home: &Home) -> PathBuf {
-        home.home.join("Library/Logs/offsite")
-    }
-
-    fn has_launchd(&self) -> bool {
-        true
-    }
-
-    fn stay_awake(&self, pid: u32) -> Option<Command> {
-        // -i holds on battery too, -s on mains only; neither survives a closed lid, and -w releases both however we end.
-        let mut command = Command::new("/usr/bin/caffeinate");
-        command.args(["-i", "-s", "-w", &pid.to_string()]);
-        Some(command)
-    }
-
-    fn notice(&self, title: &str, message: &str) -> Option<Command> {
-        // The texts are arguments of the script, never part of it: an archive's name must not become AppleScript.
-        let mut command = Command::new("/usr/bin/osascript");
-        command.args(["-e", "on run argv", "-e", "display notification (item 2 of argv) with title (item 1 of argv)", "-e", "end run"]);
-        command.args(["--", title, message]);
-        Some(command)
-    }
-
-    fn leave_out_of_own_backup(&self, folder: &Path) -> Option<Command> {
-        let mut command = Command::new("/usr/bin/tmutil");
-        command.arg("addexclusion").arg(folder);
-        Some(command)
-    }
-
-    fn is_left_out(&self, folder: &Path) -> bool {
-        // What `tmutil addexclusion` leaves at the folder. One that was excluded by its path alone (-p) is excluded once more, which harms nothing.
-        rustix::fs::getxattr(folder, "com.apple.metadata:com_apple_backup_excludeItem", &mut [0_u8; 0]).is_ok_and(|bytes| bytes > 0)
-    }
-}
-
-/// Linux and whatever else follows the XDG folders.
-#[derive(Debug, Clone, Copy)]
-pub struct Linux;
-
-impl Platform for Linux {
-    fn name(&self) -> &'static str {
-        "Linux"
-    }
-
-    fn state_folder(&self, home: &Home) -> PathBuf {
-        home.state.clone().unwrap_or_else(|| home.home.join(".local/state")).join("offsite")
-    }
-
-    fn log_folder(&self, home: &Home) -> PathBuf {
-        self.state_folder(home).join("log")
-    }
-
-    fn has_launchd(&self) -> bool {
-        false
-    }
-
-    fn stay_awake(&self, _pid: u32) -> Option<Command> {
-        None
-    }
-
-    fn notice(&self, _title: &str, _message: &str) -> Option<Command> {
-        None
-    }
-
-    fn leave_out_of_own_backup(&self, _folder: &Path) -> Option<Command> {
-        None
-    }
-
-    fn is_left_out(&self, _folder: &Path) -> bool {
-        true
-    }
 }
 
 /// Keeps `folder` out of the system's own backup unless it is already. Time Machine would keep the space of every pruned pack for a day; leaving
@@ -188,7 +84,7 @@ mod tests {
     fn a_disk_says_how_much_is_free() {
         let dir = tempfile::tempdir().unwrap();
         assert!(free(dir.path()).is_ok());
-        assert_eq!(free(&dir.path().join("gone")).unwrap_err().kind(), io::ErrorKind::NotFound);
+        assert_eq!(free(&dir.path().join("gone")).unwrap_err().kind(), std::io::ErrorKind::NotFound);
     }
 
     #[test]
