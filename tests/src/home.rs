@@ -133,10 +133,15 @@ impl<'a> Home<'a> {
     /// This Pi as an entry, reached at another port, with another file of known hosts.
     #[must_use]
     pub fn entry_at(&self, pi: &Pi, port: u16, known_hosts: &Path) -> String {
+        self.entry_on(pi, Pi::HOST, port, known_hosts)
+    }
+
+    /// The same at another address.
+    #[must_use]
+    pub fn entry_on(&self, pi: &Pi, host: &str, port: u16, known_hosts: &Path) -> String {
         format!(
-            "- {{name: {}, host: {}, port: {port}, user: {}, path: {}, key: '{}', known_hosts: '{}'}}\n",
+            "- {{name: {}, host: {host}, port: {port}, user: {}, path: {}, key: '{}', known_hosts: '{}'}}\n",
             self.name,
-            Pi::HOST,
             Pi::USER,
             Pi::ROOT,
             pi.key().display(),

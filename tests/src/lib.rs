@@ -1,7 +1,7 @@
 //! The Lab: real parts for end-to-end stories.
 //!
 //! A story takes a [`Lab`] (a folder of its own and the two programs), adds the parts that it needs ([`Pi`], a real sshd; [`S3`], a
-//! server that behaves as cold storage; [`Stack`], real containers; [`Link`], a line that can be cut) and judges the outcome by
+//! server that behaves as cold storage; [`Stack`], real containers; [`Link`], a line that can be cut; [`Line`], one that is slow or silent) and judges the outcome by
 //! [`tree::Tree`]s. The invariant: what a part started is gone when the part is dropped, after a panic too, and even when the whole
 //! test process is killed, because every helper process ends with its standard input ([`tied`]).
 //!
@@ -19,6 +19,7 @@ mod home;
 mod http;
 mod kill;
 mod lab;
+mod line;
 mod link;
 mod part;
 mod pi;
@@ -41,6 +42,7 @@ pub use held::Held;
 pub use home::{Home, Mac};
 pub use kill::Kill;
 pub use lab::Lab;
+pub use line::Line;
 pub use link::Link;
 pub use part::{is_root, lacking};
 pub use pi::Pi;

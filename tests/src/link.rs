@@ -4,14 +4,14 @@
 //! that cuts after so many seconds does not.
 
 use std::io::{self, Read as _, Write as _};
-use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 
 /// A relay to a port of 127.0.0.1.
 #[derive(Debug)]
 pub struct Link {
-    port: u16,
+    own: SocketAddr,
     state: Arc<Mutex<State>>,
     acceptor: Option<JoinHandle<()>>,
 }
@@ -26,6 +26,8 @@ struct State {
     left: Option<u64>,
     /// How many have come.
     passed: u64,
+    /// How many connections were made through it.
+    connections: u64,
     /// Both ends of every connection, to shut them.
     open: Vec<TcpStream>,
 }
@@ -45,18 +47,24 @@ impl Link {
     /// A line to `port`.
     #[must_use]
     pub fn to(port: u16) -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        let own = listener.local_addr().unwrap().port();
+        Self::at(Ipv4Addr::LOCALHOST, port)
+    }
+
+    /// A line to `port` of 127.0.0.1 that begins at another address of this machine.
+    #[must_use]
+    pub fn at(address: Ipv4Addr, port: u16) -> Self {
+        let listener = TcpListener::bind((address, 0)).unwrap();
+        let own = listener.local_addr().unwrap();
         let state = Arc::new(Mutex::new(State::default()));
         let shared = Arc::clone(&state);
         let acceptor = std::thread::spawn(move || accept(&listener, port, &shared));
-        Self { port: own, state, acceptor: Some(acceptor) }
+        Self { own, state, acceptor: Some(acceptor) }
     }
 
     /// The port to connect to instead.
     #[must_use]
     pub fn port(&self) -> u16 {
-        self.port
+        self.own.port()
     }
 
     /// Cuts the line: every connection ends, and new ones are dropped until [`Link::join`].
@@ -93,6 +101,19 @@ impl Link {
         }
     }
 
+    /// How many connections were made through it so far.
+    #[must_use]
+    pub fn connections(&self) -> u64 {
+        lock(&self.state).connections
+    }
+
+    /// Waits until so many bytes have come from the far side.
+    pub fn wait_for(&self, bytes: u64) {
+        while self.passed() < bytes {
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+    }
+
     /// Is the line cut?
     #[must_use]
     pub fn is_cut(&self) -> bool {
@@ -108,7 +129,7 @@ impl Drop for Link {
             state.over = true;
         }
         // The acceptor sits in accept(); one more connection lets it see that it is over.
-        let woken = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).is_ok();
+        let woken = TcpStream::connect(self.own).is_ok();
         if let Some(acceptor) = self.acceptor.take().filter(|_| woken) {
             let _ = acceptor.join();
         }
@@ -132,6 +153,7 @@ fn accept(listener: &TcpListener, port: u16, state: &Arc<Mutex<State>>) {
         // A far side that is away is a connection that ends at once.
         let Ok(far) = TcpStream::connect((Ipv4Addr::LOCALHOST, port)) else { continue };
         let _ = (near.set_nodelay(true), far.set_nodelay(true));
+        now.connections += 1;
         now.open.extend([near.try_clone().unwrap(), far.try_clone().unwrap()]);
         drop(now);
         let (near2, far2) = (near.try_clone().unwrap(), far.try_clone().unwrap());

@@ -67,9 +67,15 @@ impl Pi {
     /// A file that pins the host key for another port, that of a [`crate::Link`] to this Pi.
     #[must_use]
     pub fn known_hosts_through(&self, port: u16) -> PathBuf {
-        let path = self.dir.join(format!("known_hosts.{port}"));
+        self.known_hosts_at(Self::HOST, port)
+    }
+
+    /// The same for another address as well.
+    #[must_use]
+    pub fn known_hosts_at(&self, host: &str, port: u16) -> PathBuf {
+        let path = self.dir.join(format!("known_hosts.{host}.{port}"));
         let line = std::fs::read_to_string(self.known_hosts()).unwrap();
-        std::fs::write(&path, line.replace(&format!("]:{} ", self.port), &format!("]:{port} "))).unwrap();
+        std::fs::write(&path, line.replace(&format!("[{}]:{} ", Self::HOST, self.port), &format!("[{host}]:{port} "))).unwrap();
         path
     }
 

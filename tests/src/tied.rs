@@ -3,7 +3,7 @@
 //! Each reads its standard input and ends when that ends. The other end of the pipe is held here and nowhere else, so the helper goes
 //! when the handle is dropped, when the test panics, and when the whole test process is killed: the kernel closes the pipe for us.
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
@@ -28,6 +28,14 @@ impl Tied {
         let (tied, line) = Self::start(command, log);
         let port = line.strip_prefix("listening ").and_then(|p| p.parse().ok());
         (tied, port.unwrap_or_else(|| panic!("a helper said {line:?} instead of its port")))
+    }
+}
+
+impl Tied {
+    /// Writes a line to its input.
+    pub(crate) fn tell(&mut self, line: &str) {
+        let input = self.0.stdin.as_mut().unwrap();
+        writeln!(input, "{line}").unwrap();
     }
 }
 

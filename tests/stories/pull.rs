@@ -4,15 +4,20 @@
 //! bounded by the program's own buffers and by those of two sockets.
 
 use std::fs;
+use std::net::Ipv4Addr;
 use std::path::Path;
 use std::process::Child;
+use std::time::Duration;
 
-use offsite_tests::{Home, Lab, Link, Mac, Pi};
+use offsite_tests::{Cmd, Home, Lab, Line, Link, Mac, Pi};
 use rustix::process::{Pid, Signal, kill_process};
 
 const MB: u64 = 1_000_000;
 /// What of an archive may be on its way: 16 MiB of requests and as much again in sockets and in the pipes between threads.
 const UNDER_WAY: u64 = 32 << 20;
+
+/// How long a line crawls: longer than a peer may say nothing.
+const CRAWL: Duration = Duration::from_secs(25);
 
 /// A Pi with one archive that does not compress, a line to it, and a Mac at its other end.
 struct Scene<'a> {
@@ -26,6 +31,11 @@ struct Scene<'a> {
 
 impl<'a> Scene<'a> {
     fn new(lab: &'a Lab) -> Option<Self> {
+        Self::at(lab, Ipv4Addr::LOCALHOST)
+    }
+
+    /// A line that begins at `address`.
+    fn at(lab: &'a Lab, address: Ipv4Addr) -> Option<Self> {
         let home = Home::new(lab);
         let pi = home.pi()?;
         for n in 0..100_u64 {
@@ -33,14 +43,18 @@ impl<'a> Scene<'a> {
         }
         let archive = home.archive();
         let bytes = fs::metadata(home.pi_file(&archive)).unwrap().len();
-        let link = Link::to(pi.port());
-        let entry = home.entry_at(&pi, link.port(), &pi.known_hosts_through(link.port()));
+        let (link, host) = (Link::at(address, pi.port()), address.to_string());
+        let entry = home.entry_on(&pi, &host, link.port(), &pi.known_hosts_at(&host, link.port()));
         let mac = Mac::new(lab, &entry, "", "");
         Some(Self { home, link, mac, _pi: pi, bytes })
     }
 
     fn start(&self) -> Child {
-        let mut command = self.mac.cmd().arg("sync").command();
+        self.start_by(|command| command)
+    }
+
+    fn start_by(&self, by: impl Fn(Cmd) -> Cmd) -> Child {
+        let mut command = by(self.mac.cmd().arg("sync")).command();
         command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null()).spawn().unwrap()
     }
 
@@ -113,6 +127,41 @@ fn a_line_that_is_cut_and_a_process_that_sleeps_are_no_failures() {
     signal(&child, Signal::CONT);
     assert!(child.wait().unwrap().success());
     assert!(scene.link.passed() < scene.bytes + 2 * UNDER_WAY, "{} for {}", scene.link.passed(), scene.bytes);
+    assert!(scene.mac.receipts_of("failed").is_empty());
+    scene.whole(&lab);
+}
+
+#[test]
+fn a_line_that_goes_silent_in_the_middle_of_a_frame_is_noticed_and_replaced() {
+    let lab = Lab::new();
+    let Some(mut line) = Line::new(lab.path(), 200, 1) else { return };
+    let Some(scene) = Scene::at(&lab, line.near()) else { return };
+    let mut child = scene.start_by(|command| line.beyond(command));
+    scene.link.wait_for(scene.bytes / 3);
+    // Nothing says that the line is gone, not even to the Pi: packets are lost, as on a Wi-Fi that went away.
+    line.rate(0.0);
+    line.wait_until_given_up();
+    line.rate(200.0);
+    assert!(child.wait().unwrap().success());
+    assert_eq!(scene.link.connections(), 2);
+    assert!(scene.link.passed() < scene.bytes + 2 * UNDER_WAY, "{} for {}", scene.link.passed(), scene.bytes);
+    assert!(scene.mac.receipts_of("failed").is_empty());
+    scene.whole(&lab);
+}
+
+#[test]
+fn a_line_that_crawls_in_the_middle_of_a_frame_is_no_dead_one() {
+    let lab = Lab::new();
+    let Some(mut line) = Line::new(lab.path(), 200, 20) else { return };
+    let Some(scene) = Scene::at(&lab, line.near()) else { return };
+    let mut child = scene.start_by(|command| line.beyond(command));
+    scene.link.wait_for(scene.bytes / 3);
+    // A megabyte takes half a minute now, and so does what keeps a connection alive, which is behind it.
+    line.rate(0.25);
+    std::thread::sleep(CRAWL);
+    line.rate(200.0);
+    assert!(child.wait().unwrap().success());
+    assert_eq!(scene.link.connections(), 1, "what arrives slowly arrives");
     assert!(scene.mac.receipts_of("failed").is_empty());
     scene.whole(&lab);
 }
