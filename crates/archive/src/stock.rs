@@ -9,12 +9,13 @@ mod cache;
 mod piece;
 
 use std::{
-    collections::HashMap,
     fs::File,
     io,
     os::unix::fs::FileExt,
     sync::{Arc, PoisonError, RwLock},
 };
+
+use indexmap::{IndexMap, map::Entry};
 
 pub use cache::CacheError;
 pub(crate) use cache::{Remembered, write as write_cache};
@@ -74,45 +75,59 @@ pub(crate) struct Span {
     pub(crate) class: Option<Class>,
 }
 
-/// The ids of all frames at hand with their numbers, shared with the threads that ask before they compress.
+/// What is known of a frame besides its id.
+#[derive(Debug, Clone, Copy)]
+struct Kept {
+    raw: u32,
+    len: u32,
+    at: u64,
+    shelf: u32,
+    form: Form,
+}
+
+/// All frames at hand, each once; its number is its place. Shared with the threads that ask before they compress.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Ids(Arc<RwLock<HashMap<FrameId, u32>>>);
+pub(crate) struct Ids(Arc<RwLock<IndexMap<FrameId, Kept>>>);
 
 impl Ids {
     pub(crate) fn get(&self, id: &FrameId) -> Option<u32> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).get(id).copied()
+        self.0.read().unwrap_or_else(PoisonError::into_inner).get_index_of(id).map(|number| number as u32)
     }
 
-    fn put(&self, id: FrameId, number: u32) {
-        self.0.write().unwrap_or_else(PoisonError::into_inner).entry(id).or_insert(number);
+    fn held(&self, number: u32) -> Held {
+        let frames = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let (id, Kept { raw, len, at, shelf, form }) = (frames.keys()[number as usize], frames[number as usize]);
+        Held { id, raw, shelf, at, len, form }
+    }
+
+    /// The number of the frame; one that is at hand already stays as it is.
+    fn put(&self, Held { id, raw, shelf, at, len, form }: Held) -> u32 {
+        let mut frames = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let number = match frames.entry(id) {
+            Entry::Occupied(known) => known.index(),
+            Entry::Vacant(new) => new.insert_entry(Kept { raw, len, at, shelf, form }).index(),
+        };
+        number as u32
     }
 }
 
-/// Frames at hand. Memory: about 150 bytes a frame.
+/// Frames at hand. Memory: about 100 bytes a frame.
 #[derive(Debug)]
 pub struct Stock {
     /// The first one is the scratch file.
     shelves: Vec<Arc<File>>,
     /// Length of the scratch file.
     end: u64,
-    frames: Vec<Held>,
     ids: Ids,
     order: Vec<u32>,
-    pub(crate) pieces: HashMap<Key, Span>,
+    pub(crate) pieces: IndexMap<Key, Span>,
 }
 
 impl Stock {
     /// An empty stock, which keeps what is new in `scratch`: an empty file that nobody else uses, best without a name, on a disk with
     /// room for what changed.
     pub fn new(scratch: File) -> Self {
-        Self {
-            shelves: vec![Arc::new(scratch)],
-            end: 0,
-            frames: Vec::new(),
-            ids: Ids::default(),
-            order: Vec::new(),
-            pieces: HashMap::new(),
-        }
+        Self { shelves: vec![Arc::new(scratch)], end: 0, ids: Ids::default(), order: Vec::new(), pieces: IndexMap::new() }
     }
 
     /// Adds the frames of a finished archive: its file and its manifest. `cache` is what [`crate::Captured::cache`] was for it, if that is
@@ -131,7 +146,7 @@ impl Stock {
         self.shelves.push(Arc::new(file));
         for ((number, frame), at) in manifest.frames.iter().enumerate().zip(manifest.frame_offsets()) {
             let form = Form::Frame(read.as_ref().map(|read| read.sum(number)).filter(|sum| *sum != UNKNOWN));
-            let number = self.put(Held { id: frame.id, raw: frame.raw, shelf, at, len: frame.len, form });
+            let number = self.ids.put(Held { id: frame.id, raw: frame.raw, shelf, at, len: frame.len, form });
             self.order.push(number);
         }
         if let Some(read) = read {
@@ -144,7 +159,7 @@ impl Stock {
     /// Whoever adds them vouches for them; they are not looked at.
     pub fn add_in_place(&mut self, frames: impl IntoIterator<Item = FrameRef>) {
         for FrameRef { id, raw, len } in frames {
-            self.put(Held { id, raw, shelf: u32::MAX, at: 0, len, form: Form::InPlace });
+            self.ids.put(Held { id, raw, shelf: u32::MAX, at: 0, len, form: Form::InPlace });
         }
     }
 
@@ -190,8 +205,8 @@ impl Stock {
         self.shelves[held.shelf as usize].clone()
     }
 
-    pub(crate) fn held(&self, number: u32) -> &Held {
-        &self.frames[number as usize]
+    pub(crate) fn held(&self, number: u32) -> Held {
+        self.ids.held(number)
     }
 
     pub(crate) fn order(&self, span: Span) -> &[u32] {
@@ -213,21 +228,11 @@ impl Stock {
         self.shelves[0].write_all_at(bytes, self.end)?;
         let held = Held { id, raw, shelf: 0, at: self.end, len: bytes.len() as u32, form };
         self.end += bytes.len() as u64;
-        Ok(self.put(held))
+        Ok(self.ids.put(held))
     }
 
     /// Bytes in the scratch file.
     pub(crate) fn kept(&self) -> u64 {
         self.end
-    }
-
-    fn put(&mut self, held: Held) -> u32 {
-        if let Some(number) = self.ids.get(&held.id) {
-            return number;
-        }
-        let number = self.frames.len() as u32;
-        self.frames.push(held);
-        self.ids.put(held.id, number);
-        number
     }
 }

@@ -13,7 +13,7 @@ use tokio::runtime::Runtime;
 use super::packs;
 
 /// Bytes of frames at which a pack is full. It lies in memory until it is put.
-pub(super) const PACK_TARGET: u64 = 16 << 20;
+pub(super) const PACK_TARGET: u64 = 8 << 20;
 
 /// The way of an archive's frames.
 pub(crate) enum Out {

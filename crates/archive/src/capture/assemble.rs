@@ -36,7 +36,8 @@ pub(super) struct Assembler<O> {
     digest: FramesDigest,
     lengths: Vec<(u32, u32)>,
     sums: Vec<Sum>,
-    ids: Vec<FrameId>,
+    /// The ids in order, where an audit will ask for them.
+    ids: Option<Vec<FrameId>>,
     /// Bytes of all frames, and of those that were given out.
     bytes: u64,
     written: u64,
@@ -79,7 +80,7 @@ impl<O: Output> Assembler<O> {
             digest: FramesDigest::new(),
             lengths: Vec::new(),
             sums: Vec::new(),
-            ids: Vec::new(),
+            ids: options.audit.then(Vec::new),
             bytes: 0,
             written: 0,
             fresh: 0,
@@ -91,9 +92,9 @@ impl<O: Output> Assembler<O> {
         self.written
     }
 
-    /// The id of the frame at this place. Only after [`Assembler::settle`].
-    pub(super) fn id(&self, place: u32) -> FrameId {
-        self.ids[place as usize]
+    /// The id of the frame at this place, for an audit. Only after [`Assembler::settle`].
+    pub(super) fn id(&self, place: u32) -> Option<FrameId> {
+        self.ids.as_ref()?.get(place as usize).copied()
     }
 
     pub(super) fn entry(&mut self, entry: &Entry) -> Result<(), CaptureError> {
@@ -109,7 +110,7 @@ impl<O: Output> Assembler<O> {
     pub(super) fn held(&mut self, number: u32, stock: &Stock) -> Result<(), CaptureError> {
         let held = stock.held(number);
         if held.form != Form::InPlace {
-            return self.make(Job::Held(stock.shelf(held), *held), stock);
+            return self.make(Job::Held(stock.shelf(&held), held), stock);
         }
         if self.next.is_empty() {
             return self.in_place(FrameRef { id: held.id, raw: held.raw, len: held.len });
@@ -152,7 +153,7 @@ impl<O: Output> Assembler<O> {
                     self.in_place(FrameRef { id, raw, len: held.len })?;
                     return Ok(true);
                 }
-                match self.hand.work(Job::Held(stock.shelf(held), *held))?.made {
+                match self.hand.work(Job::Held(stock.shelf(&held), held))?.made {
                     Made::Frame(frame, sum) => self.give(id, raw, &frame, sum, fresh)?,
                     Made::Known(_) | Made::Raw(_) => return Err(CaptureError::Thread),
                 }
@@ -181,7 +182,9 @@ impl<O: Output> Assembler<O> {
         self.digest.push(&id, raw);
         self.lengths.push((len, raw));
         self.sums.push(sum);
-        self.ids.push(id);
+        if let Some(ids) = &mut self.ids {
+            ids.push(id);
+        }
         self.bytes += u64::from(len);
         Ok(())
     }

@@ -31,10 +31,11 @@ impl Audit {
     }
 
     /// What differs, as warnings. `id` gives the frame at a place in the order of this pass.
-    pub(super) fn differences(&self, stock: &Stock, id: impl Fn(u32) -> FrameId) -> Vec<String> {
+    pub(super) fn differences(&self, stock: &Stock, id: impl Fn(u32) -> Option<FrameId>) -> Vec<String> {
         let same = |known: Span, found: Span| {
             let known = stock.order(known);
-            known.len() == found.count as usize && known.iter().zip(found.first..).all(|(known, place)| stock.held(*known).id == id(place))
+            known.len() == found.count as usize
+                && known.iter().zip(found.first..).all(|(known, place)| Some(stock.held(*known).id) == id(place))
         };
         let wrong = self.read.iter().filter(|(_, known, found)| !same(*known, *found));
         wrong

@@ -3,7 +3,7 @@
 //! It makes no archive. What it leaves is a stock that knows each piece as it is now, compressed, so that the cold pass has to read only
 //! what changes from now on. Pieces that nobody may know by times (see [`super::watch`]) are read too: their chunks will be found by id.
 
-use std::collections::HashMap;
+use indexmap::IndexMap;
 
 use super::{
     CaptureError, CaptureOptions,
@@ -20,7 +20,7 @@ use crate::{
 pub(super) struct Hot {
     stock: Stock,
     pool: Pool,
-    pieces: HashMap<Key, Span>,
+    pieces: IndexMap<Key, Span>,
     audit: Audit,
     /// Where in the order the next chunk and the piece under way stand.
     next: u32,
@@ -31,15 +31,16 @@ impl Hot {
     pub(super) fn new(stock: Stock, options: &CaptureOptions) -> Result<Self, CaptureError> {
         let pool = Pool::new(options, &stock.ids(), true)?;
         let next = stock.next();
-        Ok(Self { stock, pool, pieces: HashMap::new(), audit: Audit::default(), next, begun: next })
+        Ok(Self { stock, pool, pieces: IndexMap::new(), audit: Audit::default(), next, begun: next })
     }
 
     /// The filled stock, and what the audit found; then the stock knows no pieces.
     pub(super) fn finish(mut self) -> Result<(Stock, Vec<String>), CaptureError> {
         while self.advance()? {}
         let Self { mut stock, pieces, audit, .. } = self;
-        let wrong = audit.differences(&stock, |place| stock.held(stock.order(Span { first: place, count: 1, class: None })[0]).id);
-        stock.pieces = if wrong.is_empty() { pieces } else { HashMap::new() };
+        let id = |place| stock.held(stock.order(Span { first: place, count: 1, class: None })[0]).id;
+        let wrong = audit.differences(&stock, |place| Some(id(place)));
+        stock.pieces = if wrong.is_empty() { pieces } else { IndexMap::new() };
         Ok((stock, wrong))
     }
 
