@@ -15,7 +15,8 @@ use crate::{
     config::{Job, Scope},
     engine::{Container, State},
     ledger::Project,
-    sources::{Mount, everywhere, mounted},
+    mounts::Mount,
+    sources::{everywhere, mounted},
 };
 
 /// A part of the sources: `path` and everything below it, without what is at or below one of `exclude`.

@@ -34,8 +34,8 @@ fn groups(containers: &[Container], projects: &[Project], sources: &[PathBuf], r
     super::groups(containers, projects, sources, real, &[]).unwrap()
 }
 
-fn mounted(device: &str, root: &str, at: &str, kind: &str) -> crate::sources::Mount {
-    crate::sources::Mount { at: at.into(), lasting: true, device: device.into(), root: root.into(), kind: kind.into() }
+fn mounted(device: &str, root: &str, at: &str, kind: &str) -> crate::mounts::Mount {
+    crate::mounts::Mount { id: 0, device: device.into(), root: root.into(), at: at.into(), kind: kind.into() }
 }
 
 fn same(path: &Path) -> PathBuf {

@@ -29,6 +29,7 @@ mod known;
 mod ledger;
 mod lock;
 mod modes;
+mod mounts;
 mod number;
 mod overdue;
 mod passes;

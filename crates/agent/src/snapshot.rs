@@ -15,7 +15,6 @@ use crate::{durable::DurableError, engine::CommandError};
 
 mod btrfs;
 mod held;
-mod mounts;
 mod note;
 mod survey;
 #[cfg(test)]

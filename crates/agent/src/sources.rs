@@ -11,7 +11,7 @@ mod mounts;
 pub use absent::{Absent, AbsentError, accept_empty};
 pub(crate) use absent::{mounted, remember};
 pub(crate) use gone::{There, goes_with};
-pub(crate) use mounts::{Mount, everywhere, origins};
+pub(crate) use mounts::{everywhere, origins};
 
 use crate::{
     config::{Config, Job, JobName},

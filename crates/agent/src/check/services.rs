@@ -14,9 +14,10 @@ use crate::{
     engine::{Container, Docker, Engine},
     groups,
     health::{Curl, Probe, unwell},
+    mounts::Mount,
     plan::uncovered,
     quiesce::{Prepared, QuiesceError, prepare, real},
-    sources::{Mount, goes_with, mounted, origins},
+    sources::{goes_with, mounted, origins},
 };
 
 pub(super) fn services(config: &Config, found: &mut Findings) {

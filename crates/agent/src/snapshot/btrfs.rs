@@ -17,13 +17,11 @@ use std::{
     time::Duration,
 };
 
-use super::{
-    SnapshotError, Snapshots, Volume,
-    mounts::{self, Mount},
-};
+use super::{SnapshotError, Snapshots, Volume};
 use crate::{
     engine::{self, CommandError},
     lock::Lock,
+    mounts::{self, Mount},
 };
 
 /// The folder for snapshots, at the top of what is mounted: it must be on the same file system, and seldom is inside a source there.
@@ -68,7 +66,7 @@ impl<'a> Btrfs<'a> {
 impl Snapshots for Btrfs<'_> {
     fn offered(&self, source: &Path) -> Result<Option<Volume>, SnapshotError> {
         let real = source.canonicalize().map_err(failed("find", source))?;
-        let all = mounts::read().map_err(failed("read", Path::new("/proc/self/mountinfo")))?;
+        let all = mounts::read().map_err(failed("read", Path::new(mounts::FILE)))?;
         let number = mounts::number(&real).map_err(failed("find the mount of", &real))?;
         let mount = all.iter().find(|mount| mount.id == number && real.starts_with(&mount.at));
         let mount = mount.ok_or_else(|| SnapshotError::Mount { path: real.clone() })?;
@@ -76,7 +74,7 @@ impl Snapshots for Btrfs<'_> {
             return Ok(None);
         }
         let hidden = |hidden: &Path, what| Err(SnapshotError::Hidden { path: source.into(), hidden: hidden.into(), what });
-        if let Some(other) = mounts::below(&all, &real) {
+        if let Some(other) = below(&all, &real) {
             return hidden(&other.at, "a mount");
         }
         let root = top(&real, &mount.at)?;
@@ -166,6 +164,11 @@ fn top(real: &Path, at: &Path) -> Result<PathBuf, SnapshotError> {
         }
     }
     Err(SnapshotError::Part { path: real.into(), at: at.into() })
+}
+
+/// The first mount strictly below `path`.
+fn below<'a>(mounts: &'a [Mount], path: &Path) -> Option<&'a Mount> {
+    mounts.iter().find(|mount| mount.at != path && mount.at.starts_with(path))
 }
 
 /// The path of `real` from the top of the file system.

@@ -27,10 +27,17 @@ fn a_listing_is_understood_or_refused() {
 
 #[test]
 fn a_path_is_told_from_the_top_of_the_file_system() {
-    let mount = |root: &str| Mount { id: 1, root: root.into(), at: "/srv".into(), kind: "btrfs".into() };
+    let mount = |root: &str| Mount { root: root.into(), at: "/srv".into(), ..Mount::default() };
     assert_eq!(inside(&mount("/"), Path::new("/srv/a/b")), Path::new("/a/b"));
     assert_eq!(inside(&mount("/@srv"), Path::new("/srv/a")), Path::new("/@srv/a"));
     assert_eq!(inside(&mount("/@srv"), Path::new("/srv")).as_os_str(), "/@srv");
+}
+
+#[test]
+fn what_is_mounted_over_a_source_is_seen() {
+    let mounts = ["/", "/srv/data", "/srv/data/a"].map(|at| Mount { at: at.into(), ..Mount::default() });
+    let below = |path: &str| below(&mounts, Path::new(path)).map(|mount| mount.at.to_str().unwrap());
+    assert_eq!(["/", "/srv/data", "/srv/dat", "/srv/data/a"].map(below), [Some("/srv/data"), Some("/srv/data/a"), None, None]);
 }
 
 #[test]

@@ -13,12 +13,13 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::mounts::{Mount, present, wanted};
+use super::mounts::wanted;
 use crate::{
     cancel::Cancel,
     config::{Config, Job, JobName},
     durable::{self, DurableError},
     lock::{Lock, LockError},
+    mounts::{self, Mount},
     quiesce::real,
 };
 
@@ -94,9 +95,18 @@ struct Memory {
     accepted: BTreeSet<PathBuf>,
 }
 
+/// `at` may come from /etc/fstab or from what is remembered.
 fn is_mounted(mounts: &[Mount], at: &Path) -> bool {
-    mounts.iter().any(|mount| mount.at == at)
+    mounts.iter().any(|mount| mount.at == at || remembered(&mount.at) == at)
 }
+
+/// A mount point as it is remembered: in JSON, which holds text and no other bytes.
+fn remembered(at: &Path) -> PathBuf {
+    at.to_string_lossy().into_owned().into()
+}
+
+/// What is to be mounted at every start.
+const FSTAB: &str = "/etc/fstab";
 
 /// What is there now.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -109,12 +119,11 @@ struct Now {
     sources: BTreeMap<PathBuf, bool>,
 }
 
-/// A file of the system. On a machine without it nothing is mounted but the root.
-fn text(path: &str) -> Result<String, AbsentError> {
-    match std::fs::read(path) {
-        Ok(bytes) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
-        Err(source) => Err(AbsentError::Look { path: path.into(), source }),
+/// What `read` gives for the file of the system at `path`. On a machine without it nothing is mounted but the root.
+fn of_system<T: Default>(path: &str, read: impl FnOnce() -> io::Result<T>) -> Result<T, AbsentError> {
+    match read() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(T::default()),
+        read => read.map_err(|source| AbsentError::Look { path: path.into(), source }),
     }
 }
 
@@ -122,7 +131,7 @@ fn text(path: &str) -> Result<String, AbsentError> {
 ///
 /// Errors: [`AbsentError::Look`].
 pub(crate) fn mounted() -> Result<Vec<Mount>, AbsentError> {
-    Ok(present(&text("/proc/self/mountinfo")?))
+    of_system(mounts::FILE, mounts::read)
 }
 
 impl Now {
@@ -138,7 +147,9 @@ impl Now {
         });
         let sources = sources.collect::<Result<BTreeMap<_, _>, _>>()?;
         let mut now = Self { wanted: BTreeSet::new(), mounts: mounted()?, sources };
-        now.wanted = wanted(&text("/etc/fstab")?).into_iter().map(|path| real(&path)).filter(|path| now.concerns(path)).collect();
+        let fstab = of_system(FSTAB, || std::fs::read(FSTAB))?;
+        now.wanted =
+            wanted(&String::from_utf8_lossy(&fstab)).into_iter().map(|path| real(&path)).filter(|path| now.concerns(path)).collect();
         Ok(now)
     }
 
@@ -175,8 +186,8 @@ impl Now {
             mounts: self
                 .mounts
                 .iter()
-                .filter(|mount| mount.lasting && !mount.is_of_engine() && self.concerns(&mount.at))
-                .map(|mount| mount.at.clone())
+                .filter(|mount| mount.is_lasting() && !mount.is_of_engine() && self.concerns(&mount.at))
+                .map(|mount| remembered(&mount.at))
                 .collect(),
             filled: self.sources.iter().filter(|(_, is_empty)| !**is_empty).map(|(source, _)| source.clone()).collect(),
             accepted: before.accepted.iter().filter(still_gone).cloned().collect(),
@@ -238,6 +249,8 @@ pub fn accept_empty(config: &Config, name: &JobName, wait: Option<&Cancel>) -> R
 
 #[cfg(test)]
 mod tests {
+    use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
+
     use super::*;
 
     fn paths(paths: &[&str]) -> BTreeSet<PathBuf> {
@@ -245,7 +258,7 @@ mod tests {
     }
 
     fn now(wanted: &[&str], mounted: &[&str], sources: &[(&str, bool)]) -> Now {
-        let mount = |at: &&str| Mount { at: at.into(), lasting: true, ..Mount::default() };
+        let mount = |at: &&str| Mount { at: at.into(), ..Mount::default() };
         Now {
             wanted: paths(wanted),
             mounts: mounted.iter().map(mount).collect(),
@@ -267,6 +280,20 @@ mod tests {
         // Both know of it: one sentence. A source that is no more takes its disks with it.
         assert_eq!(now(&[at], &["/"], &[(source, false)]).lacks(&memory), [Absent::Wanted(at.into())]);
         assert_eq!(now(&[], &["/"], &[("/etc", false)]).lacks(&memory), []);
+    }
+
+    #[test]
+    fn a_disk_whose_mount_point_is_no_text_is_remembered_and_missed() {
+        let odd = Mount { at: OsStr::from_bytes(b"/srv/caf\xe9").into(), ..Mount::default() };
+        let with = |mount: &Mount| Now { mounts: vec![mount.clone()], ..now(&[], &[], &[("/srv", false)]) };
+        let dir = tempfile::tempdir().unwrap();
+        let job: JobName = "services".parse().unwrap();
+        keep(dir.path(), &Memories::from([(job.clone(), with(&odd).to_remember(&Memory::default()))])).unwrap();
+        let memory = memories(dir.path()).unwrap().remove(&job).unwrap();
+        assert_eq!(with(&odd).lacks(&memory), []);
+        assert_eq!(with(&Mount::default()).lacks(&memory), [Absent::Was("/srv/caf\u{fffd}".into())]);
+        // As /etc/fstab is read.
+        assert_eq!(Now { wanted: paths(&["/srv/caf\u{fffd}"]), ..with(&odd) }.lacks(&Memory::default()), []);
     }
 
     #[test]

@@ -6,11 +6,12 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{AbsentError, Mount, mounted};
+use super::{AbsentError, mounted};
 use crate::{
     engine::{Container, State},
     groups::Root,
     ledger::Project,
+    mounts::Mount,
     quiesce::real,
 };
 
@@ -44,7 +45,10 @@ fn concerned(mounts: Vec<Mount>, roots: &[Root]) -> Vec<Mount> {
         at != Path::new("/") && roots.iter().any(of)
     };
     // A volume may be an overlay too; other overlays are the roots of containers.
-    mounts.into_iter().filter(|mount| (mount.lasting || mount.kind == "overlay" && mount.volume().is_some()) && holds(&mount.at)).collect()
+    mounts
+        .into_iter()
+        .filter(|mount| (mount.is_lasting() || mount.kind == "overlay" && mount.volume().is_some()) && holds(&mount.at))
+        .collect()
 }
 
 fn says(before: &[Mount], now: &[Mount]) -> Option<String> {
@@ -83,7 +87,7 @@ pub(crate) fn goes_with(
         let at = real(&mount.source);
         let is_kept = running().any(|container| !is_stopped(container) && uses(container, &mount.source));
         let is_read = sources.iter().any(|source| source.starts_with(&at) || at.starts_with(source));
-        if is_read && !is_kept && mounts.iter().any(|one| one.at == at && (one.lasting || one.kind == "overlay")) {
+        if is_read && !is_kept && mounts.iter().any(|one| one.at == at && (one.is_lasting() || one.kind == "overlay")) {
             said.push(format!(
                 "volume {volume} is mounted only while its service runs, so its data cannot be read while that is away, and no archive is \
                  complete: name the folder or disk behind it (its driver_opts) as a source, and not {}",
@@ -105,7 +109,7 @@ mod tests {
     };
 
     fn disk(at: &str) -> Mount {
-        Mount { at: at.into(), lasting: true, kind: "ext4".into(), ..Mount::default() }
+        Mount { at: at.into(), kind: "ext4".into(), ..Mount::default() }
     }
 
     fn root(path: &str, exclude: &[&str]) -> Root {
@@ -115,7 +119,7 @@ mod tests {
     #[test]
     fn what_is_unmounted_with_a_service_is_named() {
         let volume = "/v/volumes/p_ext/_data";
-        let all = || vec![disk("/"), disk("/v"), disk(volume), disk("/other"), Mount { lasting: false, ..disk("/v/shm") }];
+        let all = || vec![disk("/"), disk("/v"), disk(volume), disk("/other"), Mount { kind: "tmpfs".into(), ..disk("/v/shm") }];
         let seen = |roots: &[Root]| concerned(all(), roots).into_iter().map(|mount| mount.at).collect::<Vec<_>>();
         assert_eq!(seen(&[root("/v/volumes", &[])]), [Path::new("/v"), Path::new(volume)]);
         assert_eq!(seen(&[root("/v/volumes/p_ext/_data/deep", &[])]), [Path::new("/v"), Path::new(volume)]);
@@ -125,7 +129,7 @@ mod tests {
         let reason = says(&before, &[disk("/"), disk("/v")]).unwrap();
         assert!(reason.ends_with(&format!("no good one: volume p_ext ({volume})")), "{reason}");
         // A share that its automount took away comes again by itself.
-        assert_eq!(says(&before, &[disk("/v"), Mount { kind: "autofs".into(), lasting: false, ..disk(volume) }]), None);
+        assert_eq!(says(&before, &[disk("/v"), Mount { kind: "autofs".into(), ..disk(volume) }]), None);
     }
 
     #[test]

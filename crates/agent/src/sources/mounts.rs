@@ -1,10 +1,8 @@
-//! Which disks belong in a place, and which are there: pure, from the texts of /etc/fstab and /proc/self/mountinfo.
+//! Which disks belong in a place, which of those that are there will be missed, and where else their files are: pure.
 
-use std::{
-    ffi::OsString,
-    os::unix::ffi::OsStringExt,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
+
+use crate::mounts::{Mount, unescaped};
 
 /// File systems that hold nothing which outlives the machine's uptime, or come and go with the services: not missed when gone.
 const PASSING: [&str; 20] = [
@@ -30,22 +28,12 @@ const PASSING: [&str; 20] = [
     "tmpfs",
 ];
 
-/// A mount point at which something is mounted now.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(crate) struct Mount {
-    /// Where.
-    pub at: PathBuf,
-    /// Whether it is a disk or a share, and will be missed.
-    pub lasting: bool,
-    /// The number of its file system: two mounts of one number may show the same files.
-    pub device: String,
-    /// The folder of its file system that it shows; absolute there.
-    pub root: PathBuf,
-    /// The kind of its file system.
-    pub kind: String,
-}
-
 impl Mount {
+    /// Whether it is a disk or a share, and will be missed.
+    pub(super) fn is_lasting(&self) -> bool {
+        !PASSING.contains(&self.kind.as_str())
+    }
+
     /// The name of the docker volume that is mounted here; none where it is no volume with `driver_opts`.
     pub(crate) fn volume(&self) -> Option<String> {
         let mut parts = self.at.components().rev().map(|part| part.as_os_str().to_string_lossy());
@@ -66,26 +54,8 @@ pub(super) fn wanted(fstab: &str) -> Vec<PathBuf> {
     let lines = fstab.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
     let lines = lines.filter(|fields| fields.len() >= 3 && !fields[0].starts_with('#') && fields[1].starts_with('/'));
     let at_start = lines.filter(|fields| fields.get(3).is_none_or(|options| options.split(',').all(|option| option != "noauto")));
-    at_start.map(|fields| unescaped(fields[1])).collect()
-}
-
-/// What `mountinfo` says is mounted.
-pub(super) fn present(mountinfo: &str) -> Vec<Mount> {
-    let mount = |line: &str| {
-        // Fields without a fixed number end at a lone hyphen; the kind follows.
-        let (before, after) = line.split_once(" - ")?;
-        let kind = after.split(' ').next()?;
-        let fields: Vec<&str> = before.split(' ').collect();
-        let [_, _, device, root, at, ..] = fields.as_slice() else { return None };
-        Some(Mount {
-            at: unescaped(at),
-            lasting: !PASSING.contains(&kind),
-            device: (*device).to_owned(),
-            root: unescaped(root),
-            kind: kind.to_owned(),
-        })
-    };
-    mountinfo.lines().filter_map(mount).collect()
+    // A slash at the end is nothing to the kernel.
+    at_start.map(|fields| unescaped(fields[1].as_bytes()).components().collect()).collect()
 }
 
 /// Each path by which what lies at or below `path` can be reached too, by way of bind mounts and of disks that are mounted twice; `path`
@@ -148,21 +118,6 @@ fn is_unclear(mounts: &[Mount], mount: &Mount, sources: &[PathBuf]) -> bool {
     !is_disk && !sources.iter().all(|source| source.starts_with(&mount.at))
 }
 
-/// Blanks, and what else would spoil the line, are written as `\` with three octal digits.
-fn unescaped(field: &str) -> PathBuf {
-    let (mut bytes, mut rest) = (Vec::new(), field.as_bytes());
-    while let Some((first, more)) = rest.split_first() {
-        let code =
-            more.get(..3).filter(|_| *first == b'\\').and_then(|digits| u8::from_str_radix(std::str::from_utf8(digits).ok()?, 8).ok());
-        bytes.push(code.unwrap_or(*first));
-        rest = if code.is_some() { &more[3..] } else { more };
-    }
-    let mut path = PathBuf::from(OsString::from_vec(bytes));
-    // A slash at the end is nothing to the kernel.
-    path = path.components().collect();
-    path
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -175,30 +130,21 @@ mod tests {
     }
 
     #[test]
-    fn reads_what_is_there() {
-        let info = "25 30 0:23 / /proc rw,nosuid shared:14 - proc proc rw\n30 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw\n\
-                    99 30 8:1 /a /mnt/my\\040disk rw shared:2 master:3 - ext4 /dev/sda1 rw\n98 30 0:40 / /var/lib/docker/x rw - overlay overlay rw\nnonsense\n";
-        let mount = |at: &str, lasting, device: &str, root: &str, kind: &str| Mount {
-            at: at.into(),
-            lasting,
-            device: device.into(),
-            root: root.into(),
-            kind: kind.into(),
-        };
-        assert_eq!(
-            present(info),
-            [
-                mount("/proc", false, "0:23", "/", "proc"),
-                mount("/", true, "254:0", "/", "ext4"),
-                mount("/mnt/my disk", true, "8:1", "/a", "ext4"),
-                mount("/var/lib/docker/x", false, "0:40", "/", "overlay"),
-            ]
-        );
+    fn a_disk_or_a_share_is_missed_and_nothing_else_is() {
+        let lasting = |kind: &str| Mount { kind: kind.into(), ..Mount::default() }.is_lasting();
+        assert_eq!(["ext4", "nfs4", "fuse.mergerfs", "vfat"].map(lasting), [true; 4]);
+        assert_eq!(["proc", "tmpfs", "overlay", "autofs"].map(lasting), [false; 4]);
     }
 
     fn mounted(lines: &[(&str, &str, &str, &str)]) -> Vec<Mount> {
-        let info: String = lines.iter().map(|(device, root, at, kind)| format!("1 0 {device} {root} {at} rw - {kind} x rw\n")).collect();
-        present(&info)
+        let mount = |(device, root, at, kind): &(&str, &str, &str, &str)| Mount {
+            id: 0,
+            device: (*device).into(),
+            root: root.into(),
+            at: at.into(),
+            kind: (*kind).into(),
+        };
+        lines.iter().map(mount).collect()
     }
 
     #[test]
@@ -258,13 +204,6 @@ mod tests {
         // A source of the same share, one without any share, and all in one pool.
         for (path, source) in [("/mnt/nas/y", "/mnt/nas/x"), ("/mnt/nas/y", "/srv"), ("/mnt/pool/x", "/mnt/pool/x"), ("/opt", "/srv")] {
             assert!(of(path, source).is_ok(), "{path} {source}");
-        }
-    }
-
-    #[test]
-    fn a_backslash_that_escapes_nothing_is_one() {
-        for (field, path) in [("/a\\", "/a\\"), ("/a\\04", "/a\\04"), ("/a\\0409", "/a 9"), ("/\\999", "/\\999"), ("/\\777", "/\\777")] {
-            assert_eq!(unescaped(field), PathBuf::from(path), "{field}");
         }
     }
 }
