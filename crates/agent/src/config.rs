@@ -20,6 +20,7 @@ mod nearest;
 mod span;
 mod time;
 mod url;
+mod words;
 pub mod yaml;
 
 pub use nearest::distance;

@@ -32,6 +32,7 @@ impl Exit {
         if error.is::<ConfigError>() || matches!(error.downcast_ref(), Some(RunError::UnknownJob { .. })) {
             Self::Usage
         } else if matches!(error.downcast_ref(), Some(RunError::Lock(lock)) if busy(lock))
+            || matches!(error.downcast_ref(), Some(RunError::InUse { .. }))
             || matches!(error.downcast_ref(), Some(RunError::Absent(AbsentError::Lock(lock))) if busy(lock))
             || matches!(error.downcast_ref(), Some(ResumeError::Lock(lock)) if busy(lock))
         {

@@ -1,10 +1,13 @@
 //! The next step for those errors that have one.
 
-use std::error::Error;
+use std::{error::Error, io::ErrorKind};
 
 use offsite_repository::{RepositoryError, is_disk_full};
 
-use crate::{AbsentError, CommandError, ConfigError, EngineError, LedgerError, LockError, ModesError, QuiesceError, ResumeError, RunError};
+use crate::{
+    AbsentError, CommandError, ConfigError, EngineError, ExportError, LedgerError, LockError, ModesError, QuiesceError, ResumeError,
+    RunError,
+};
 
 /// What to do where repository and configuration are of two layouts.
 pub(crate) const LAYOUT: &str = "nothing is converted: say its layout in the configuration, or name another folder as \"repository\" and make that with \
@@ -37,8 +40,11 @@ fn one(error: &(dyn Error + 'static)) -> Option<String> {
             RunError::Lock(error) => one(error),
             RunError::Ledger(error) => one(error),
             RunError::Modes(error) => one(error),
-            RunError::Source { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
+            RunError::Source { source, .. } if source.kind() == ErrorKind::NotFound => {
                 Some("nothing was stopped; mount the disk, or take the source out of the configuration".into())
+            }
+            RunError::Link { .. } | RunError::Inside { .. } => {
+                Some("nothing was stopped; correct \"sources\" in the configuration, then: offsite-agent check".into())
             }
             RunError::Absent(AbsentError::Absent(_)) => Some(
                 "nothing was stopped; mount it (mount -a), or, if that is how it shall be: offsite-agent run JOB --accept-empty".into(),
@@ -55,6 +61,9 @@ fn one(error: &(dyn Error + 'static)) -> Option<String> {
             _ => None,
         };
     }
+    if let Some(ExportError::Open(error)) = error.downcast_ref() {
+        return one(error);
+    }
     match error.downcast_ref() {
         Some(ResumeError::NotBack(_)) => return Some(not_back()),
         Some(ResumeError::Lock(error)) => return one(error),
@@ -64,10 +73,8 @@ fn one(error: &(dyn Error + 'static)) -> Option<String> {
     if let Some(RepositoryError::NotARepository { .. }) = error.downcast_ref() {
         return Some("mount the repository's disk, or make the repository with offsite-agent init".into());
     }
-    if let Some(ConfigError::Read { source, .. }) = error.downcast_ref()
-        && source.kind() == std::io::ErrorKind::NotFound
-    {
-        return Some("offsite-agent init writes an example".into());
+    if let Some(error) = error.downcast_ref() {
+        return config(error).map(str::to_owned);
     }
     match error.downcast_ref() {
         Some(LockError::Busy { .. }) => {
@@ -100,7 +107,56 @@ fn one(error: &(dyn Error + 'static)) -> Option<String> {
     }
 }
 
+fn config(error: &ConfigError) -> Option<&'static str> {
+    match error {
+        ConfigError::Read { source, .. } => match source.kind() {
+            ErrorKind::NotFound => Some("offsite-agent init writes an example"),
+            ErrorKind::PermissionDenied => Some("the agent needs to be root; or make the file readable for this account"),
+            ErrorKind::IsADirectory => Some("name a file: offsite-agent --config FILE"),
+            // It is no text.
+            ErrorKind::InvalidData => Some("correct the file; nothing was changed"),
+            _ => None,
+        },
+        ConfigError::Invalid { .. } => Some("correct the file, then: offsite-agent check; nothing was changed"),
+    }
+}
+
 fn not_back() -> String {
     "repair what docker compose complains of, then: offsite-agent resume (or, if nobody wants them back: offsite-agent resume --forget)"
         .into()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{io, path::Path};
+
+    use super::*;
+    use crate::Config;
+
+    #[test]
+    fn what_is_wrong_with_a_configuration_has_a_next_step() {
+        let read = |kind: ErrorKind| hint(&ConfigError::Read { path: "/etc/offsite/agent.yaml".into(), source: io::Error::from(kind) });
+        assert_eq!(read(ErrorKind::NotFound).unwrap(), "offsite-agent init writes an example");
+        assert!(read(ErrorKind::PermissionDenied).unwrap().contains("readable for this account"));
+        assert!(read(ErrorKind::IsADirectory).unwrap().contains("--config FILE"));
+        assert!(read(ErrorKind::InvalidData).unwrap().starts_with("correct the file"));
+        // A disk that does not answer is not the file's fault.
+        assert_eq!(read(ErrorKind::TimedOut), None);
+        let path = Path::new("/etc/offsite/agent.yaml");
+        for text in ["", "jobs: 7", "repository: /r\njobs: {}\n", "repository: /r\njobs: {s: {sources: [/r/x]}}\n"] {
+            let error = Config::parse(path, text).unwrap_err();
+            assert_eq!(hint(&error).unwrap(), "correct the file, then: offsite-agent check; nothing was changed", "{text:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn an_export_says_the_same_of_the_repository_as_a_run() {
+        let dir = tempfile::tempdir().unwrap();
+        for root in [dir.path(), &dir.path().join("missing")] {
+            let opened = || crate::place::opened(root).map(drop).unwrap_err();
+            let (run, export) = (hint(&opened()).unwrap(), hint(&ExportError::Open(opened())));
+            assert!(run.starts_with("mount the repository's disk"), "{run}");
+            assert_eq!(export, Some(run));
+        }
+    }
 }

@@ -25,7 +25,7 @@ fn a_second_state_folder_does_not_make_a_second_agent() {
         let marker = fs::File::open(lab.path("repository/repository.json")).unwrap();
         // As an agent does that has another state folder.
         marker.lock().unwrap();
-        let said = lab.agent(&["run", "services"]).ended(1);
+        let said = lab.agent(&["run", "services"]).ended(4);
         for text in ["another agent is at work in the repository", &format!("process {} ", std::process::id()), "nothing was stopped"] {
             assert!(said.err.contains(text), "{said:#?}");
         }

@@ -156,6 +156,7 @@ fn a_wrong_configuration_changes_nothing() {
     for arguments in [&["run", "services"][..], &["check"], &["archives"], &["install", "--print"]] {
         let said = lab.agent(arguments).ended(2);
         assert!(said.err.contains("agent.yaml:6: jobs.services: unknown key \"sorces\"; did you mean \"sources\"?"), "{said:?}");
+        assert!(said.err.contains("\nnext: correct the file, then: offsite-agent check; nothing was changed"), "{said:?}");
     }
     assert!(!lab.path("state").exists() && !lab.path("repository/archives").exists());
     lab.write("agent.yaml", &text);
@@ -169,6 +170,8 @@ fn a_missing_disk_is_an_error_and_never_a_new_folder() {
     let lab = ready("");
     fs::rename(lab.path("repository"), lab.path("elsewhere")).unwrap();
     let said = lab.agent(&["run", "services"]).ended(1);
+    assert!(said.err.contains("next: mount the repository's disk"), "{said:?}");
+    let said = lab.agent(&["export", "services", "-"]).ended(1);
     assert!(said.err.contains("next: mount the repository's disk"), "{said:?}");
     assert!(!lab.path("repository").exists());
     fs::create_dir(lab.path("repository")).unwrap();
@@ -194,13 +197,14 @@ fn a_link_in_the_place_of_a_source_is_refused() {
     std::os::unix::fs::symlink(lab.path("disk"), lab.path("services")).unwrap();
     let said = lab.agent(&["run", "services"]).ended(1);
     assert!(said.err.contains("is a symbolic link, and only the link would be archived: name "), "{said:?}");
+    assert!(said.err.contains("next: nothing was stopped; correct \"sources\" in the configuration"), "{said:?}");
     // The repository in a source, seen through a link.
     fs::remove_file(lab.path("services")).unwrap();
     fs::rename(lab.path("disk"), lab.path("services")).unwrap();
     fs::rename(lab.path("repository"), lab.path("services/repository")).unwrap();
     std::os::unix::fs::symlink(lab.path("services/repository"), lab.path("repository")).unwrap();
     let said = lab.agent(&["run", "services"]).ended(1);
-    assert!(said.err.contains("contains the repository"), "{said:?}");
+    assert!(said.err.contains("contains the repository") && said.err.contains("next: nothing was stopped; correct"), "{said:?}");
     assert!(lab.agent(&["check"]).ended(1).out.contains("BAD      job services: source "), "{said:?}");
 }
 

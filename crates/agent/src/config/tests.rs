@@ -69,7 +69,7 @@ fn says_where_and_what_is_wrong() {
         ("\"04:00\"", "\"4 am\"", ":8: jobs.services.at: a time of day is \"HH:MM\" from \"00:00\" to \"23:59\", not \"4 am\""),
         ("\"04:00\"", "\"24:00\"", ":8: jobs.services.at: a time of day is \"HH:MM\" from \"00:00\" to \"23:59\", not \"24:00\""),
         ("keep: 3", "keep: 0", ":2: keep: 0 would keep no archive; the least is 1"),
-        ("keep: 3", "keep: many", ":2: keep: invalid type: string \"many\", expected a number of archives"),
+        ("keep: 3", "keep: many", ":2: keep: expected a number of archives, not the text \"many\""),
         ("/etc/ssh", "etc/ssh", ":5: jobs.services.sources[1]: \"etc/ssh\" is not an absolute path without \".\" and \"..\""),
         (
             "[/srv/services/, /etc/ssh]",

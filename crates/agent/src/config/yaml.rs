@@ -16,7 +16,7 @@ use serde::{
     de::{self, DeserializeOwned},
 };
 
-use super::nearest::nearest;
+use super::{nearest::nearest, words::plain};
 
 /// Why a configuration file is not used.
 #[derive(Debug, thiserror::Error)]
@@ -77,6 +77,8 @@ pub fn load<T: DeserializeOwned>(path: &Path) -> Result<(T, String), ConfigError
 ///
 /// Errors: [`ConfigError::Invalid`] for the first thing that is wrong.
 pub fn parse<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T, ConfigError> {
+    // Some editors begin a file with a mark that is no part of it, and that the reader takes for a document of its own.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     serde_yaml::from_str(text).map_err(|error| explain(path, text, &error))
 }
 
@@ -130,7 +132,12 @@ fn explain(path: &Path, text: &str, error: &serde_yaml::Error) -> ConfigError {
             line = line.and_then(|line| again(text, line, found)).or(line);
             (format!("key \"{found}\" stands twice"), None)
         }
-        _ => (message.replace('`', "\""), None),
+        _ => {
+            if message.contains("more than one document") {
+                line = second_document(text);
+            }
+            (plain(message), None)
+        }
     };
     ConfigError::Invalid { path: path.into(), line, key: key.into(), problem, nearest: word }
 }
@@ -145,15 +152,23 @@ fn quoted(message: &str) -> Vec<String> {
     message.split('`').skip(1).step_by(2).map(str::to_owned).collect()
 }
 
+/// The line where a file begins again.
+fn second_document(text: &str) -> Option<usize> {
+    let says_something = |line: &str| !line.trim().is_empty() && !line.starts_with('#');
+    let mut lines = text.lines().enumerate().skip_while(|(_, line)| !says_something(line)).skip(1);
+    lines.find(|(_, line)| line.trim_end() == "---").map(|(number, _)| number + 1)
+}
+
 /// The line of the second `key` of one indentation, in block style, from line `from` on.
 fn again(text: &str, from: usize, key: &str) -> Option<usize> {
-    let named = |line: &&str| name(line.trim_start()) == Some(key);
+    // The first key of a list's item stands behind the dash.
+    let body = |line: &str| line.trim_start().trim_start_matches("- ").len();
     let mut found = text
         .lines()
         .enumerate()
         .skip(from.saturating_sub(1))
-        .filter(|(_, line)| named(line))
-        .map(|(number, line)| (number + 1, indent(line)));
+        .filter(|(_, line)| name(&line[line.len() - body(line)..]) == Some(key))
+        .map(|(number, line)| (number + 1, line.len() - body(line)));
     let first = found.next()?;
     found.find(|(_, indent)| *indent == first.1).map(|(number, _)| number)
 }
@@ -237,11 +252,15 @@ mod tests {
 
     #[test]
     fn names_wrong_types_missing_and_doubled_keys() {
-        assert_eq!(said("keep: three\ninner: {sources: []}\n"), "a.yaml:1: keep: invalid type: string \"three\", expected u32");
+        assert_eq!(said("keep: three\ninner: {sources: []}\n"), "a.yaml:1: keep: expected a whole number, not the text \"three\"");
         assert_eq!(said("keep: 3\n"), "a.yaml:1: key \"inner\" is missing");
         assert_eq!(said("keep: 3\nkeep: 4\ninner: {sources: []}\n"), "a.yaml:2: key \"keep\" stands twice");
         assert_eq!(said("# nothing yet\n\n"), "a.yaml: the file says nothing");
         assert!(said("inner: [\n").starts_with("a.yaml:"), "{}", said("inner: [\n"));
+        assert_eq!(said("inner: {sources: []}\n---\nkeep: 3\n"), "a.yaml:2: the file goes on after a line of ---");
+        assert_eq!(said("keep: 3\ninner:\n\tsources: []\n"), format!("a.yaml:3: {}", plain("found character that cannot start any token")));
+        parse::<Top>(Path::new("a.yaml"), "\u{feff}inner: {sources: []}\n").unwrap();
+        assert_eq!(said("\u{feff}keep: 3\n"), "a.yaml:1: key \"inner\" is missing");
     }
 
     #[test]
