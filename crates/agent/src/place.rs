@@ -197,16 +197,23 @@ impl Place {
     }
 
     /// Takes into `stock`, which [`Place::stock`] gave, what is known of `newest`. Also returns what a person should know.
-    pub(crate) fn take_over(&self, newest: Newest, stock: &mut Stock, cache: Option<&[u8]>) -> (Result<(), CacheError>, Option<String>) {
+    ///
+    /// Errors: frames of `newest` are gone, and that cannot be noted.
+    pub(crate) fn take_over(
+        &self,
+        newest: Newest,
+        stock: &mut Stock,
+        cache: Option<&[u8]>,
+    ) -> Result<(Result<(), CacheError>, Option<String>), RunError> {
         let Newest { file, manifest } = newest;
-        match (file, &self.kind) {
+        Ok(match (file, &self.kind) {
             (Some(file), _) => (stock.add(file, &manifest, cache), None),
             (None, Kind::Plain(_)) => (Ok(()), None),
             (None, Kind::Packs(packs)) => {
-                let absent = packs.miss(&manifest, stock);
+                let absent = packs.miss(&manifest, stock)?;
                 (cache.map_or(Ok(()), |cache| stock.recall(&manifest, cache)), absent)
             }
-        }
+        })
     }
 
     /// Commits the archive and opens it to those who may read it. Returns its length, in bytes: of its file, or of its frames in packs,

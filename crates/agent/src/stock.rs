@@ -24,7 +24,7 @@ fn path(state: &Path, job: &JobName) -> PathBuf {
 /// The stock that a run of `job` begins with, and what a person should know of it. With `full`, no file is known to be unchanged; frames
 /// that were made before are still not made again.
 ///
-/// Errors: there is no room for what is new.
+/// Errors: there is no room for what is new, or for a note of what is lost.
 pub(crate) fn open(place: &Place, state: &Path, job: &JobName, full: bool, now: Timestamp) -> Result<(Stock, Vec<String>), RunError> {
     let mut stock = place.stock()?;
     let mut warnings = Vec::new();
@@ -44,7 +44,7 @@ pub(crate) fn open(place: &Place, state: &Path, job: &JobName, full: bool, now: 
         ));
     }
     let cache = if full || back { None } else { read(&path(state, job), &mut warnings) };
-    let (known, absent) = place.take_over(newest, &mut stock, cache.as_deref());
+    let (known, absent) = place.take_over(newest, &mut stock, cache.as_deref())?;
     warnings.extend(absent);
     match known {
         Err(CacheError::Damaged) => {

@@ -1,6 +1,6 @@
 //! The repository: whether it can be used, what in it is not as it should be, and whether the next archive has room.
 
-use std::path::Path;
+use std::{io::ErrorKind, path::Path};
 
 use offsite_repository::{Archives, PackFacts, PackName, Repository, RepositoryError, lacking, manifest_path};
 
@@ -100,7 +100,11 @@ fn lonely(archives: &Archives, files: &[PackFacts], found: &mut Findings) {
 
 /// Packs that a full run set aside.
 fn aside(folder: &Path, lossy: bool, found: &mut Findings) {
-    let packs = std::fs::read_dir(folder).map_or(0, Iterator::count);
+    let packs = match std::fs::read_dir(folder) {
+        Ok(packs) => packs.count(),
+        Err(error) if error.kind() == ErrorKind::NotFound => 0,
+        Err(error) => return found.add(Level::Warning, WHAT, format!("cannot list {}: {error}", folder.display())),
+    };
     if packs > 0 {
         let says = format!(
             "{} with damage {} in {}: the disk loses data; {}",
@@ -161,5 +165,27 @@ fn packs_space(config: &Config, found: &mut Findings) {
         found.add(Level::Warning, SPACE, format!("{says}, less than four nights need ({} each, by the last one)", size(largest)));
     } else {
         found.add(Level::Ok, SPACE, says);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_set_aside_is_told_and_so_is_that_nobody_can_look() {
+        let dir = tempfile::tempdir().unwrap();
+        let told = |name: &str| {
+            let mut found = Findings::default();
+            aside(&dir.path().join(name), false, &mut found);
+            found.0.into_iter().map(|finding| finding.says).collect::<Vec<_>>()
+        };
+        for name in ["none", "two/a", "two/b"] {
+            std::fs::create_dir_all(dir.path().join(name)).unwrap();
+        }
+        std::fs::write(dir.path().join("file"), "").unwrap();
+        assert!(told("missing").is_empty() && told("none").is_empty());
+        assert!(told("two")[0].starts_with("2 packs with damage lie in "), "{:?}", told("two"));
+        assert!(told("file")[0].starts_with("cannot list "), "{:?}", told("file"));
     }
 }

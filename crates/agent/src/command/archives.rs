@@ -38,8 +38,7 @@ pub(crate) fn archives(cli: &cli::Cli, archives: &cli::Json) -> Done {
         }
         if layout == Layout::Packs && !found.good.is_empty() {
             // Most frames belong to all of them, so their sizes do not add up.
-            let packs = count(usize::try_from(packs).unwrap_or(usize::MAX), "pack");
-            println!("together they take {}, in {packs}", size(stored));
+            println!("together they take {}, in {}", size(stored), count(packs, "pack"));
         }
     }
     for bad in &found.unreadable {

@@ -50,7 +50,7 @@ pub struct Listed {
     /// How frames are kept.
     pub layout: offsite_repository::Layout,
     /// How many packs there are, or files of archives.
-    pub packs: u64,
+    pub packs: usize,
     /// Bytes of all of them together: what the archives take on the disk.
     pub stored: u64,
 }
@@ -61,7 +61,7 @@ pub(crate) fn archives(root: &Path) -> Result<Listed, RunError> {
     let listed = async {
         let (archives, packs) = (repository.archives().await?, repository.packs().await?.0);
         let stored = packs.iter().map(|pack| pack.bytes).sum();
-        Ok(Listed { archives, layout: repository.layout(), packs: packs.len() as u64, stored })
+        Ok(Listed { archives, layout: repository.layout(), packs: packs.len(), stored })
     };
     runtime.block_on(listed).map_err(RunError::Repository)
 }

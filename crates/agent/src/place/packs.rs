@@ -34,7 +34,7 @@ use crate::{
 /// How often a reading that takes minutes looks whether it is to stop.
 const LOOK: Duration = Duration::from_millis(200);
 /// What the note about lossy archives says.
-const LOSSY: &[u8] = b"archives have lost frames; they push no whole one out\n";
+const LOSSY: &[u8] = b"archives may have lost frames; those that have push no whole one out\n";
 /// Packs named in one sentence.
 const NAMED: usize = 3;
 
@@ -49,7 +49,7 @@ pub(super) struct Packs {
     frames: Vec<FrameRef>,
     /// Archives may have lost frames.
     doubt: Cell<bool>,
-    /// There while archives are known to have lost frames, so that later runs know it too.
+    /// There while archives have lost frames or may have, so that later runs know it too: written before anything is lost.
     lossy: PathBuf,
     /// Known to be bad, and named all the same by a table that could not be made anew.
     bad: HashSet<(ObjectId, FrameId)>,
@@ -170,6 +170,8 @@ impl Packs {
         }
         // What was saved lies in packs twice until the old ones are gone.
         self.note()?;
+        // What was not saved is gone with them, and a later run would not see that by itself.
+        self.note_lossy()?;
         let (mut gone, mut saved, mut stay) = (Vec::new(), 0, HashSet::new());
         for pack in packs {
             let moved = async {
@@ -223,15 +225,21 @@ impl Packs {
         read
     }
 
+    fn note_lossy(&self) -> Result<(), DurableError> {
+        durable::replace(&self.lossy, LOSSY)
+    }
+
     /// Whether something of the archive before is not where it should be, as a sentence.
-    pub(super) fn miss(&self, before: &Manifest, stock: &Stock) -> Option<String> {
+    pub(super) fn miss(&self, before: &Manifest, stock: &Stock) -> Result<Option<String>, DurableError> {
         let absent: HashSet<_> = before.frames.iter().map(|frame| frame.id).filter(|id| !stock.holds(id)).collect();
         if absent.is_empty() {
-            return None;
+            return Ok(None);
         }
         self.doubt.set(true);
+        // The next archive will hold them again, or not need them: then nobody sees any more that older ones lack them.
+        self.note_lossy()?;
         let (frames, name) = (count(absent.len(), "frame"), &before.head.archive);
-        Some(format!("{frames} of {name} lie in no pack any more: the files are read again, and what they still hold is made anew"))
+        Ok(Some(format!("{frames} of {name} lie in no pack any more: the files are read again, and what they still hold is made anew")))
     }
 
     /// The archives that have lost frames, as far as there is reason to ask; `None` where that cannot be told.
@@ -245,7 +253,7 @@ impl Packs {
         }
         let known = self.runtime.block_on(lacking(&self.repository)).map_err(|error| chain(&error)).and_then(|lacking| {
             let lossy: HashSet<_> = lacking.into_iter().map(|(name, _)| name).collect();
-            let noted = if lossy.is_empty() { durable::remove(&self.lossy) } else { durable::replace(&self.lossy, LOSSY) };
+            let noted = if lossy.is_empty() { durable::remove(&self.lossy) } else { self.note_lossy() };
             noted.map(|()| lossy).map_err(|error| chain(&error))
         });
         if let Err(error) = &known {

@@ -6,7 +6,7 @@ use object_store::{
     CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMultipartOptions, PutOptions, PutPayload,
     PutResult, Result as Stored, path::Path as Object,
 };
-use offsite_archive::compress;
+use offsite_archive::{Chunker, End, Head, MANIFEST_VERSION, compress};
 use offsite_repository::{Layout, LocalStore, PackWriter};
 use rustix::io::Errno;
 
@@ -117,4 +117,35 @@ fn where_not_even_a_table_can_be_written_bad_frames_are_not_used_and_nothing_goe
     assert_eq!(held, [&b"two"[..], b"three"].map(FrameId::of), "{told:?}");
     assert!(packs.prune().unwrap_err().contains("keeps its room") && packs.lossy().is_none());
     assert!(pack.exists() && dir.path().join("unpruned").exists());
+}
+
+#[test]
+fn frames_that_went_away_are_noted_before_the_next_archive_hides_it() {
+    let (dir, runtime) = (tempfile::tempdir().unwrap(), Arc::new(super::super::runtime().unwrap()));
+    let inner = repository(dir.path(), &runtime);
+    let mut packs = packs(dir.path(), Failing { inner, reads: None, writes: None }, runtime);
+    assert!(packs.look(false, &Cancel::default(), &mut Vec::new()).unwrap());
+    let mut stock = Stock::new(tempfile::tempfile().unwrap());
+    stock.add_in_place(packs.frames());
+    let before = |raw: &[&[u8]]| {
+        let archive: ArchiveName = "s/2026-11-22T040000Z".parse().unwrap();
+        let finished = archive.time();
+        let head = Head {
+            version: MANIFEST_VERSION,
+            archive,
+            sequence: 1,
+            host: String::new(),
+            agent: String::new(),
+            sources: Vec::new(),
+            chunker: Chunker::files_1(),
+        };
+        let frames: Vec<FrameRef> = raw.iter().map(|raw| FrameRef { id: FrameId::of(raw), raw: raw.len() as u32, len: 9 }).collect();
+        let (digest, quiesced, warnings) = (FrameId::of(b""), Vec::new(), Vec::new());
+        let end = End { entries: 0, frames: 0, raw: 0, bytes: 0, digest, finished, quiesced, warnings, complete: true };
+        Manifest { head, frames, end }
+    };
+    assert_eq!(packs.miss(&before(&[b"one", b"three"]), &stock).unwrap(), None);
+    assert!(!dir.path().join("lossy").exists());
+    let told = packs.miss(&before(&[b"one", b"gone"]), &stock).unwrap().unwrap();
+    assert!(told.starts_with("1 frame of s/2026-11-22T040000Z lie in no pack") && dir.path().join("lossy").exists(), "{told}");
 }
