@@ -11,7 +11,6 @@ use russh::client::{AuthResult, Handle};
 use russh::keys::agent::AgentIdentity;
 use russh::keys::agent::client::AgentClient;
 use russh::keys::{self, Algorithm, HashAlg, PrivateKey, PrivateKeyWithHashAlg, PublicKey};
-
 use tokio::net::UnixStream;
 
 use crate::error::SftpError;
@@ -76,15 +75,10 @@ async fn as_ssh_does(
             }
         }
     }
-    if let (false, Some(agent)) = (only, agent) {
-        for (key, comment) in std::mem::take(&mut agent.keys) {
-            if offer(handle, hop, &mut agent.client, key, &comment, &mut offered).await {
-                return Ok(());
-            }
-            if handle.is_closed() {
-                break;
-            }
-        }
+    if let (false, Some(agent)) = (only, agent)
+        && offer_all(handle, hop, agent, &mut offered).await
+    {
+        return Ok(());
     }
     match unusable {
         // Nothing could be offered: that key is why.
@@ -150,6 +144,19 @@ async fn offer(
     false
 }
 
+/// Offers those of the agent's keys that were not offered yet, until one is taken or the server has enough.
+async fn offer_all(handle: &mut Handle<Gate>, hop: &Hop, agent: &mut Agent, offered: &mut Vec<String>) -> bool {
+    for (key, comment) in std::mem::take(&mut agent.keys) {
+        if offer(handle, hop, &mut agent.client, key, &comment, offered).await {
+            return true;
+        }
+        if handle.is_closed() {
+            break;
+        }
+    }
+    false
+}
+
 /// Reads and opens a private key.
 fn open_key(path: &Path, passphrase: Option<&str>) -> Result<PrivateKey, SftpError> {
     let text = fs::read(path).map_err(|error| SftpError::KeyUnreadable { path: path.to_owned(), source: Arc::new(error) })?;
@@ -191,15 +198,10 @@ async fn with_key(handle: &mut Handle<Gate>, hop: &Hop, path: &Path, key: Privat
 }
 
 async fn with_agent(handle: &mut Handle<Gate>, hop: &Hop, socket: &Path) -> Result<(), SftpError> {
-    let Agent { mut client, keys } = Agent::open(socket).await?;
+    let mut agent = Agent::open(socket).await?;
     let mut offered = Vec::new();
-    for (key, comment) in keys {
-        if offer(handle, hop, &mut client, key, &comment, &mut offered).await {
-            return Ok(());
-        }
-        if handle.is_closed() {
-            break;
-        }
+    if offer_all(handle, hop, &mut agent, &mut offered).await {
+        return Ok(());
     }
     if offered.is_empty() { Err(SftpError::AgentEmpty { agent: socket.display().to_string() }) } else { Err(refused(handle, hop, offered)) }
 }

@@ -4,6 +4,7 @@
 //! defaults nobody reads that file as OpenSSH does, least of all a second reader that is a few years behind. Nothing is contacted by it.
 //! Reading the answer is pure.
 
+use std::ffi::OsString;
 use std::io::{self, Read};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -21,6 +22,8 @@ use crate::keys::beside;
 const PATIENCE: Duration = Duration::from_secs(30);
 /// After its answer `ssh` has nothing more to do, but what it started may hold on to its standard error.
 const LAST_WORDS: Duration = Duration::from_secs(1);
+/// Where `ssh` learns of an agent; also what `IdentityAgent` may say.
+const AGENT: &str = "SSH_AUTH_SOCK";
 /// Our secret, which is no business of what a configuration runs.
 const SECRET: &str = "OFFSITE_SSH_PASSPHRASE";
 
@@ -70,9 +73,7 @@ impl SshHost {
             let said = String::from_utf8_lossy(&output.stderr);
             return Err(failed(said.lines().last().unwrap_or("ssh does not say why").trim().to_owned()));
         }
-        let environment =
-            Environment { home: std::env::var_os("HOME").map(PathBuf::from), agent: std::env::var_os("SSH_AUTH_SOCK").map(PathBuf::from) };
-        let mut found = read(&String::from_utf8_lossy(&output.stdout), &environment).map_err(failed)?;
+        let mut found = read(&String::from_utf8_lossy(&output.stdout), &|name| std::env::var_os(name)).map_err(failed)?;
         // Of a key that only an agent holds there may be the public half alone.
         found.keys.retain(|key| key.exists() || beside(key).exists());
         Ok(Some(found))
@@ -130,14 +131,13 @@ fn collect(mut pipe: impl Read + Send + 'static) -> Receiver<Vec<u8>> {
     bytes
 }
 
-/// What names in the answer refer to.
-struct Environment {
-    home: Option<PathBuf>,
-    agent: Option<PathBuf>,
-}
+/// What variables of the environment say, to which names in the answer refer.
+type Environment<'a> = dyn Fn(&str) -> Option<OsString> + 'a;
 
 /// Reads what `ssh -G` printed: one setting a line, its name in lower case.
-fn read(text: &str, environment: &Environment) -> Result<SshHost, String> {
+fn read(text: &str, environment: &Environment<'_>) -> Result<SshHost, String> {
+    // Names end up in messages.
+    let environment: &Environment<'_> = &|name| if name == SECRET { None } else { environment(name) };
     let all = |name: &str| -> Vec<&str> {
         text.lines().filter_map(|line| line.split_once(' ')).filter(|(key, _)| *key == name).map(|(_, value)| value.trim()).collect()
     };
@@ -154,11 +154,13 @@ fn read(text: &str, environment: &Environment) -> Result<SshHost, String> {
         return Err("it has `RevokedHostKeys`, which only ssh can read (`@revoked` lines in a known_hosts file work)".to_owned());
     }
     let path = |text: &str| expand(text, environment, &host, port, &user);
-    let agent = match first("identityagent") {
-        None | Some("SSH_AUTH_SOCK") => environment.agent.clone(),
-        Some("none") => None,
-        Some(variable) if variable.starts_with('$') => std::env::var_os(&variable[1..]).map(PathBuf::from),
-        Some(socket) => path(socket),
+    let agent = match first("identityagent").unwrap_or(AGENT) {
+        "none" => None,
+        AGENT => environment(AGENT).map(PathBuf::from),
+        socket => match socket.strip_prefix('$').filter(|name| !name.starts_with('{')) {
+            Some(variable) => environment(variable).map(PathBuf::from),
+            None => path(socket),
+        },
     };
     let known_hosts = ["userknownhostsfile", "globalknownhostsfile"].into_iter().flat_map(all).flat_map(|files| files.split(' '));
     let jumps = match first("proxyjump") {
@@ -177,11 +179,12 @@ fn read(text: &str, environment: &Environment) -> Result<SshHost, String> {
     })
 }
 
-/// A file's name with `~` and the usual `%` letters replaced; `None` if it is not absolute then.
-fn expand(text: &str, environment: &Environment, host: &str, port: u16, user: &str) -> Option<PathBuf> {
-    let home = || environment.home.as_deref().and_then(Path::to_str);
+/// A file's name with `~`, `${VARIABLE}` and the usual `%` letters replaced; `None` if it is not absolute then.
+fn expand(text: &str, environment: &Environment<'_>, host: &str, port: u16, user: &str) -> Option<PathBuf> {
+    let variable = |name: &str| environment(name)?.into_string().ok();
+    let home = || variable("HOME");
     let mut name = match text.strip_prefix('~') {
-        Some(rest) if rest.starts_with('/') => home()?.to_owned(),
+        Some(rest) if rest.starts_with('/') => home()?,
         _ => String::new(),
     };
     let rest = if name.is_empty() { text } else { &text[1..] };
@@ -190,12 +193,17 @@ fn expand(text: &str, environment: &Environment, host: &str, port: u16, user: &s
         match letter {
             '%' => match letters.next()? {
                 '%' => name.push('%'),
-                'd' => name.push_str(home()?),
+                'd' => name.push_str(&home()?),
                 'h' => name.push_str(host),
                 'p' => name.push_str(&port.to_string()),
                 'r' => name.push_str(user),
                 _ => return None,
             },
+            '$' if letters.as_str().starts_with('{') => {
+                let (inside, rest) = letters.as_str()[1..].split_once('}')?;
+                name.push_str(&variable(inside)?);
+                letters = rest.chars();
+            }
             letter => name.push(letter),
         }
     }
@@ -226,8 +234,12 @@ mod tests {
     use super::*;
 
     fn said(text: &str) -> Result<SshHost, String> {
-        let environment = Environment { home: Some("/home/owner".into()), agent: Some("/run/agent".into()) };
         read(&format!("host pi\nuser me\nhostname 10.0.0.7\nport 2222\n{text}"), &environment)
+    }
+
+    fn environment(name: &str) -> Option<OsString> {
+        let variables = [("HOME", "/home/owner"), ("SSH_AUTH_SOCK", "/run/agent"), ("OTHER_AGENT", "/run/other"), (SECRET, "/sesame")];
+        variables.into_iter().find(|(known, _)| *known == name).map(|(_, value)| value.into())
     }
 
     #[test]
@@ -243,6 +255,18 @@ mod tests {
         assert_eq!(host.known_hosts, known.map(Path::new));
         assert_eq!(host.agent, Some("/home/owner/agent sock".into()));
         assert_eq!(host.jumps, ["me@one:2200", "two"]);
+    }
+
+    #[test]
+    fn variables_of_the_environment_stand_for_what_they_say() {
+        let keys =
+            said("identityfile ${HOME}/keys/%r\nidentityfile /keys/$HOME/${OTHER_AGENT\nidentityfile ${NOBODY_SET_IT}/id\n").unwrap().keys;
+        assert_eq!(keys, [Path::new("/home/owner/keys/me")]);
+        for agent in ["$OTHER_AGENT", "${OTHER_AGENT}", "/run/other"] {
+            assert_eq!(said(&format!("identityagent {agent}\n")).unwrap().agent, Some("/run/other".into()), "{agent}");
+        }
+        assert_eq!(said("identityagent SSH_AUTH_SOCK\n").unwrap().agent, Some("/run/agent".into()));
+        assert_eq!(said("identityagent $NOBODY_SET_IT\n").unwrap().agent, None);
     }
 
     #[test]
@@ -262,13 +286,15 @@ mod tests {
         let reason = said("revokedhostkeys /etc/ssh/revoked\n").unwrap_err();
         assert!(reason.contains("RevokedHostKeys"), "{reason}");
         said("revokedhostkeys none\n").unwrap();
-        assert!(read("hostname h\nuser u\n", &Environment { home: None, agent: None }).unwrap_err().contains("port"));
+        assert!(read("hostname h\nuser u\n", &environment).unwrap_err().contains("port"));
     }
 
     #[test]
     fn our_passphrase_is_for_nobody_else() {
         let command = question("pi", &Asked::default());
         assert!(command.get_envs().any(|(name, value)| name == SECRET && value.is_none()));
+        let host = said(&format!("identityfile ${{{SECRET}}}/id\nidentityagent ${SECRET}\n")).unwrap();
+        assert_eq!((&host.keys[..], host.agent), (&[][..], None));
     }
 
     #[test]

@@ -69,7 +69,7 @@ pub(crate) struct Session {
     pub(crate) reads: Arc<Semaphore>,
     handles: Arc<Semaphore>,
     handle: Handle<Gate>,
-    /// The hosts in between: a link through them ends when theirs is dropped.
+    /// The hosts in between: kept as long as the link through them, since nothing promises that it outlives theirs.
     _through: Vec<Handle<Gate>>,
     ending: Ending,
     lost: AtomicBool,

@@ -205,11 +205,35 @@ async fn an_alias_leads_through_a_jump_host_to_the_folder() {
     fs::write(&config, "Host pi\n  ProxyCommand nc %h %p\n").unwrap();
     let refused = ask("pi", None, None).unwrap_err().to_string();
     assert!(refused.contains("ProxyCommand") && !refused.contains("nc "), "{refused}");
+    fs::write(&config, "Host pi\n  RevokedHostKeys /etc/ssh/revoked\n").unwrap();
+    let refused = ask("pi", None, None).unwrap_err().to_string();
+    assert!(refused.contains("RevokedHostKeys"), "{refused}");
     fs::write(&config, "Host pi\n  Prot 22\n").unwrap();
     let error = ask("pi", None, None).unwrap_err();
     assert!(matches!(error, SftpError::SshConfig { .. }), "{error}");
     // A name is never taken for an option.
     assert!(!matches!(ask("-oProxyCommand=true", None, None), Ok(Some(found)) if found.host != "-oproxycommand=true"));
+}
+
+/// Each host is reached through the one before it and no other: the first lets nobody through but to the second.
+#[tokio::test]
+async fn jump_hosts_are_gone_through_one_behind_the_other() {
+    let Some(inner) = Sshd::start() else { return };
+    let Some(outer) = Sshd::start_with(&format!("PermitOpen 127.0.0.1:{}\n", inner.port)) else { return };
+    let hop = |sshd: &Sshd| {
+        let Target { host, port, user, known_hosts, more_known_hosts, auth, .. } = sshd.target();
+        Hop { host, port, user, known_hosts, more_known_hosts, auth }
+    };
+    let mut target = outer.target();
+    target.jumps = vec![hop(&outer), hop(&inner)];
+    assert_eq!(lists(&target).await.unwrap(), 0);
+    target.jumps.reverse();
+    let refused = lists(&target).await.unwrap_err();
+    assert!(matches!(refused, SftpError::Handshake { step: "go through a jump host", .. }), "{refused}");
+    // Each has its own key on file.
+    target.jumps.reverse();
+    target.jumps[1].known_hosts = outer.client.known_hosts.clone();
+    assert!(matches!(lists(&target).await.unwrap_err(), SftpError::HostKeyUnknown { port, .. } if port == inner.port));
 }
 
 #[tokio::test]

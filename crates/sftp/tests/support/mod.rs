@@ -100,6 +100,11 @@ impl Drop for Sshd {
 impl Sshd {
     /// `None`, with a printed reason, where there is no sshd that can be run here.
     pub fn start() -> Option<Self> {
+        Self::start_with("")
+    }
+
+    /// As [`Sshd::start`], with further lines of its configuration.
+    pub fn start_with(more: &str) -> Option<Self> {
         let found =
             std::env::var_os("OFFSITE_SSHD").map(PathBuf::from).into_iter().chain([PathBuf::from("/usr/sbin/sshd")]).find(|p| p.exists());
         let Some(sshd) = found else {
@@ -122,7 +127,7 @@ impl Sshd {
             let config = format!(
                 "ListenAddress 127.0.0.1\nPort {port}\nHostKey {0}/host\nAuthorizedKeysFile {0}/authorized\nPidFile none\nUsePAM no\n\
                  StrictModes no\nPasswordAuthentication no\nKbdInteractiveAuthentication no\nPermitRootLogin prohibit-password\n\
-                 MaxStartups 200\nSubsystem sftp internal-sftp\n",
+                 MaxStartups 200\nSubsystem sftp internal-sftp\n{more}",
                 dir.display()
             );
             fs::write(dir.join("sshd_config"), config).unwrap();
