@@ -175,13 +175,10 @@ pub async fn copy(
     if let Some((frame, has)) = object.manifest.frames.iter().find_map(|frame| Some((frame, has(frame)?))) {
         return Err(CopyError::Lies { archive: name.clone(), frame: frame.id, says: frame.raw, has });
     }
-    if options.prove && !matches!(there, There::Same) {
-        let foreign = foreign(to, &object.manifest, held).await.map_err(target_error)?;
-        if !foreign.is_empty() {
-            let index = from.index_of(&object.manifest).await.map_err(source_error)?;
-            show(from, &index, name, &foreign, options.in_flight).await?;
-        }
-    }
+    let mut foreign = match there {
+        There::Nothing | There::Damaged(_) if options.prove => foreign(to, &object.manifest, held).await.map_err(target_error)?,
+        _ => Vec::new(),
+    };
     let mut copied = Copied {
         frames_total: object.manifest.frames.len() as u64,
         bytes_total: object.manifest.end.bytes,
@@ -191,16 +188,24 @@ pub async fn copy(
     let mut fruitless = 0;
     loop {
         let lacking = lacking(&object.manifest, held);
-        if lacking.is_empty() {
+        if lacking.is_empty() && foreign.is_empty() {
             break;
         }
         let index = from.index_of(&object.manifest).await.map_err(source_error)?;
         let before = copied.frames_moved;
-        let moved =
-            Moving { from, to, index: &index, name, options, held: &mut *held, copied: &mut copied }.frames(&lacking, progress).await;
-        let Err(error) = moved else { break };
+        let moved = async {
+            show(from, &index, name, &foreign, options.in_flight).await?;
+            foreign.clear();
+            Moving { from, to, index: &index, name, options, held: &mut *held, copied: &mut copied }.frames(&lacking, progress).await
+        };
+        let Err(error) = moved.await else { break };
         fruitless = if copied.frames_moved > before { 0 } else { fruitless + 1 };
-        let rewritten = matches!(&error, CopyError::Fetch { source: FetchError::Gone { .. } | FetchError::Lacking { .. }, .. });
+        let rewritten = match &error {
+            CopyError::Fetch { source, .. } | CopyError::Foreign { source, .. } => {
+                matches!(source, FetchError::Gone { .. } | FetchError::Lacking { .. })
+            }
+            _ => false,
+        };
         if !rewritten {
             return Err(error);
         }

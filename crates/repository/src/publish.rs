@@ -7,7 +7,58 @@ use std::io::{self, Write};
 use bytes::Bytes;
 use offsite_archive::{ArchiveName, Manifest, write_tail};
 
-use crate::{Layout, LocalStore, PublishError, Repository, RepositoryError, Staged, archive_path, manifest_path};
+use crate::{Layout, LocalError, LocalStore, Repository, RepositoryError, Staged, archive_path, manifest_path};
+
+/// An archive could not be published.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PublishError {
+    /// Only a plain repository takes archives this way.
+    #[error("cannot publish {archive} in a repository of layout {layout}")]
+    Layout {
+        /// The archive.
+        archive: ArchiveName,
+        /// The layout.
+        layout: Layout,
+    },
+    /// The manifest is not one, or is another archive's.
+    #[error("the manifest of {archive} is not fit to be published")]
+    Manifest {
+        /// The archive.
+        archive: ArchiveName,
+        /// What is wrong with it.
+        #[source]
+        source: RepositoryError,
+    },
+    /// The staged file has not the length that its manifest implies.
+    #[error("the file of {archive} has {found} bytes, its manifest implies {expected}")]
+    Length {
+        /// The archive.
+        archive: ArchiveName,
+        /// What the manifest implies, in bytes.
+        expected: u64,
+        /// What is there, in bytes.
+        found: u64,
+    },
+    /// The archive's file could not be put in its place.
+    #[error("cannot put the file of {archive} in its place")]
+    File {
+        /// The archive.
+        archive: ArchiveName,
+        /// Why not.
+        #[source]
+        source: LocalError,
+    },
+    /// The manifest could not be put in its place; the archive does not exist.
+    #[error("cannot put the manifest of {archive} in its place")]
+    Commit {
+        /// The archive.
+        archive: ArchiveName,
+        /// Why not.
+        #[source]
+        source: RepositoryError,
+    },
+}
 
 /// Puts the archive `name` into the plain repository that lies in `local`: `staged` becomes its file, `manifest` its manifest.
 ///
@@ -33,7 +84,7 @@ pub async fn publish(
     let store = local.clone();
     let path = archive_path(name);
     let put = tokio::task::spawn_blocking(move || store.publish(staged, &path)).await;
-    let put = put.unwrap_or_else(|error| Err(crate::LocalError::interrupted("publish", error)));
+    let put = put.unwrap_or_else(|error| Err(LocalError::interrupted("publish", error)));
     put.map_err(|source| PublishError::File { archive: archive(), source })?;
     repository.put_manifest(name, manifest).await.map_err(|source| PublishError::Commit { archive: archive(), source })
 }

@@ -4,11 +4,13 @@
 //! strange name is reported beside the good ones and hides none of them. The file `repository.json` says what a place is; it is
 //! required to open one, so that an unmounted disk or a mistyped path is never taken for an empty repository.
 
+mod listed;
 mod marker;
 mod offered;
 mod remembered;
 mod tables;
 
+pub use listed::Listed;
 pub use remembered::Remembered;
 
 use std::{

@@ -6,12 +6,79 @@
 use std::{io, ops::Range};
 
 use futures::StreamExt;
-use offsite_archive::{FrameId, Manifest};
+use offsite_archive::{ArchiveName, FrameId, Manifest};
 
-use crate::{Repository, StreamError, content::Content, fetch};
+use crate::{FetchError, Repository, RepositoryError, content::Content, fetch};
 
 /// Requests under way while a stream is read.
 pub(crate) const IN_FLIGHT: usize = 4;
+
+/// The stream of an archive could not be given.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StreamError {
+    /// The repository failed before the first frame.
+    #[error("cannot find the frames of {archive}")]
+    Repository {
+        /// The archive.
+        archive: ArchiveName,
+        /// Why not.
+        #[source]
+        source: RepositoryError,
+    },
+    /// A frame could not be had.
+    #[error("cannot read {archive}")]
+    Fetch {
+        /// The archive.
+        archive: ArchiveName,
+        /// Why not.
+        #[source]
+        source: FetchError,
+    },
+    /// The caller's sink refused the bytes.
+    #[error("cannot write what was read of {archive}")]
+    Sink {
+        /// The archive.
+        archive: ArchiveName,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// The ranges asked for are not ascending or reach beyond the end.
+    #[error("the range {start}..{end} of {archive} does not follow the one before or passes the end at {raw}")]
+    Range {
+        /// The archive.
+        archive: ArchiveName,
+        /// Where the range begins, in bytes of the raw stream.
+        start: u64,
+        /// Where it ends.
+        end: u64,
+        /// Where the stream ends.
+        raw: u64,
+    },
+    /// The manifest gives a frame another raw length than it has.
+    #[error("the manifest of {archive} says that frame {frame} has {expected} raw bytes, it has {found}")]
+    Length {
+        /// The archive.
+        archive: ArchiveName,
+        /// The frame.
+        frame: FrameId,
+        /// What the manifest says, in bytes.
+        expected: u32,
+        /// What it has, in bytes.
+        found: u32,
+    },
+    /// All frames are good, yet together they are not the content that the manifest binds.
+    #[error("the stream of {archive} has the digest {found}, its manifest says {expected}")]
+    Digest {
+        /// The archive.
+        archive: ArchiveName,
+        /// What the manifest says.
+        expected: FrameId,
+        /// What came out.
+        found: FrameId,
+    },
+}
 
 /// Gives `ranges` of the archive's raw tar stream to `sink`, in order and in pieces of at most one frame. Ranges are in bytes,
 /// ascend and do not overlap; the whole archive is the one range `0..raw`.

@@ -144,13 +144,17 @@ impl Disk {
                 Err(LocalError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => continue,
                 looked => looked?,
             }
-            match rustix::fs::openat(&self.folder, &name, flags, Mode::empty()) {
-                Ok(file) => files.push((File::from(file), name)),
-                Err(Errno::NOENT | Errno::LOOP) => {}
+            let file = match rustix::fs::openat(&self.folder, &name, flags, Mode::empty()) {
+                Ok(file) => File::from(file),
+                Err(Errno::NOENT | Errno::LOOP) => continue,
                 Err(error) => return Err(self.failed("open", &name, error)),
+            };
+            // Somebody may have put another thing there since it was looked at.
+            let metadata = file.metadata().map_err(|error| LocalError::io("look at", &self.root.join(&name), error))?;
+            if metadata.is_file() {
+                files.push((file, name));
             }
         }
-        files.retain(|(file, _)| file.metadata().is_ok_and(|metadata| metadata.is_file()));
         Ok(files)
     }
 

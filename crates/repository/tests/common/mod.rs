@@ -325,22 +325,28 @@ impl ObjectStore for Handle {
     }
 }
 
-/// A store whose disk has a bad spot: whoever reads across it gets the system's input/output error.
-#[derive(Debug)]
-pub struct BadSpot {
-    pub inner: Arc<dyn ObjectStore>,
-    pub path: Path,
-    pub spot: std::ops::Range<u64>,
+/// What a store does when it is read.
+#[async_trait]
+pub trait Reads: fmt::Debug + Send + Sync + 'static {
+    /// Answers for `inner`.
+    async fn read(&self, inner: &Arc<dyn ObjectStore>, location: &Path, options: GetOptions) -> Result<GetResult>;
 }
 
-impl fmt::Display for BadSpot {
+/// A store that is `inner` in all but what it does when it is read.
+#[derive(Debug)]
+pub struct Reading<R> {
+    pub inner: Arc<dyn ObjectStore>,
+    pub reads: R,
+}
+
+impl<R: Reads> fmt::Display for Reading<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} with a bad spot", self.inner)
+        write!(f, "{} read otherwise", self.inner)
     }
 }
 
 #[async_trait]
-impl ObjectStore for BadSpot {
+impl<R: Reads> ObjectStore for Reading<R> {
     async fn put_opts(&self, location: &Path, payload: PutPayload, options: PutOptions) -> Result<PutResult> {
         self.inner.put_opts(location, payload, options).await
     }
@@ -350,13 +356,7 @@ impl ObjectStore for BadSpot {
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
-        let head = options.head;
-        let got = self.inner.get_opts(location, options).await?;
-        if !head && *location == self.path && got.range.start < self.spot.end && self.spot.start < got.range.end {
-            let source = std::io::Error::from_raw_os_error(rustix::io::Errno::IO.raw_os_error());
-            return Err(object_store::Error::Generic { store: "bad spot", source: Box::new(source) });
-        }
-        Ok(got)
+        self.reads.read(&self.inner, location, options).await
     }
 
     fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
@@ -373,5 +373,25 @@ impl ObjectStore for BadSpot {
 
     async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
         self.inner.copy_opts(from, to, options).await
+    }
+}
+
+/// A bad spot of a disk: whoever reads across it gets the system's input/output error.
+#[derive(Debug)]
+pub struct BadSpot {
+    pub path: Path,
+    pub spot: std::ops::Range<u64>,
+}
+
+#[async_trait]
+impl Reads for BadSpot {
+    async fn read(&self, inner: &Arc<dyn ObjectStore>, location: &Path, options: GetOptions) -> Result<GetResult> {
+        let head = options.head;
+        let got = inner.get_opts(location, options).await?;
+        if !head && *location == self.path && got.range.start < self.spot.end && self.spot.start < got.range.end {
+            let source = std::io::Error::from_raw_os_error(rustix::io::Errno::IO.raw_os_error());
+            return Err(object_store::Error::Generic { store: "bad spot", source: Box::new(source) });
+        }
+        Ok(got)
     }
 }

@@ -10,7 +10,9 @@ use offsite_repository::{
     lacking, manifest_path, mend_index, plain_path, set_damaged_aside, verify, verify_plain,
 };
 
-use crate::common::{BadSpot, Halting, Handle, Last, Made, chunks, clone_of, empty, everything, holding, made, manifest_of, put, three};
+use crate::common::{
+    BadSpot, Halting, Handle, Last, Made, Reading, chunks, clone_of, empty, everything, holding, made, manifest_of, put, three,
+};
 
 const TARGET: u64 = 3000;
 
@@ -320,7 +322,8 @@ async fn a_bad_spot_on_the_disk_costs_the_frames_on_it_and_no_more() {
         let (left, right) = (frame(5), frame(6));
         assert_eq!((left.pack, left.offset + u64::from(left.len)), (right.pack, right.offset));
         let path = index.pack_of(&left).unwrap().name.path();
-        let store = BadSpot { inner: whole.store().clone(), path, spot: right.offset - 1..right.offset + 1 };
+        let bad = BadSpot { path, spot: right.offset - 1..right.offset + 1 };
+        let store = Reading { inner: whole.store().clone(), reads: bad };
         let repository = Repository::open(std::sync::Arc::new(store)).await.unwrap();
         let verified = all(&repository).await;
         assert_eq!(harmed(&verified), BTreeSet::from([archives[1].name.clone()]));
@@ -338,7 +341,7 @@ async fn an_index_object_or_manifest_on_a_bad_spot_hides_no_other() {
     let (packs, _) = whole.packs().await.unwrap();
     let PackName::Object(id) = packs[0].name else { unreachable!("not plain") };
     for path in [offsite_repository::index_path(&id), manifest_path(&archives[0].name)] {
-        let store = BadSpot { inner: whole.store().clone(), path: path.clone(), spot: 10..11 };
+        let store = Reading { inner: whole.store().clone(), reads: BadSpot { path: path.clone(), spot: 10..11 } };
         let repository = Repository::open(std::sync::Arc::new(store)).await.unwrap();
         let verified = all(&repository).await;
         assert_eq!(verified.unreadable.iter().map(|bad| bad.object.as_str()).collect::<Vec<_>>(), [path.as_ref()]);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use object_store::ObjectStore;
 use offsite_repository::{Layout, PrunePlan, Repository, apply_prune, forget, plan_prune};
 
-use super::{TARGET, assert_whole, common::*, copy_one, frames};
+use super::{TARGET, assert_whole, common::*, copy_one, frames, options};
 
 /// A night: what came is copied, what is old forgotten, what nobody needs pruned. Stops at the first error.
 async fn night(pi: &Repository, mac: &Repository, made: &[Made; 3]) -> Result<(), String> {
@@ -68,7 +68,7 @@ async fn what_arrived_before_a_cut_is_not_fetched_again() {
     // The source's line is cut after some reads; the target is well.
     let counting = Halting::never(pi.store().clone());
     let whole = empty(Layout::Packs).await;
-    let options = offsite_repository::CopyOptions { in_flight: 1, pack_target: TARGET, folder: None, prove: true };
+    let options = offsite_repository::CopyOptions { in_flight: 1, ..options(None) };
     let open = |halting: Arc<Halting>| Repository::open(Arc::new(Handle(halting)));
     let mut held = offsite_repository::Index::default();
     offsite_repository::copy(&open(counting.clone()).await.unwrap(), &whole, &mut held, &made.name, &options, &|_| {}).await.unwrap();

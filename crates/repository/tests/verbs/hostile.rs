@@ -99,6 +99,12 @@ async fn frames_of_another_job_that_the_source_cannot_show() {
     let error = copy_one(&pi, &mac, &name).await.unwrap_err();
     assert!(matches!(error, CopyError::Foreign { .. }), "{error}");
     assert_eq!(mac.archives().await.unwrap().good.len(), 1);
+    // With packs it is the frame that lacks: looked for anew, as a prune may have moved it, and then refused.
+    let packs = empty(Layout::Packs).await;
+    packs.put_manifest(&name, pi.manifest(&name).await.unwrap().bytes).await.unwrap();
+    let error = copy_one(&packs, &mac, &name).await.unwrap_err();
+    assert!(matches!(error, CopyError::Foreign { source: FetchError::Lacking { .. }, .. }), "{error}");
+    assert_eq!(mac.archives().await.unwrap().good.len(), 1);
 }
 
 #[tokio::test]

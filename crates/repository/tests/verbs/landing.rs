@@ -1,8 +1,8 @@
 //! Packs that grow in a folder: what a kill leaves behind is found again, to the frame; and sources that change meanwhile.
 
 use std::{
-    fmt, fs,
-    path::{Path as FilePath, PathBuf},
+    fs,
+    path::PathBuf,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -10,11 +10,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use futures::stream::BoxStream;
-use object_store::{
-    CopyOptions as StoreCopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, ObjectStoreExt,
-    PutMultipartOptions, PutOptions, PutPayload, PutResult, Result, path::Path,
-};
+use object_store::{GetOptions, GetResult, ObjectStore, ObjectStoreExt, Result, path::Path};
 use offsite_archive::ArchiveName;
 use offsite_repository::{
     Copied, CopyError, CopyOptions, Layout, LocalStore, PackName, PackWriter, Recovered, Repository, copy, forget, index_path,
@@ -22,7 +18,7 @@ use offsite_repository::{
 };
 use tempfile::TempDir;
 
-use super::{TARGET, assert_whole, common::*, frames};
+use super::{TARGET, assert_whole, common::*, frames, options};
 
 struct Mac {
     folder: TempDir,
@@ -40,8 +36,7 @@ async fn mac() -> Mac {
 impl Mac {
     async fn pull(&self, pi: &Repository, name: &ArchiveName) -> Result<Copied, CopyError> {
         let mut held = self.repository.index().await.unwrap();
-        let options = CopyOptions { in_flight: 2, pack_target: TARGET, folder: Some(self.local.clone()), prove: true };
-        let copied = copy(pi, &self.repository, &mut held, name, &options, &|_| {}).await;
+        let copied = copy(pi, &self.repository, &mut held, name, &options(Some(self.local.clone())), &|_| {}).await;
         // What the copy says that it wrote is what is there.
         assert_eq!(held.len(), self.repository.index().await.unwrap().len());
         copied
@@ -196,18 +191,17 @@ enum Meddler {
     Forget,
 }
 
-/// A store at which `meddler` comes just before the third read of a pack.
+/// `meddler` comes just before the third read of a pack.
 #[derive(Debug)]
 struct Meddled {
-    inner: Arc<dyn ObjectStore>,
     meddler: Meddler,
     name: ArchiveName,
     reads: AtomicU64,
 }
 
 impl Meddled {
-    async fn meddle(&self) {
-        let repository = Repository::open(self.inner.clone()).await.unwrap();
+    async fn meddle(&self, store: &Arc<dyn ObjectStore>) {
+        let repository = Repository::open(store.clone()).await.unwrap();
         if let Meddler::Forget = self.meddler {
             forget(&repository, std::slice::from_ref(&self.name)).await.unwrap();
         }
@@ -215,62 +209,46 @@ impl Meddled {
             let PackName::Object(id) = facts.name else { continue };
             let path = facts.name.path();
             if !matches!(self.meddler, Meddler::Forget) {
-                let bytes = self.inner.get(&path).await.unwrap().bytes().await.unwrap();
+                let bytes = store.get(&path).await.unwrap().bytes().await.unwrap();
                 let mut writer = PackWriter::new(u64::MAX);
                 for entry in table.entries() {
                     writer.push(entry.id, entry.raw, &bytes[entry.offset as usize..][..entry.len as usize]);
                 }
                 writer.write(&repository).await.unwrap();
             }
-            self.inner.delete(&index_path(&id)).await.unwrap();
-            self.inner.delete(&path).await.unwrap();
+            store.delete(&index_path(&id)).await.unwrap();
+            store.delete(&path).await.unwrap();
         }
-    }
-}
-
-impl fmt::Display for Meddled {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "meddled {}", self.inner)
     }
 }
 
 #[async_trait]
-impl ObjectStore for Meddled {
-    async fn put_opts(&self, location: &Path, payload: PutPayload, options: PutOptions) -> Result<PutResult> {
-        self.inner.put_opts(location, payload, options).await
-    }
-    async fn put_multipart_opts(&self, location: &Path, options: PutMultipartOptions) -> Result<Box<dyn MultipartUpload>> {
-        self.inner.put_multipart_opts(location, options).await
-    }
-    async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
+impl Reads for Meddled {
+    async fn read(&self, inner: &Arc<dyn ObjectStore>, location: &Path, options: GetOptions) -> Result<GetResult> {
         if location.as_ref().starts_with("packs/") {
             let read = self.reads.fetch_add(1, Ordering::SeqCst);
             if read == 2 || matches!(self.meddler, Meddler::PruneAlways) {
-                self.meddle().await;
+                self.meddle(inner).await;
             }
         }
-        self.inner.get_opts(location, options).await
-    }
-    fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
-        self.inner.delete_stream(locations)
-    }
-    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
-        self.inner.list(prefix)
-    }
-    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
-        self.inner.list_with_delimiter(prefix).await
-    }
-    async fn copy_opts(&self, from: &Path, to: &Path, options: StoreCopyOptions) -> Result<()> {
-        self.inner.copy_opts(from, to, options).await
+        inner.get_opts(location, options).await
     }
 }
 
 async fn pulled_while(meddler: Meddler) -> (Mac, Result<Copied, CopyError>) {
+    pulled_beside(meddler, None).await
+}
+
+/// As above, to a Mac that holds the archive `other` already.
+async fn pulled_beside(meddler: Meddler, other: Option<&Made>) -> (Mac, Result<Copied, CopyError>) {
     let made = made("services/2026-11-22T040000Z", 1, &chunks(0, 30));
     let pi = holding(Layout::Packs, std::slice::from_ref(&made), TARGET).await;
-    let meddled = Meddled { inner: pi.store().clone(), meddler, name: made.name.clone(), reads: AtomicU64::new(0) };
-    let meddled = Repository::open(Arc::new(meddled)).await.unwrap();
+    let meddled = Meddled { meddler, name: made.name.clone(), reads: AtomicU64::new(0) };
+    let meddled = Repository::open(Arc::new(Reading { inner: pi.store().clone(), reads: meddled })).await.unwrap();
     let mac = mac().await;
+    if let Some(other) = other {
+        put(&mac.repository, other, TARGET).await;
+    }
     let copied = mac.pull(&meddled, &made.name).await;
     (mac, copied)
 }
@@ -296,11 +274,25 @@ async fn a_pi_that_never_holds_still_is_an_error_and_no_endless_loop() {
     assert!(matches!(copied, Err(CopyError::Fetch { .. })), "{copied:?}");
 }
 
+/// What only another job has is not moved but shown, and for that the packs are read, too.
+#[tokio::test]
+async fn what_is_only_shown_is_looked_for_anew_as_well() {
+    let vault = made("vault/2026-11-21T040000Z", 1, &chunks(0, 30));
+    let (mac, copied) = pulled_beside(Meddler::Prune, Some(&vault)).await;
+    assert_eq!(copied.unwrap().frames_moved, 0);
+    assert_eq!(assert_whole(&mac.repository).await.len(), 2);
+    let (mac, copied) = pulled_beside(Meddler::Forget, Some(&vault)).await;
+    assert!(matches!(copied, Err(CopyError::Gone { .. })), "{copied:?}");
+    assert_eq!(assert_whole(&mac.repository).await, std::slice::from_ref(&vault.name));
+    let (_, copied) = pulled_beside(Meddler::PruneAlways, Some(&vault)).await;
+    assert!(matches!(copied, Err(CopyError::Fetch { .. })), "{copied:?}");
+}
+
 #[tokio::test]
 async fn opening_the_folder_leaves_arrivals_alone() {
     let mac = mac().await;
     mac.left_behind(b"");
-    LocalStore::open(FilePath::new(mac.folder.path())).unwrap();
+    LocalStore::open(mac.folder.path()).unwrap();
     assert_eq!(mac.arriving().len(), 1);
     assert!(mac.repository.packs().await.unwrap().1.is_empty());
 }

@@ -14,15 +14,19 @@ mod prune;
 use std::collections::BTreeSet;
 
 use offsite_archive::{ArchiveName, FrameId};
-use offsite_repository::{Copied, CopyError, CopyOptions, Repository, Scope, verify};
+use offsite_repository::{Copied, CopyError, CopyOptions, LocalStore, Repository, Scope, verify};
 
 /// Small packs, so that an archive of a few kilobytes has several.
 const TARGET: u64 = 3000;
 
+/// As a night pulls, into `folder` where the target lies in one.
+fn options(folder: Option<LocalStore>) -> CopyOptions {
+    CopyOptions { in_flight: 2, pack_target: TARGET, folder, prove: true }
+}
+
 async fn copy_one(from: &Repository, to: &Repository, name: &ArchiveName) -> Result<Copied, CopyError> {
     let mut held = to.index().await.map_err(|source| CopyError::Target { archive: name.clone(), source })?;
-    let options = CopyOptions { in_flight: 2, pack_target: TARGET, folder: None, prove: true };
-    offsite_repository::copy(from, to, &mut held, name, &options, &|_| {}).await
+    offsite_repository::copy(from, to, &mut held, name, &options(None), &|_| {}).await
 }
 
 /// Every archive there is must be whole, frame by frame.

@@ -2,7 +2,7 @@
 
 use object_store::ObjectStoreExt;
 use offsite_repository::{
-    Layout, PruneError, Scope, apply_prune, forget, index_path, manifest_path, plan_prune, rescue, set_damaged_aside, verify,
+    Layout, PackWriter, PruneError, Scope, apply_prune, forget, index_path, manifest_path, plan_prune, rescue, set_damaged_aside, verify,
 };
 
 use super::{TARGET, assert_whole, common::*, frames};
@@ -112,6 +112,37 @@ async fn a_good_copy_of_a_frame_does_not_go_in_favour_of_a_bad_one() {
         let pruned = apply_prune(&mac, &plan).await.unwrap();
         assert_eq!((pruned.stayed, pruned.removed), (u64::from(stays), small as u64 - u64::from(stays)));
         // A check sets the bad one aside, and nothing is lost.
+        let found = verify(&mac, &Scope::All, &|_| ()).await.unwrap();
+        rescue(&mac, &found.damaged_packs, TARGET).await.unwrap();
+        set_damaged_aside(&mac, &found.damaged_packs).await.unwrap();
+        assert_whole(&mac).await;
+    }
+}
+
+#[tokio::test]
+async fn nor_does_a_pack_that_is_rewritten_take_it_along() {
+    // Of the large pack's frames the small one has the third as well, and the fourth alone; the rest of the small one is dead.
+    let all = [chunks(0, 4), chunks(50, 8)].concat();
+    let (archive, every) = (made("services/2026-11-22T040000Z", 1, &all[..4]), made("photos/2026-11-22T040000Z", 1, &all));
+    for bad in [true, false] {
+        let mac = empty(Layout::Packs).await;
+        for frames in [&[0, 1, 2][..], &[2, 3, 4, 5, 6, 7, 8, 9, 10, 11]] {
+            let mut writer = PackWriter::new(u64::MAX);
+            for (id, raw, encoded) in frames.iter().map(|at| &every.frames[*at]) {
+                writer.push(*id, *raw, encoded);
+            }
+            writer.write(&mac).await.unwrap();
+        }
+        mac.put_manifest(&archive.name, archive.manifest.clone()).await.unwrap();
+        let (large, place) = mac.tables().await.unwrap().good.into_iter().find(|(_, table)| table.entries().len() == 3).unwrap();
+        let place = place.entries()[2].offset as usize + 20;
+        let mut bytes = mac.store().get(&large.name.path()).await.unwrap().bytes().await.unwrap().to_vec();
+        bytes[place] ^= u8::from(bad);
+        mac.store().put(&large.name.path(), bytes.into()).await.unwrap();
+        let plan = plan_prune(&mac).await.unwrap();
+        assert_eq!((plan.remove.len(), plan.rewrite.len()), (0, 1), "{plan}");
+        let pruned = apply_prune(&mac, &plan).await.unwrap();
+        assert_eq!((pruned.stayed, pruned.rewritten), (u64::from(bad), u64::from(!bad)));
         let found = verify(&mac, &Scope::All, &|_| ()).await.unwrap();
         rescue(&mac, &found.damaged_packs, TARGET).await.unwrap();
         set_damaged_aside(&mac, &found.damaged_packs).await.unwrap();
