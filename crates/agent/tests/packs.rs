@@ -12,7 +12,9 @@ use std::{
     sync::Arc,
 };
 
+use jiff::Timestamp;
 use lab::{Lab, Said, mode};
+use offsite_agent::{Cancel, Config, RunOptions};
 use offsite_archive::Manifest;
 use offsite_repository::{LocalStore, Repository, Scope, verify};
 
@@ -367,12 +369,13 @@ fn packs_and_index_are_open_to_their_group_alone_whatever_the_umask() {
     }
 }
 
-/// The repository's folder, empty, on a file system of 48 MiB; `None` where none can be mounted.
+/// The repository's folder, empty, on a file system of 30 MiB; `None` where none can be mounted. A pack is full at 8 MiB and shorter than 12:
+/// beside the 6 of the library two have room, and three never.
 fn on_a_small_disk(lab: &Lab) -> Option<Mounted> {
     let repository = lab.path("repository");
     fs::remove_dir_all(&repository).unwrap();
     fs::create_dir(&repository).unwrap();
-    let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "size=48m", "tmpfs"]).arg(&repository).output();
+    let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "size=30m", "tmpfs"]).arg(&repository).output();
     if mounted.is_ok_and(|output| output.status.success()) {
         return Some(Mounted(repository));
     }
@@ -380,10 +383,10 @@ fn on_a_small_disk(lab: &Lab) -> Option<Mounted> {
     None
 }
 
-/// Leaves 9 MiB of it.
+/// Leaves 4.5 MiB of it.
 fn ballast(lab: &Lab) -> PathBuf {
     let (free, ballast) = (rustix::fs::statvfs(lab.path("repository")).unwrap(), lab.path("repository/.ballast"));
-    fs::write(&ballast, vec![1; (free.f_bavail * free.f_frsize - (9 << 20)) as usize]).unwrap();
+    fs::write(&ballast, vec![1; (free.f_bavail * free.f_frsize - (9 << 19)) as usize]).unwrap();
     ballast
 }
 
@@ -401,8 +404,10 @@ fn rot_on_a_full_disk_costs_the_bad_frames_and_no_more_until_there_is_room() {
         let lab = ready();
         let Some(_mounted) = on_a_small_disk(&lab) else { return };
         lab.agent(&["init"]).ended(0);
+        // One pack, not full; also without any one frame of "a" it is longer than there will be room for.
+        noise(&lab, "library", 1, 3 << 20);
         for (seed, name) in ["a", "b", "c", "d"].into_iter().enumerate() {
-            noise(&lab, name, 20 + seed as u64, 2 << 20);
+            noise(&lab, name, 20 + seed as u64, 1 << 20);
         }
         run(&lab);
         if deleted {
@@ -412,21 +417,21 @@ fn rot_on_a_full_disk_costs_the_bad_frames_and_no_more_until_there_is_room() {
         let pack = packs(&lab).into_iter().max_by_key(|name| fs::metadata(lab.path("repository/packs").join(name)).unwrap().len()).unwrap();
         let file = lab.path("repository/packs").join(&pack);
         let mut rotten = fs::read(&file).unwrap();
-        assert!(rotten.len() > 13 << 20);
-        rotten[1_000_000] ^= 1;
+        assert!(rotten.len() > 13 << 19);
+        rotten[500_000] ^= 1;
         fs::write(&file, rotten).unwrap();
         let ballast = ballast(&lab);
         for full in [true, false, false] {
             let said = lab.agent(if full { &["run", "services", "--full"] } else { &["run", "services"] }).ended(0);
             assert!(said.err.contains(&format!("packs/{pack} was damaged and cannot be set aside: ")), "{said:?}");
-            assert!(made(&lab)["fresh"].as_u64().unwrap() < 5 << 20 && made(&lab)["full"].is_null());
+            assert!(made(&lab)["fresh"].as_u64().unwrap() < 5 << 19 && made(&lab)["full"].is_null());
             same(&lab, &unpacked(&lab, "latest"));
             assert!(!lab.path("state/unpruned").exists());
         }
         let said = lab.agent(&["check"]).ended(0);
         assert!(said.out.contains(&format!("packs/{pack} holds 1 bad frame and could not be set aside")), "{said:?}");
         // What a run found is told also if it fails.
-        noise(&lab, "big", 30, 12 << 20);
+        noise(&lab, "big", 30, 6 << 20);
         let said = lab.agent(&["run", "services"]).ended(1);
         assert!(said.err.contains("next: the disk of the repository is full") && !said.err.contains("for good"), "{said:?}");
         assert!(made(&lab)["notes"][0].as_str().unwrap().contains("was damaged and cannot be set aside"));
@@ -446,7 +451,8 @@ fn a_pack_without_tables_on_a_full_disk_is_used_where_it_lies() {
     let lab = ready();
     let Some(_mounted) = on_a_small_disk(&lab) else { return };
     lab.agent(&["init"]).ended(0);
-    noise(&lab, "more", 20, 8 << 20);
+    noise(&lab, "library", 1, 3 << 20);
+    noise(&lab, "more", 20, 4 << 20);
     run(&lab);
     let pack = packs(&lab).into_iter().max_by_key(|name| fs::metadata(lab.path("repository/packs").join(name)).unwrap().len()).unwrap();
     for (folder, before) in [("packs", 30), ("index", 5)] {
@@ -497,13 +503,40 @@ fn archives_that_have_lost_frames_push_no_whole_one_out() {
 }
 
 #[test]
+fn that_archives_have_lost_frames_is_known_also_after_a_run_that_did_not_end() {
+    let lab = ready();
+    run(&lab);
+    noise(&lab, "gone", 3, 1 << 20);
+    run(&lab);
+    fs::remove_file(lab.path("services/gone")).unwrap();
+    run(&lab);
+    let before = lab.archives();
+    // The pack of that file: the second archive cannot be made whole any more, and the newest one is.
+    let size = |name: &str| fs::metadata(lab.path("repository/packs").join(name)).unwrap().len();
+    let pack = packs(&lab).into_iter().find(|name| (1 << 20..2 << 20).contains(&size(name))).unwrap();
+    let file = lab.path("repository/packs").join(&pack);
+    let rotten: Vec<u8> = fs::read(&file).unwrap().iter().map(|byte| byte ^ 1).collect();
+    fs::write(&file, rotten).unwrap();
+    let (config, cancel) = (Config::load(&lab.path("agent.yaml")).unwrap(), Cancel::default());
+    let mut stop = |_: offsite_archive::Progress<'_>| cancel.set();
+    let options = RunOptions { full: true, cancel: cancel.clone(), ..RunOptions::new(&Timestamp::now, &mut stop) };
+    let error = offsite_agent::run(&config, &"services".parse().unwrap(), options).unwrap_err();
+    assert!(offsite_agent::chain(&error).contains("stopped"), "{error}");
+    assert!(lab.path("repository/damaged").join(&pack).exists() && lab.archives() == before);
+    run(&lab);
+    assert!(made(&lab)["full"].is_null(), "a full run would find out by itself");
+    let now = lab.archives();
+    assert!(now.contains(&before[0]) && now.contains(&before[2]), "a whole one went for one that is not: {now:?}");
+}
+
+#[test]
 fn a_disk_that_gets_full_is_not_left_full() {
     let lab = ready();
     let Some(_mounted) = on_a_small_disk(&lab) else { return };
     lab.agent(&["init"]).ended(0);
     run(&lab);
     let before = packs(&lab);
-    noise(&lab, "big", 11, 64 << 20);
+    noise(&lab, "big", 11, 32 << 20);
     let said = lab.agent(&["run", "services"]).ended(1);
     assert!(said.err.contains("No space left on device") && said.err.contains("next: the disk of the repository is full"), "{said:?}");
     // The run had written two packs by then.
