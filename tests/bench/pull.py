@@ -137,7 +137,7 @@ def line(ssh):
     do(["ip", "netns", "add", namespace])
     try:
         do(["ip", "-n", namespace, "link", "set", "lo", "up"])
-        between = subprocess.Popen([sys.executable, Path(__file__).with_name("line.py"), namespace, str(RATE), str(RTT / 2)],
+        between = subprocess.Popen([sys.executable, ROOT / "tests/lab/line.py", namespace, str(RATE), str(RTT / 2)],
                                    stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         try:
             if between.stdout.readline().strip() != "ready":
