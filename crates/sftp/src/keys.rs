@@ -5,7 +5,7 @@
 
 use std::fs;
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use russh::keys::key::safe_rng;
@@ -44,9 +44,30 @@ pub fn generate_key_file(path: &Path, comment: &str) -> Result<PublicKey, KeyFil
     key.set_comment(comment);
     let text = key.to_openssh(LineEnding::LF).map_err(|error| KeyFileError::Generate { reason: error.to_string() })?;
     let public = beside(path);
+    // A public half without its private one would stand in the way for ever; the other way round it can be made again.
     create(path, 0o600, text.as_bytes())?;
     create(&public, 0o644, format!("{}\n", public_line(key.public_key())).as_bytes())?;
     Ok(key.public_key().clone())
+}
+
+/// The public half of the private key in the file at `path`: of the key itself, which tells it also where it is encrypted; if there is no
+/// such file, of `path` + `.pub`, which is all that there is of a key that only an agent holds.
+///
+/// # Errors
+/// When neither can be read, or is no key.
+pub fn public_of(path: &Path) -> Result<PublicKey, KeyFileError> {
+    let failed = |reason: String| KeyFileError::Public { reason };
+    match fs::read_to_string(path) {
+        Ok(text) => {
+            Ok(PrivateKey::from_openssh(text).map_err(|error| failed(format!("{}: {error}", path.display())))?.public_key().clone())
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let public = beside(path);
+            let line = fs::read_to_string(&public).map_err(|_| failed(format!("{}: {error}", path.display())))?;
+            parse_public_line(&line)
+        }
+        Err(error) => Err(failed(format!("{}: {error}", path.display()))),
+    }
 }
 
 /// Where the public half of the private key `path` is.
@@ -57,10 +78,15 @@ pub(crate) fn beside(path: &Path) -> PathBuf {
 }
 
 fn create(path: &Path, mode: u32, bytes: &[u8]) -> Result<(), KeyFileError> {
+    // Whole or not at all: half a key would neither work nor be replaced.
     let write = || {
-        let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let mut file = tempfile::NamedTempFile::new_in(folder)?;
         file.write_all(bytes)?;
-        file.sync_all()
+        file.as_file().set_permissions(fs::Permissions::from_mode(mode))?;
+        file.as_file().sync_all()?;
+        file.persist_noclobber(path).map_err(|error| error.error)?;
+        fs::File::open(folder)?.sync_all()
     };
     write().map_err(|source| KeyFileError::Write { path: path.to_owned(), source })
 }
@@ -102,8 +128,6 @@ pub fn fingerprint(key: &PublicKey) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
     use super::*;
 
     #[test]
@@ -118,6 +142,22 @@ mod tests {
         let before = fs::read(&path).unwrap();
         assert!(matches!(generate_key_file(&path, ""), Err(KeyFileError::Write { .. })));
         assert_eq!(fs::read(&path).unwrap(), before);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2, "nothing is left of what was refused");
+    }
+
+    #[test]
+    fn the_public_half_is_told_by_either_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("id");
+        let public = generate_key_file(&path, "offsite").unwrap();
+        fs::write(folder.path().join("id.pub"), "damaged").unwrap();
+        assert_eq!(public_of(&path).unwrap().key_data(), public.key_data());
+        fs::write(folder.path().join("id.pub"), public_line(&public)).unwrap();
+        fs::remove_file(&path).unwrap();
+        assert_eq!(public_of(&path).unwrap().key_data(), public.key_data());
+        fs::write(&path, "no key").unwrap();
+        assert!(matches!(public_of(&path), Err(KeyFileError::Public { .. })));
+        assert!(public_of(&folder.path().join("gone")).unwrap_err().to_string().contains("gone"));
     }
 
     #[test]

@@ -29,5 +29,5 @@ pub use error::SftpError;
 pub use known_hosts::{KnownHosts, Recorded, Verdict};
 pub use meter::Traffic;
 pub use russh::keys::{PrivateKey, PublicKey};
-pub use store::SftpStore;
+pub use store::{SftpStore, Writing};
 pub use target::{Auth, Hop, Retry, Target, Timeouts};

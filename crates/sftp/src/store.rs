@@ -19,6 +19,7 @@ use object_store::{
     CopyOptions, Error, GetOptions, GetRange, GetResult, GetResultPayload, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMode,
     PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions, Result,
 };
+use russh_sftp::protocol::OpenFlags;
 
 use crate::error::SftpError;
 use crate::link::Link;
@@ -31,6 +32,17 @@ use crate::translate::translate;
 
 /// By connection and path.
 type Readers = HashMap<(usize, String), Weak<Reader>>;
+
+/// What of the remote folder an account may write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Writing {
+    /// The server refuses every write, whatever the modes of files say.
+    Refused,
+    /// The server would write; the modes of the files forbid it.
+    Modes,
+    /// Files there can be written.
+    Allowed,
+}
 
 /// Objects below one folder of an SSH server.
 ///
@@ -69,6 +81,36 @@ impl SftpStore {
     /// The address at which the host answered last; none where a jump host stands before it and was never asked.
     pub fn address(&self) -> Option<std::net::IpAddr> {
         self.link.meter.address().filter(|_| self.link.target.jumps.is_empty())
+    }
+
+    /// Finds out whether the account may write, and leaves no trace: two files are opened for writing without being made or emptied, nothing is
+    /// written, and what opened is closed. `there` is an object that exists, `absent` one that does not.
+    ///
+    /// # Errors
+    /// When the link is lost. What the server refuses is the answer.
+    pub async fn writing(&self, there: &Path, absent: &Path) -> std::result::Result<Writing, SftpError> {
+        // A server that refuses every write does so before it looks for the file; any other has to look, and finds none.
+        if !self.opens(absent).await? {
+            return Ok(Writing::Refused);
+        }
+        Ok(if self.opens(there).await? { Writing::Allowed } else { Writing::Modes })
+    }
+
+    /// Whether the server would open a file for writing, or would if there were one.
+    async fn opens(&self, location: &Path) -> std::result::Result<bool, SftpError> {
+        let path = self.path(location);
+        let opened = self
+            .link
+            .run(|session, _| {
+                let path = path.clone();
+                Box::pin(async move { session.open("open for writing", &path, OpenFlags::WRITE).await.map(drop) })
+            })
+            .await;
+        match opened {
+            Ok(()) | Err(SftpError::NotFound { .. }) => Ok(true),
+            Err(error) if error.is_lost_link() => Err(error),
+            Err(_) => Ok(false),
+        }
     }
 
     fn path(&self, location: &Path) -> String {
