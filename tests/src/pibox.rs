@@ -41,6 +41,12 @@ impl PiBox {
         self.docker(&[&["exec", &self.name], words].concat())
     }
 
+    /// A program of this workspace, where the Pi sees it too.
+    #[must_use]
+    pub fn program(&self, name: &str) -> PathBuf {
+        self.agent.with_file_name(name)
+    }
+
     /// The agent on the Pi, by hand.
     #[must_use]
     pub fn agent(&self, config: &Path, words: &[&str]) -> Outcome {

@@ -1,76 +1,214 @@
-//! `offsite install`: makes launchd start the daemon.
+//! `offsite install`: makes the system start the daemon.
 //!
-//! launchd is only the alarm clock; what is owed is decided by the journal. So the property list may wake us too often, and does: at the
-//! hour, at login or boot, and every hour in case the Pi or the network was not there. `--print` changes nothing.
+//! launchd or systemd is only the alarm clock; what is owed is decided by the journal. So it may ring too often, and does: at the hour, at boot
+//! or login, when a disk is mounted, and every ten minutes in case the Pi or the network was not there.
+//!
+//! On a Mac the daemon belongs to the system and runs as the owner: a program of the owner's login may not reach the local network, and so the Pi,
+//! until the owner allows it, and is not there at all after a restart while nobody is logged in (decision 0023).
 
 mod apply;
+mod error;
+mod here;
 mod job;
-mod linux;
+mod label;
+mod launchctl;
+mod mac;
+mod owner;
+mod plan;
+mod printed;
+mod program;
+mod say;
+mod state;
+mod systemd;
+mod wake;
 
-use anyhow::Context;
-pub use apply::{LaunchctlError, Step, plan};
-pub use job::{Domain, InstallError, Job};
+use std::path::Path;
 
-use crate::{cli::Globals, config::Home, exit::Exit, platform};
+use jiff::{Timestamp, tz::TimeZone};
+
+use self::apply::Real;
+pub(crate) use self::here::Here;
+pub use self::{
+    apply::{Hands, Tool, apply},
+    error::InstallError,
+    job::{Job, Kind},
+    label::{Domain, Label, Target},
+    launchctl::{Call, Launchctl, Means, RealLaunchctl, Reply},
+    mac::{Ids, Mac, There},
+    owner::Owner,
+    plan::Step,
+    printed::{Printed, disabled, printed},
+    state::{Clock, Installed, Program, state},
+    wake::Wake,
+};
+use crate::{
+    cli::Globals,
+    config::{Config, PiAuth},
+    exit::Exit,
+    owed::Schedule,
+    platform,
+};
 
 /// Arguments of `offsite install`.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, Default, clap::Args)]
 pub struct Args {
-    /// Print the property list and change nothing
+    /// With your login instead of with the Mac: no sudo, but macOS must be asked once for the local network
+    #[arg(long)]
+    pub agent: bool,
+    /// The account the daemon runs as [default: yours, or who called sudo; never root]
+    #[arg(long, value_name = "NAME", conflicts_with = "agent")]
+    pub user: Option<String>,
+    /// Start a run at once
+    #[arg(long)]
+    pub now: bool,
+    /// Also wake the Mac two minutes before, every day, while it is on mains
+    #[arg(long)]
+    pub wake: bool,
+    /// Print what would be installed, and change nothing
     #[arg(long)]
     pub print: bool,
-    /// For the whole Mac: starts at boot without a login, and is exempt from the Local Network question (needs sudo)
+    /// Print the steps, and change nothing
     #[arg(long)]
-    pub system: bool,
-    /// The account the daemon runs as with --system [default: who called sudo]
-    #[arg(long, value_name = "NAME", requires = "system")]
-    pub user: Option<String>,
+    pub dry_run: bool,
 }
 
 /// Runs the verb.
 pub async fn run(globals: &Globals, args: &Args) -> anyhow::Result<Exit> {
-    let config = globals.load()?;
-    let home = Home::of_process()?;
-    let program = std::env::current_exe().context("cannot tell where the offsite program is")?;
-    let domain = match args.system {
-        true => Domain::System { user: account(args.user.clone())? },
-        false => Domain::Login,
-    };
-    let platform = platform::current();
-    let job = Job {
-        program,
-        config: (args.system || globals.config.is_some())
-            .then(|| std::path::absolute(&config.path))
-            .transpose()
-            .context("cannot tell the working folder")?,
-        at: config.at,
-        home: home.home.clone(),
-        logs: platform.log_folder(&home),
-        domain,
-    };
-    let plist = job.plist()?;
+    let here = Here::find(globals, args.user.as_deref())?;
+    let config = Config::load(&here.config, &here.home)?;
+    if platform::current().has_launchd() { on_mac(globals, args, &here, &config) } else { on_systemd(args, &here, &config) }
+}
+
+fn on_mac(globals: &Globals, args: &Args, here: &Here, config: &Config) -> anyhow::Result<Exit> {
+    let kind = if args.agent { Kind::Agent } else { Kind::System { user: here.owner.name.clone() } };
+    let job = here.job(config, kind);
+    let mac = Mac::of(here.owner.clone());
     if args.print {
-        print!("{plist}");
-    } else if platform.has_launchd() {
-        let steps = plan(&job, &plist, rustix::process::getuid().as_raw());
-        apply::apply(&steps)?;
-        println!(
-            "launchd starts {} at {}, at {}, and every hour in case something was not there",
-            job.label(),
-            config.at,
-            job.domain.start()
-        );
-        if matches!(job.domain, Domain::Login) {
-            println!("note: macOS asks once whether offsite may reach the local network; say yes, or install with sudo and --system");
+        for (label, text) in job.lists()? {
+            print!("# {}\n{text}", mac.list(label).display());
         }
+        return Ok(Exit::Fine);
+    }
+    let pmset = Real(|| platform::current().pmset());
+    let there = mac.look(&RealLaunchctl)?;
+    let mut steps = plan::install(&mac, &job, &there, args.now)?;
+    let wake = Some(Wake::before(config.at)).filter(|_| args.wake || Wake::remembered(&config.state).is_some());
+    let waking = match wake.map(|wake| plan::wake(&mac, &config.state, wake, &sched(&pmset)?)).transpose() {
+        // Once asked for, it moves with the hour; but what the owner has set since is not in the way of an installation that does not ask.
+        Err(InstallError::OtherWake { .. }) if !args.wake => None,
+        planned => planned?,
+    };
+    let what = if !args.agent {
+        Some("a daemon that starts with the Mac")
+    } else if there.iter().any(|found| found.label == Label::System) {
+        Some("removing the daemon that starts with the Mac")
     } else {
-        print!("{}", linux::hint(&job));
+        waking.as_ref().filter(|steps| !steps.is_empty()).map(|_| "waking the Mac")
+    };
+    let wake = wake.filter(|_| waking.is_some());
+    steps.extend(waking.unwrap_or_default());
+    if args.dry_run {
+        say::steps(&steps, what.filter(|_| !here.root).map(|_| here.sudo(globals, &again(args))).as_deref());
+        return Ok(Exit::Fine);
+    }
+    if let Some(what) = what.filter(|_| !here.root) {
+        return Err(InstallError::NeedsRoot { what, command: here.sudo(globals, &again(args)) }.into());
+    }
+    let hands = Hands { launchctl: &RealLaunchctl, pmset: &pmset, systemctl: &Real(|| None) };
+    let later = apply(&steps, &hands)?;
+    let found = state::on_mac(&mac, &RealLaunchctl, std::env::current_exe().ok().as_deref())?;
+    print!("{}", say::installed(&job, &found, &later, next(config).as_deref(), wake));
+    if !args.agent {
+        for pi in config.pis.iter().filter(|pi| pi.auth == PiAuth::Agent) {
+            println!("but {} is reached through the ssh-agent, which is not there without a login: name a key file for it", pi.name);
+        }
     }
     Ok(Exit::Fine)
 }
 
-/// The account for a system job: named, or who called sudo; never root by accident.
-fn account(named: Option<String>) -> Result<String, InstallError> {
-    let found = named.or_else(|| std::env::var("SUDO_USER").ok()).or_else(|| std::env::var("USER").ok());
-    found.filter(|name| !name.is_empty() && name != "root").ok_or(InstallError::NoAccount)
+fn on_systemd(args: &Args, here: &Here, config: &Config) -> anyhow::Result<Exit> {
+    let folder = systemd::folder(&here.home);
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    let units = systemd::units(&here.job(config, Kind::Agent), &config.repository, &mounts)?;
+    if args.print {
+        for (name, text) in units {
+            print!("# {}\n{text}\n", folder.join(name).display());
+        }
+        return Ok(Exit::Fine);
+    }
+    if args.wake {
+        anyhow::bail!("waking the machine is for macOS; with systemd, WakeSystem=true in a timer of the system does it");
+    }
+    let owner = Ids { uid: here.owner.uid, gid: here.owner.gid };
+    let steps = systemd::install(&folder, owner, &units, args.now);
+    if args.dry_run {
+        say::steps(&steps, None);
+        return Ok(Exit::Fine);
+    }
+    if here.root {
+        return Err(InstallError::NotAsRoot { what: "installed" }.into());
+    }
+    let systemctl = Real(|| platform::current().systemctl());
+    apply(&steps, &Hands { launchctl: &RealLaunchctl, pmset: &Real(|| None), systemctl: &systemctl })?;
+    print!("{}", say::timer(&here.owner.name, next(config).as_deref(), systemd::lingers(&here.owner.name)));
+    Ok(Exit::Fine)
 }
+
+/// The words to type again after sudo.
+fn again(args: &Args) -> Vec<&str> {
+    let mut words = vec!["install"];
+    words.extend(args.user.as_deref().map(|name| ["--user", name]).into_iter().flatten());
+    for (given, word) in [(args.agent, "--agent"), (args.now, "--now"), (args.wake, "--wake")] {
+        words.extend(given.then_some(word));
+    }
+    words
+}
+
+/// When the next run is due, in the machine's own zone.
+fn next(config: &Config) -> Option<String> {
+    let zone = TimeZone::system();
+    let next = Schedule { at: config.at, zone: zone.clone() }.next(Timestamp::now())?;
+    Some(next.to_zoned(zone).strftime("%A %Y-%m-%d %H:%M").to_string())
+}
+
+/// The power schedule as it is.
+fn sched(pmset: &dyn Tool) -> Result<String, InstallError> {
+    let arguments = ["-g".to_owned(), "sched".to_owned()];
+    let run = |source| InstallError::Run { program: "pmset", arguments: arguments.join(" "), source };
+    let reply = pmset.run(&arguments).map_err(run)?;
+    if reply.code == 0 {
+        return Ok(reply.out);
+    }
+    Err(InstallError::Refused { program: "pmset", arguments: arguments.join(" "), reply })
+}
+
+/// What `offsite uninstall` takes here, and what it says where it has not the rights.
+pub(crate) fn removal(globals: &Globals, here: &Here, state: Option<&Path>) -> anyhow::Result<(Vec<Step>, Option<InstallError>)> {
+    if !platform::current().has_launchd() {
+        let steps = systemd::uninstall(&systemd::folder(&here.home));
+        let refused = (here.root && !steps.is_empty()).then_some(InstallError::NotAsRoot { what: "removed" });
+        return Ok((steps, refused));
+    }
+    let mac = Mac::of(here.owner.clone());
+    let there = mac.look(&RealLaunchctl)?;
+    let mut steps = plan::uninstall(&mac, &there);
+    let woken = state.filter(|state| Wake::remembered(state).is_some());
+    if let Some(state) = woken {
+        steps.extend(plan::sleep_on(state, &sched(&Real(|| platform::current().pmset()))?));
+    }
+    let system = there.iter().any(|found| found.label == Label::System);
+    let refused = (!here.root && (system || woken.is_some()))
+        .then(|| InstallError::NeedsRoot { what: "removing what starts with the Mac", command: here.sudo(globals, &["uninstall"]) });
+    Ok((steps, refused))
+}
+
+/// Does the steps of a removal.
+pub(crate) fn remove(steps: &[Step]) -> Result<(), InstallError> {
+    let (pmset, systemctl) = (Real(|| platform::current().pmset()), Real(|| platform::current().systemctl()));
+    apply(steps, &Hands { launchctl: &RealLaunchctl, pmset: &pmset, systemctl: &systemctl }).map(|_| ())
+}
+
+#[cfg(test)]
+mod fake;
+#[cfg(test)]
+mod tests;

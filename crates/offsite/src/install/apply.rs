@@ -1,179 +1,215 @@
-//! Putting the job where launchd finds it, and making launchd read it.
-//!
-//! A plan first, then its steps. Boot out before bootstrap, because "already loaded" and a dozen other causes are all error 5; enable
-//! before bootstrap, because a disabled mark survives re-installation; and the last step asks launchd whether it really has the job.
+//! The steps, done. Each may find its work done already: an installation that was cut off is finished by the next one.
 
 use std::{
-    io::{self, Write},
+    fs, io,
+    io::Write,
+    os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, fchown, lchown},
     path::{Path, PathBuf},
     process::Command,
 };
 
-use super::{Domain, Job};
+use super::{
+    Call, InstallError, Label, Launchctl, Means, Reply, Step, Target,
+    job::GRACE,
+    mac::{Ids, job},
+    printed::Printed,
+};
 
-/// One step.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Step {
-    /// Make a folder.
-    Folder(PathBuf),
-    /// Give a folder to whoever owns another: made with sudo, it would be root's, and the daemon could not log.
-    Own {
-        /// The folder.
-        path: PathBuf,
-        /// Whose owner it gets.
-        like: PathBuf,
-    },
-    /// Write a file, whole or not at all.
-    Write {
-        /// The file.
-        path: PathBuf,
-        /// What it holds.
-        text: String,
-    },
-    /// Run launchctl.
-    Launchctl {
-        /// Its arguments.
-        arguments: Vec<String>,
-        /// Whether it may fail: booting out what is not there does.
-        may_fail: bool,
-    },
+/// A program of the system that is asked with arguments.
+pub trait Tool {
+    /// Its answer.
+    ///
+    /// # Errors
+    /// If it cannot be started.
+    fn run(&self, arguments: &[String]) -> io::Result<Reply>;
 }
 
-/// A step that failed.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum LaunchctlError {
-    /// A file or folder cannot be written.
-    #[error("cannot write {}", path.display())]
-    Write {
-        /// The path.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// launchctl could not be started.
-    #[error("cannot run launchctl {arguments}")]
-    Run {
-        /// Its arguments.
-        arguments: String,
-        /// Why.
-        source: io::Error,
-    },
-    /// launchctl says no.
-    #[error("launchctl {arguments} failed: {message}")]
-    Refused {
-        /// Its arguments.
-        arguments: String,
-        /// Its words.
-        message: String,
-    },
-}
+/// One that the platform has, or has not.
+pub(super) struct Real(pub(super) fn() -> Option<Command>);
 
-/// What installing `job` with this property list takes; `uid` is the owner's.
-pub fn plan(job: &Job, plist: &str, uid: u32) -> Vec<Step> {
-    let domain = match job.domain {
-        Domain::Login => format!("gui/{uid}"),
-        Domain::System { .. } => "system".to_owned(),
-    };
-    // Never without a label: that would boot out the whole domain.
-    let target = format!("{domain}/{}", job.label());
-    let path = job.path();
-    let launchctl =
-        |may_fail, arguments: &[&str]| Step::Launchctl { arguments: arguments.iter().map(|&text| text.to_owned()).collect(), may_fail };
-    let mut steps = vec![Step::Folder(job.logs.clone())];
-    if let Domain::System { .. } = job.domain {
-        steps.push(Step::Own { path: job.logs.clone(), like: job.home.clone() });
+impl Tool for Real {
+    fn run(&self, arguments: &[String]) -> io::Result<Reply> {
+        let mut command = (self.0)().ok_or(io::ErrorKind::Unsupported)?;
+        command.args(arguments);
+        Reply::of(command)
     }
-    steps.extend(path.parent().map(|folder| Step::Folder(folder.to_owned())));
-    steps.push(Step::Write { path: path.clone(), text: plist.to_owned() });
-    steps.push(launchctl(true, &["bootout", &target]));
-    steps.push(launchctl(false, &["enable", &target]));
-    steps.push(launchctl(false, &["bootstrap", &domain, &path.to_string_lossy()]));
-    steps.push(launchctl(false, &["print", &target]));
-    steps
 }
 
-pub(super) fn apply(steps: &[Step]) -> Result<(), LaunchctlError> {
+/// What the steps are done with.
+pub struct Hands<'a> {
+    /// launchd.
+    pub launchctl: &'a dyn Launchctl,
+    /// The Mac's power schedule.
+    pub pmset: &'a dyn Tool,
+    /// systemd.
+    pub systemctl: &'a dyn Tool,
+}
+
+/// Does the steps, in order, up to the first that fails. Gives the jobs that launchd will have only after the owner's next login: nobody is
+/// logged in at the screen now.
+///
+/// # Errors
+/// The first step that fails.
+pub fn apply(steps: &[Step], hands: &Hands<'_>) -> Result<Vec<Label>, InstallError> {
+    let mut later = Vec::new();
     for step in steps {
         match step {
-            Step::Folder(path) => std::fs::create_dir_all(path).map_err(|source| LaunchctlError::Write { path: path.clone(), source })?,
-            Step::Own { path, like } => own(path, like).map_err(|source| LaunchctlError::Write { path: path.clone(), source })?,
-            Step::Write { path, text } => write(path, text).map_err(|source| LaunchctlError::Write { path: path.clone(), source })?,
-            Step::Launchctl { arguments, may_fail } => launchctl(arguments, *may_fail)?,
+            Step::Folder { path, owner, mode } => folder(path, *owner, *mode)?,
+            Step::Give { path, owner } => give(path, *owner)?,
+            Step::Write { path, text, owner } => write(path, text, *owner).map_err(|source| failed("write", path, source))?,
+            Step::Remove { path } => remove(path)?,
+            Step::Stop(target) => stop(hands.launchctl, *target)?,
+            Step::Enable(target) => enable(hands.launchctl, *target)?,
+            Step::Load { target, list, program } => {
+                if !load(hands.launchctl, *target, list, program)? {
+                    later.push(target.label);
+                }
+            }
+            Step::Start(target) if later.contains(&target.label) => {}
+            Step::Start(target) => start(hands.launchctl, *target)?,
+            Step::Pmset(arguments) => tool(hands.pmset, "pmset", arguments)?,
+            Step::Systemctl(arguments) => tool(hands.systemctl, "systemctl --user", arguments)?,
         }
     }
-    Ok(())
+    Ok(later)
 }
 
-fn own(path: &Path, like: &Path) -> io::Result<()> {
-    use std::os::unix::fs::{MetadataExt, chown};
-    let owner = std::fs::metadata(like)?;
-    chown(path, Some(owner.uid()), Some(owner.gid()))
+fn failed(what: &'static str, path: &Path, source: io::Error) -> InstallError {
+    InstallError::File { what, path: path.to_owned(), source }
 }
 
-/// launchd refuses a list that others may write, so the mode is set and not left to the umask.
-fn write(path: &Path, text: &str) -> io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
+/// With sudo everything made here would be root's, and the daemon could not write it.
+fn folder(path: &Path, owner: Ids, mode: u32) -> Result<(), InstallError> {
+    let missing: Vec<&Path> = path.ancestors().take_while(|folder| folder.symlink_metadata().is_err()).collect();
+    for folder in missing.into_iter().rev() {
+        match fs::DirBuilder::new().mode(mode).create(folder) {
+            Ok(()) => lchown(folder, Some(owner.uid), Some(owner.gid)).map_err(|source| failed("give away", folder, source))?,
+            Err(source) if source.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(source) => return Err(failed("make", folder, source)),
+        }
+    }
+    given(path, owner, "a symbolic link", fs::Metadata::is_symlink)
+}
+
+fn give(path: &Path, owner: Ids) -> Result<(), InstallError> {
+    if path.symlink_metadata().is_err() {
+        return Ok(());
+    }
+    given(path, owner, "not a plain file", |meta| !meta.is_file())
+}
+
+/// Nothing is given away through a link, or taken from a third account.
+fn given(path: &Path, owner: Ids, what: &'static str, wrong: fn(&fs::Metadata) -> bool) -> Result<(), InstallError> {
+    let meta = path.symlink_metadata().map_err(|source| failed("read", path, source))?;
+    let in_the_way = |what| Err(InstallError::InTheWay { path: path.to_owned(), what, owner: owner.uid });
+    if meta.uid() == owner.uid {
+        return Ok(());
+    }
+    if wrong(&meta) {
+        return in_the_way(what);
+    }
+    if meta.uid() != 0 || !rustix::process::geteuid().is_root() {
+        return in_the_way("another account's");
+    }
+    lchown(path, Some(owner.uid), Some(owner.gid)).map_err(|source| failed("give away", path, source))
+}
+
+/// launchd refuses a list that others may write, or that is not its domain's owner's; so both are set and not left to the umask.
+fn write(path: &Path, text: &str, owner: Ids) -> io::Result<()> {
     let mut file = tempfile::NamedTempFile::new_in(path.parent().unwrap_or(Path::new("/")))?;
     file.write_all(text.as_bytes())?;
-    file.as_file().set_permissions(std::fs::Permissions::from_mode(0o644))?;
+    file.as_file().set_permissions(fs::Permissions::from_mode(0o644))?;
+    fchown(file.as_file(), Some(owner.uid), Some(owner.gid))?;
     file.as_file().sync_all()?;
     file.persist(path).map_err(|error| error.error)?;
     Ok(())
 }
 
-fn launchctl(arguments: &[String], may_fail: bool) -> Result<(), LaunchctlError> {
-    let joined = arguments.join(" ");
-    let output = Command::new("/bin/launchctl").args(arguments).output();
-    let output = output.map_err(|source| LaunchctlError::Run { arguments: joined.clone(), source })?;
-    if output.status.success() || may_fail {
-        return Ok(());
+fn remove(path: &Path) -> Result<(), InstallError> {
+    match fs::remove_file(path) {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => Err(failed("remove", path, source)),
+        _ => Ok(()),
     }
-    let message = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-    Err(LaunchctlError::Refused { arguments: joined, message })
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+fn ask(launchctl: &dyn Launchctl, call: &Call) -> Result<Reply, InstallError> {
+    launchctl.call(call).map_err(|source| InstallError::run(call, source))
+}
 
-    #[test]
-    fn boots_out_and_enables_before_bootstrap_and_asks_at_the_end() {
-        let job = Job {
-            program: "/usr/local/bin/offsite".into(),
-            config: None,
-            at: "04:30".parse().unwrap(),
-            home: "/Users/owner".into(),
-            logs: "/Users/owner/Library/Logs/offsite".into(),
-            domain: Domain::Login,
-        };
-        let said: Vec<String> = plan(&job, "x", 501)
-            .iter()
-            .filter_map(|step| if let Step::Launchctl { arguments, .. } = step { Some(arguments.join(" ")) } else { None })
-            .collect();
-        let wanted = [
-            "bootout gui/501/offsite.login",
-            "enable gui/501/offsite.login",
-            "bootstrap gui/501 /Users/owner/Library/LaunchAgents/offsite.login.plist",
-            "print gui/501/offsite.login",
-        ];
-        assert_eq!(said, wanted);
+/// One that runs already, because it was just loaded, is started too.
+fn start(launchctl: &dyn Launchctl, target: Target) -> Result<(), InstallError> {
+    let call = Call::Kickstart(target);
+    let reply = ask(launchctl, &call)?;
+    match reply.means() {
+        Means::Done | Means::Ending => Ok(()),
+        Means::Absent | Means::NoDomain | Means::Refused => Err(InstallError::refused(&call, reply)),
     }
+}
 
-    #[test]
-    fn the_list_is_written_whole_and_readable_for_launchd_alone_to_change_by_its_owner() {
-        use std::os::unix::fs::PermissionsExt;
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("agents/offsite.login.plist");
-        let folder = dir.path().join("agents");
-        let steps = [
-            Step::Folder(folder.clone()),
-            Step::Own { path: folder, like: dir.path().into() },
-            Step::Write { path: path.clone(), text: "new".into() },
-        ];
-        apply(&steps).unwrap();
-        apply(&steps).unwrap();
-        assert_eq!(std::fs::read_to_string(&path).unwrap(), "new");
-        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o7777, 0o644);
+/// A running daemon may take its grace to end, and until then launchd answers "in progress" and refuses to take on the new one.
+fn stop(launchctl: &dyn Launchctl, target: Target) -> Result<(), InstallError> {
+    let call = Call::Bootout(target);
+    let reply = ask(launchctl, &call)?;
+    if reply.means() == Means::Refused {
+        // Some systems refuse to boot out what is not there.
+        return if job(launchctl, target)?.is_none() { Ok(()) } else { Err(InstallError::refused(&call, reply)) };
+    }
+    let seconds = GRACE + 10;
+    for _ in 0..seconds * 4 {
+        if job(launchctl, target)?.is_none() {
+            return Ok(());
+        }
+        launchctl.pause();
+    }
+    Err(InstallError::StillThere { target, seconds })
+}
+
+fn enable(launchctl: &dyn Launchctl, target: Target) -> Result<(), InstallError> {
+    let call = Call::Enable(target);
+    let reply = ask(launchctl, &call)?;
+    match reply.means() {
+        // Where nobody is logged in, the mark is looked at when somebody does, and `Load` says so.
+        Means::Done | Means::NoDomain | Means::Absent => Ok(()),
+        Means::Ending | Means::Refused => Err(InstallError::refused(&call, reply)),
+    }
+}
+
+/// Whether launchd has the job now; not if its domain does not exist.
+fn load(launchctl: &dyn Launchctl, target: Target, list: &Path, program: &Path) -> Result<bool, InstallError> {
+    let call = Call::Bootstrap(target.domain, list.to_owned());
+    let mut reply = ask(launchctl, &call)?;
+    if reply.means() == Means::NoDomain && target.domain != super::Domain::System {
+        return Ok(false);
+    }
+    if reply.means() != Means::Done {
+        // One of the meanings of a refusal is that the old job, after all, was not quite gone.
+        stop(launchctl, target)?;
+        enable(launchctl, target)?;
+        reply = ask(launchctl, &call)?;
+    }
+    if reply.means() != Means::Done {
+        return Err(InstallError::refused(&call, reply));
+    }
+    let not = |found: String| Err(InstallError::NotLoaded { target, found });
+    match job(launchctl, target)? {
+        None => not("it has no such job".into()),
+        Some(Printed { list: Some(other), .. }) if !same(&other, list) => not(format!("it read {}", other.display())),
+        Some(Printed { program: Some(other), .. }) if !same(&other, program) => not(format!("it runs {}", other.display())),
+        Some(_) => Ok(true),
+    }
+}
+
+/// Two names of one file count as one.
+fn same(one: &Path, other: &Path) -> bool {
+    let whole = |path: &Path| -> Option<PathBuf> { path.canonicalize().ok() };
+    one == other || (whole(one).is_some() && whole(one) == whole(other))
+}
+
+fn tool(tool: &dyn Tool, program: &'static str, arguments: &[String]) -> Result<(), InstallError> {
+    let joined = || arguments.join(" ");
+    let reply = tool.run(arguments).map_err(|source| InstallError::Run { program, arguments: joined(), source })?;
+    match reply.code {
+        0 => Ok(()),
+        _ => Err(InstallError::Refused { program, arguments: joined(), reply }),
     }
 }

@@ -1,0 +1,78 @@
+//! What an installation tells the owner: what starts the daemon, when next, and the one thing that macOS will ask.
+
+use std::fmt::Write;
+
+use super::{Clock, Installed, Job, Kind, Label, Step, Wake, job::RETRY};
+
+/// The steps that would be done, one on a line.
+pub(super) fn steps(steps: &[Step], sudo: Option<&str>) {
+    for (at, step) in steps.iter().enumerate() {
+        println!("{:>2}. {step}", at + 1);
+    }
+    if let Some(command) = sudo {
+        println!("to do them: {command}");
+    }
+}
+
+/// After an installation with launchd.
+pub(super) fn installed(job: &Job, found: &[Installed], later: &[Label], next: Option<&str>, wake: Option<Wake>) -> String {
+    let mut text = String::new();
+    let mut line = |words: String| {
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "{words}");
+    };
+    let clock = match job.kind {
+        Kind::Agent => Clock::Agent,
+        Kind::System { .. } => Clock::System,
+    };
+    let daemon = found.iter().find(|found| found.clock == clock);
+    if later.contains(&job.label()) {
+        line(format!("{} is installed; nobody is logged in at the screen, so launchd loads it at the next login", job.label()));
+    } else {
+        let running = daemon.and_then(|daemon| daemon.pid).map_or(String::new(), |pid| format!(", and runs now as process {pid}"));
+        line(format!("{} is installed: launchd has it{running}", job.label()));
+    }
+    line(format!(
+        "  starts    at {}, at {}, when a disk is mounted, and every {} minutes: only what is owed is done",
+        job.at,
+        job.kind.start(),
+        RETRY / 60
+    ));
+    if let Some(next) = next {
+        line(format!("  next run  {next}"));
+    }
+    if daemon.is_some_and(|daemon| !daemon.enabled) {
+        line("  but it is switched off: System Settings, General, Login Items & Extensions".into());
+    }
+    if let Some(wake) = wake {
+        line(format!("  wakes     the Mac at {wake}, every day, while it is on mains (not with the lid closed)"));
+    }
+    match &job.kind {
+        Kind::System { user } => {
+            line(format!("  runs as   {user}, also while nobody is logged in"));
+            if later.contains(&Label::Notices) {
+                line(format!("  notices   {} shows them from the next login on", Label::Notices));
+            }
+            line("macOS says once that an item was added that runs in the background: leave it switched on".into());
+        }
+        Kind::Agent => {
+            line("macOS will ask whether offsite may find devices on your local network: say Allow, or it cannot reach the Pi".into());
+            line("  (asked at the first run, and perhaps again after an update; the switch is in System Settings, Privacy & Security, Local Network)".into());
+            line("  without a login there are no runs; `offsite install` without --agent needs neither".into());
+        }
+    }
+    text
+}
+
+/// After an installation with systemd.
+pub(super) fn timer(user: &str, next: Option<&str>, lingers: bool) -> String {
+    let mut text =
+        format!("offsite.timer is installed: your systemd starts the daemon, also every {} minutes for what is owed\n", RETRY / 60);
+    if let Some(next) = next {
+        text += &format!("  next run  {next}\n");
+    }
+    if !lingers {
+        text += &format!("  only while you are logged in; for always, once: sudo loginctl enable-linger {user}\n");
+    }
+    text
+}

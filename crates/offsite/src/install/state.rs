@@ -1,0 +1,112 @@
+//! Whether something starts the daemon here: what `offsite doctor` and `install` itself ask.
+
+use std::path::{Path, PathBuf};
+
+use super::{
+    InstallError, Label, Launchctl, RealLaunchctl, Tool,
+    apply::Real,
+    mac::{Mac, There},
+    owner, systemd,
+};
+use crate::{config::Home, platform};
+
+/// What starts the daemon.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Clock {
+    /// launchd, from boot on.
+    System,
+    /// launchd, while the owner is logged in at the screen.
+    Agent,
+    /// The owner's systemd.
+    Timer,
+}
+
+/// The program that is started.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Program {
+    /// The one that asks.
+    This,
+    /// Another file, which is there.
+    Other(PathBuf),
+    /// One that is not there any more.
+    Gone(PathBuf),
+    /// The list or unit does not say.
+    Unknown,
+}
+
+/// One alarm clock that is installed. Two on one machine both fire.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Installed {
+    /// Which.
+    pub clock: Clock,
+    /// Its list or unit, if the file is there; without one it is gone after the next boot or login.
+    pub list: Option<PathBuf>,
+    /// Whether launchd or systemd has it now.
+    pub loaded: bool,
+    /// Not switched off (Login Items, `launchctl disable`, `systemctl disable`).
+    pub enabled: bool,
+    /// The daemon's process, while one runs.
+    pub pid: Option<u32>,
+    /// How often it was started since it was loaded.
+    pub runs: Option<u64>,
+    /// How the last process ended; `None` if none has yet, or if a signal ended it. 78: launchd could not start it.
+    pub last_exit: Option<i32>,
+    /// What it starts.
+    pub program: Program,
+}
+
+/// What is installed for the owner with this home folder, who runs this process. Nothing: empty.
+///
+/// # Errors
+/// If launchctl or systemctl cannot be asked.
+pub fn state(home: &Home) -> Result<Vec<Installed>, InstallError> {
+    let this = std::env::current_exe().ok();
+    if platform::current().has_launchd() {
+        let uid = rustix::process::getuid().as_raw();
+        let mut owner = owner::look_up(&owner::Whose::Number(uid))?;
+        owner.home.clone_from(&home.home);
+        return on_mac(&Mac::of(owner), &RealLaunchctl, this.as_deref());
+    }
+    let systemctl: &dyn Tool = &Real(|| platform::current().systemctl());
+    Ok(systemd::state(&systemd::folder(home), systemctl, this.as_deref()).into_iter().collect())
+}
+
+/// The daemons among what is there.
+pub(super) fn on_mac(mac: &Mac, launchctl: &dyn Launchctl, this: Option<&Path>) -> Result<Vec<Installed>, InstallError> {
+    let clock = |label| match label {
+        Label::System => Some(Clock::System),
+        Label::Login => Some(Clock::Agent),
+        Label::Notices => None,
+    };
+    let there = mac.look(launchctl)?;
+    Ok(there.iter().filter_map(|found| Some(installed(clock(found.label)?, found, this))).collect())
+}
+
+fn installed(clock: Clock, found: &There, this: Option<&Path>) -> Installed {
+    let job = found.job.clone().unwrap_or_default();
+    Installed {
+        clock,
+        list: found.list.clone(),
+        loaded: found.job.is_some(),
+        enabled: !found.switched_off,
+        pid: job.pid,
+        runs: job.runs,
+        last_exit: job.last_exit,
+        program: judge(job.program.or_else(|| found.list.as_deref().and_then(named_in)).as_deref(), this),
+    }
+}
+
+/// The program that a list names.
+fn named_in(list: &Path) -> Option<PathBuf> {
+    let keys = plist::Value::from_file(list).ok()?.into_dictionary()?;
+    keys.get("Program")?.as_string().map(PathBuf::from)
+}
+
+pub(super) fn judge(program: Option<&Path>, this: Option<&Path>) -> Program {
+    let Some(program) = program else { return Program::Unknown };
+    match (program.canonicalize(), this.map(Path::canonicalize)) {
+        (Err(_), _) => Program::Gone(program.to_owned()),
+        (Ok(one), Some(Ok(other))) if one == other => Program::This,
+        (Ok(_), _) => Program::Other(program.to_owned()),
+    }
+}

@@ -1,0 +1,380 @@
+//! Installing and removing against a recorded launchd, in a temporary folder.
+
+use std::{
+    cell::RefCell,
+    fs, io,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+};
+
+use super::{fake::Fake, *};
+use crate::config::Home;
+
+/// A Mac with its owner, who is whoever runs the tests; so is its administrator.
+struct House {
+    dir: tempfile::TempDir,
+    mac: Mac,
+    launchd: Fake,
+    pmset: Pmset,
+}
+
+/// A power schedule.
+#[derive(Default)]
+struct Pmset {
+    sched: RefCell<String>,
+    asked: RefCell<Vec<String>>,
+}
+
+impl Tool for Pmset {
+    fn run(&self, arguments: &[String]) -> io::Result<Reply> {
+        let line = arguments.join(" ");
+        if line == "-g sched" {
+            return Ok(Reply { out: self.sched.borrow().clone(), ..Reply::default() });
+        }
+        let set = if line == "repeat cancel" { "" } else { "Repeating power events:\n  wakepoweron at 4:28AM every day\n" };
+        *self.sched.borrow_mut() = set.to_owned();
+        self.asked.borrow_mut().push(line);
+        Ok(Reply::default())
+    }
+}
+
+impl House {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let ids = Ids { uid: rustix::process::geteuid().as_raw(), gid: rustix::process::getegid().as_raw() };
+        let owner = Owner { name: "owner".into(), uid: ids.uid, gid: ids.gid, home: dir.path().join("home") };
+        fs::create_dir(&owner.home).unwrap();
+        let mac = Mac { library: dir.path().join("Library"), owner, root: ids };
+        Self { mac, launchd: Fake::new(ids), pmset: Pmset::default(), dir }
+    }
+
+    fn job(&self, kind: Kind) -> Job {
+        Job {
+            program: "/bin/true".into(),
+            config: None,
+            at: "04:30".parse().unwrap(),
+            home: self.mac.owner.home.clone(),
+            logs: self.mac.owner.home.join("Library/Logs/offsite"),
+            notices: self.state().join("notices"),
+            kind,
+        }
+    }
+
+    fn state(&self) -> PathBuf {
+        self.mac.owner.home.join("state")
+    }
+
+    fn apply(&self, steps: &[Step]) -> Result<Vec<Label>, InstallError> {
+        apply(steps, &Hands { launchctl: &self.launchd, pmset: &self.pmset, systemctl: &self.pmset })
+    }
+
+    fn there(&self) -> Vec<There> {
+        self.mac.look(&self.launchd).unwrap()
+    }
+
+    fn install(&self, kind: Kind) -> Result<Vec<Label>, InstallError> {
+        self.apply(&plan::install(&self.mac, &self.job(kind), &self.there(), false)?)
+    }
+
+    fn uninstall(&self) -> usize {
+        let steps = plan::uninstall(&self.mac, &self.there());
+        self.apply(&steps).unwrap();
+        steps.len()
+    }
+
+    fn target(&self, label: Label) -> Target {
+        self.mac.target(label)
+    }
+
+    fn lists(&self) -> Vec<Label> {
+        Label::ALL.into_iter().filter(|&label| self.mac.list(label).exists()).collect()
+    }
+}
+
+fn system() -> Kind {
+    Kind::System { user: "owner".into() }
+}
+
+#[test]
+fn a_first_installation_does_these_steps() {
+    let home = House::new();
+    let steps = plan::install(&home.mac, &home.job(system()), &home.there(), true).unwrap();
+    assert_eq!(home.apply(&steps).unwrap(), []);
+    let (uid, list) = (home.mac.owner.uid, |label| home.mac.list(label).display().to_string());
+    let wanted = [
+        "bootout system/offsite.system".to_owned(),
+        "enable system/offsite.system".into(),
+        format!("bootstrap system {}", list(Label::System)),
+        format!("bootout gui/{uid}/offsite.notices"),
+        format!("enable gui/{uid}/offsite.notices"),
+        format!("bootstrap gui/{uid} {}", list(Label::Notices)),
+        "kickstart system/offsite.system".into(),
+    ];
+    assert_eq!(home.launchd.said(), wanted);
+    for label in [Label::System, Label::Notices] {
+        assert_eq!(fs::metadata(home.mac.list(label)).unwrap().permissions().mode() & 0o7777, 0o644);
+    }
+    // The folders that launchd needs are there before it is asked to start anything.
+    for folder in [home.job(system()).logs, home.state().join("notices")] {
+        assert_eq!(fs::metadata(folder).unwrap().permissions().mode() & 0o7777, 0o700);
+    }
+}
+
+#[test]
+fn twice_is_once_also_while_a_night_is_at_work() {
+    let home = House::new();
+    home.install(system()).unwrap();
+    // The first is running, and takes a while to end.
+    home.launchd.slow.set(15);
+    home.install(system()).unwrap();
+    assert_eq!(home.launchd.loaded(), [Label::System, Label::Notices]);
+    assert_eq!(home.lists(), [Label::System, Label::Notices]);
+}
+
+#[test]
+fn a_system_that_refuses_to_boot_out_nothing_is_taken_at_its_job_list() {
+    let home = House::new();
+    home.launchd.absent.set(5);
+    home.install(system()).unwrap();
+    assert_eq!(home.launchd.loaded(), [Label::System, Label::Notices]);
+}
+
+#[test]
+fn a_daemon_that_never_ends_is_an_error_and_nothing_is_loaded_over_it() {
+    let home = House::new();
+    home.install(system()).unwrap();
+    home.launchd.slow.set(u32::MAX);
+    let error = home.install(system()).unwrap_err();
+    assert_eq!(error.to_string(), "system/offsite.system was told to end and is still there after 30 seconds");
+}
+
+#[test]
+fn each_kind_takes_the_other_over() {
+    let home = House::new();
+    home.install(Kind::Agent).unwrap();
+    assert_eq!((home.launchd.loaded(), home.lists()), (vec![Label::Login], vec![Label::Login]));
+    home.install(system()).unwrap();
+    assert_eq!((home.launchd.loaded(), home.lists()), (vec![Label::System, Label::Notices], vec![Label::System, Label::Notices]));
+    let said = home.launchd.said();
+    // Never a moment with neither.
+    let at = |words: &str| said.iter().rposition(|call| call.contains(words)).unwrap();
+    assert!(at("bootstrap system") < at("offsite.login"), "{said:?}");
+    home.install(Kind::Agent).unwrap();
+    assert_eq!((home.launchd.loaded(), home.lists()), (vec![Label::Login], vec![Label::Login]));
+}
+
+#[test]
+fn removed_whatever_is_left_of_it_and_only_once() {
+    let home = House::new();
+    assert_eq!(home.uninstall(), 0);
+    home.install(system()).unwrap();
+    // A list without a job, and a job without a list.
+    fs::create_dir_all(home.mac.list(Label::Login).parent().unwrap()).unwrap();
+    std::os::unix::fs::symlink("/nowhere", home.mac.list(Label::Login)).unwrap();
+    fs::remove_file(home.mac.list(Label::Notices)).unwrap();
+    assert_eq!(home.there().len(), 3);
+    home.uninstall();
+    assert_eq!((home.launchd.loaded(), home.there()), (vec![], vec![]));
+    assert!(home.mac.list(Label::Login).symlink_metadata().is_err());
+    let _ = home.launchd.said();
+    assert_eq!(home.uninstall(), 0);
+    assert_eq!(home.launchd.said(), [""; 0]);
+    // What the daemon made stays.
+    assert!(home.state().join("notices").exists() && home.job(system()).logs.exists());
+}
+
+#[test]
+fn without_a_login_at_the_screen_what_belongs_to_it_comes_later() {
+    let home = House::new();
+    home.launchd.log_out();
+    assert_eq!(home.install(system()).unwrap(), [Label::Notices]);
+    assert_eq!((home.launchd.loaded(), home.lists()), (vec![Label::System], vec![Label::System, Label::Notices]));
+    assert_eq!(home.install(Kind::Agent).unwrap(), [Label::Login]);
+    assert_eq!((home.launchd.loaded(), home.lists()), (vec![], vec![Label::Login]));
+    // Starting it now is not possible, and no error.
+    let steps = plan::install(&home.mac, &home.job(Kind::Agent), &home.there(), true).unwrap();
+    assert_eq!(home.apply(&steps).unwrap(), [Label::Login]);
+    home.uninstall();
+    assert_eq!(home.there(), []);
+}
+
+#[test]
+fn what_was_switched_off_is_switched_on_by_installing() {
+    let home = House::new();
+    home.launchd.call(&Call::Disable(home.target(Label::System))).unwrap();
+    home.install(system()).unwrap();
+    // And a mark outlives the installation; status must see it.
+    home.launchd.call(&Call::Disable(home.target(Label::System))).unwrap();
+    let found = state::on_mac(&home.mac, &home.launchd, None).unwrap();
+    assert!(found[0].loaded && !found[0].enabled);
+}
+
+#[test]
+fn what_the_owner_switched_off_in_settings_is_an_error_with_the_way_there() {
+    let home = House::new();
+    home.launchd.login_items_off.set(true);
+    let error = home.install(system()).unwrap_err();
+    assert!(matches!(&error, InstallError::Refused { reply: Reply { code: 5, .. }, .. }), "{error}");
+    let shown = crate::hint::render(&error.into());
+    assert!(
+        shown.contains("Bootstrap failed: 5: Input/output error") && shown.contains("next:  see whether it is switched off"),
+        "{shown}"
+    );
+}
+
+#[test]
+fn a_list_that_others_may_write_is_refused_by_launchd_and_mended_by_installing() {
+    let home = House::new();
+    home.install(system()).unwrap();
+    let list = home.mac.list(Label::System);
+    fs::set_permissions(&list, fs::Permissions::from_mode(0o666)).unwrap();
+    let target = home.target(Label::System);
+    home.launchd.call(&Call::Bootout(target)).unwrap();
+    assert_eq!(home.launchd.call(&Call::Bootstrap(Domain::System, list.clone())).unwrap().code, 5);
+    home.install(system()).unwrap();
+    assert_eq!(home.launchd.loaded(), [Label::System, Label::Notices]);
+}
+
+#[test]
+fn a_job_that_runs_something_else_is_not_called_installed() {
+    let home = House::new();
+    let list = home.mac.list(Label::System);
+    let steps = plan::install(&home.mac, &home.job(system()), &[], false).unwrap();
+    let steps: Vec<Step> = steps
+        .into_iter()
+        .map(|step| match step {
+            Step::Write { path, text, owner } if path == list => Step::Write { path, text: text.replace("/bin/true", "/bin/false"), owner },
+            step => step,
+        })
+        .collect();
+    let error = home.apply(&steps).unwrap_err();
+    assert_eq!(error.to_string(), "launchd does not have system/offsite.system as installed: it runs /bin/false");
+}
+
+#[test]
+fn a_link_or_another_accounts_folder_is_not_given_away() {
+    let home = House::new();
+    let other = Ids { uid: home.mac.owner.uid + 1, gid: home.mac.owner.gid };
+    let (folder, link) = (home.dir.path().join("folder"), home.dir.path().join("link"));
+    fs::create_dir(&folder).unwrap();
+    std::os::unix::fs::symlink(&folder, &link).unwrap();
+    let error = home.apply(&[Step::Folder { path: link, owner: other, mode: 0o700 }]).unwrap_err();
+    assert!(error.to_string().contains("is a symbolic link; nothing was given to"), "{error}");
+    let error = home.apply(&[Step::Give { path: folder, owner: other }]).unwrap_err();
+    assert!(error.to_string().contains("is not a plain file"), "{error}");
+}
+
+#[test]
+fn with_root_what_sudo_made_becomes_the_owners() {
+    if !offsite_tests::is_root() && offsite_tests::lacking("root", "this test gives files away") {
+        return;
+    }
+    use std::os::unix::fs::MetadataExt;
+    let home = House::new();
+    let owner = Ids { uid: 501, gid: 20 };
+    let logs = home.dir.path().join("a/b/logs");
+    let log = logs.join("launchd.log");
+    fs::create_dir_all(home.dir.path().join("a")).unwrap();
+    home.apply(&[Step::Folder { path: logs.clone(), owner, mode: 0o700 }]).unwrap();
+    // An installation before this one left it to root: launchd could not start the job (exit code 78).
+    fs::write(&log, "").unwrap();
+    home.apply(&[Step::Give { path: log.clone(), owner }]).unwrap();
+    let of = |path: &Path| (fs::metadata(path).unwrap().uid(), fs::metadata(path).unwrap().gid());
+    assert_eq!([of(&logs), of(logs.parent().unwrap()), of(&log)], [(501, 20); 3]);
+    // What was there before stays whose it was.
+    assert_eq!(of(&home.dir.path().join("a")).0, 0);
+    let list = home.dir.path().join("list");
+    home.apply(&[Step::Write { path: list.clone(), text: "x".into(), owner }]).unwrap();
+    assert_eq!(of(&list), (501, 20));
+    // A third account's is nobody's to give.
+    let third = Ids { uid: 502, gid: 20 };
+    let error = home.apply(&[Step::Give { path: log, owner: third }]).unwrap_err();
+    assert!(error.to_string().contains("is another account's"), "{error}");
+}
+
+#[test]
+fn the_state_tells_what_is_there() {
+    let home = House::new();
+    let state = |this: &str| state::on_mac(&home.mac, &home.launchd, Some(Path::new(this))).unwrap();
+    assert_eq!(state("/bin/true"), []);
+    home.install(system()).unwrap();
+    let wanted = Installed {
+        clock: Clock::System,
+        list: Some(home.mac.list(Label::System)),
+        loaded: true,
+        enabled: true,
+        pid: Some(4711),
+        runs: Some(1),
+        last_exit: None,
+        program: Program::This,
+    };
+    assert_eq!(state("/bin/true"), [wanted]);
+    assert_eq!(state("/bin/false")[0].program, Program::Other("/bin/true".into()));
+    home.launchd.call(&Call::Bootout(home.target(Label::System))).unwrap();
+    let found = state("/bin/true");
+    // The program is then read from the list.
+    assert_eq!((found[0].loaded, found[0].runs, &found[0].program), (false, None, &Program::This));
+}
+
+#[test]
+fn the_mac_is_woken_only_if_nobody_else_wakes_it_and_what_is_ours_is_given_back() {
+    let home = House::new();
+    let wake = |at: &str| Wake::before(at.parse().unwrap());
+    let plan = |at: &str| plan::wake(&home.mac, &home.state(), wake(at), &home.pmset.sched.borrow());
+    fs::create_dir(home.state()).unwrap();
+    for _ in 0..2 {
+        home.apply(&plan("04:30").unwrap()).unwrap();
+    }
+    assert_eq!(home.pmset.asked.take(), ["repeat wakeorpoweron MTWRFSU 04:28:00"]);
+    // The hour was changed: it is ours to move.
+    assert_eq!(plan("05:30").unwrap().len(), 2);
+    home.apply(&plan::sleep_on(&home.state(), &sched(&home.pmset).unwrap())).unwrap();
+    assert_eq!((home.pmset.asked.take(), Wake::remembered(&home.state())), (vec!["repeat cancel".to_owned()], None));
+
+    *home.pmset.sched.borrow_mut() = "Repeating power events:\n  shutdown at 11:00PM weekdays only\n".into();
+    let error = plan("04:30").unwrap_err();
+    assert_eq!(error.to_string(), "the Mac already has its own schedule for waking: shutdown at 11:00PM weekdays only");
+    // Power went between remembering and setting, and then the owner set one: theirs stays.
+    fs::write(home.state().join("wake.json"), r#"{"hour":4,"minute":28}"#).unwrap();
+    home.apply(&plan::sleep_on(&home.state(), &sched(&home.pmset).unwrap())).unwrap();
+    assert_eq!((home.pmset.asked.take(), Wake::remembered(&home.state())), (vec![], None));
+    assert_eq!(plan::sleep_on(&home.state(), ""), []);
+}
+
+#[test]
+fn a_command_to_type_is_whole() {
+    let here = |config: &str| Here {
+        root: false,
+        owner: Owner { name: "owner".into(), uid: 501, gid: 20, home: "/Users/owner".into() },
+        home: Home::at(Path::new("/Users/owner")),
+        config: config.into(),
+        program: "/Users/owner/my bin/offsite".into(),
+    };
+    let args = Args { now: true, wake: true, user: Some("o'brien".into()), ..Args::default() };
+    let usual = here("/Users/owner/.config/offsite/offsite.yaml").sudo(&Globals::default(), &again(&args));
+    assert_eq!(usual, r"sudo '/Users/owner/my bin/offsite' install --user 'o'\''brien' --now --wake");
+    let other = here("/Users/owner/other.yaml").sudo(&Globals::default(), &["uninstall"]);
+    assert_eq!(other, "sudo '/Users/owner/my bin/offsite' --config /Users/owner/other.yaml uninstall");
+}
+
+#[test]
+fn what_is_said_names_the_next_run_and_what_macos_will_ask() {
+    let home = House::new();
+    let later = home.install(system()).unwrap();
+    let found = state::on_mac(&home.mac, &home.launchd, None).unwrap();
+    let text = say::installed(&home.job(system()), &found, &later, Some("Monday 2026-11-23 04:30"), Some(Wake { hour: 4, minute: 28 }));
+    let wanted = "\
+offsite.system is installed: launchd has it, and runs now as process 4711
+  starts    at 04:30, at boot, when a disk is mounted, and every 10 minutes: only what is owed is done
+  next run  Monday 2026-11-23 04:30
+  wakes     the Mac at 04:28, every day, while it is on mains (not with the lid closed)
+  runs as   owner, also while nobody is logged in
+macOS says once that an item was added that runs in the background: leave it switched on
+";
+    assert_eq!(text, wanted);
+    let agent = say::installed(&home.job(Kind::Agent), &[], &[Label::Login], None, None);
+    assert!(
+        agent.starts_with("offsite.login is installed; nobody is logged in at the screen") && agent.contains("local network: say Allow"),
+        "{agent}"
+    );
+}

@@ -1,0 +1,49 @@
+//! `offsite uninstall`: what starts the daemon goes; what was backed up, and how, stays.
+//!
+//! Whatever of ours is there is removed, in whichever domain and however much of it: so it also mends an installation that is half there.
+
+use crate::{
+    cli::Globals,
+    exit::Exit,
+    install::{Here, removal, remove},
+};
+
+/// Arguments of `offsite uninstall`.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct Args {
+    /// The account the daemon runs as [default: yours, or who called sudo]
+    #[arg(long, value_name = "NAME")]
+    pub user: Option<String>,
+    /// Print the steps, and change nothing
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// Runs the verb.
+pub async fn run(globals: &Globals, args: &Args) -> anyhow::Result<Exit> {
+    let here = Here::find(globals, args.user.as_deref())?;
+    let config = here.config();
+    let (folder, path) = here.leftovers();
+    let state = config.as_ref().map_or(folder, |config| config.state.clone());
+    let (steps, refused) = removal(globals, &here, Some(&state))?;
+    if steps.is_empty() {
+        println!("nothing of offsite's is installed here");
+        return Ok(Exit::Fine);
+    }
+    if args.dry_run {
+        for (at, step) in steps.iter().enumerate() {
+            println!("{:>2}. {step}", at + 1);
+        }
+        return Ok(Exit::Fine);
+    }
+    if let Some(error) = refused {
+        return Err(error.into());
+    }
+    remove(&steps)?;
+    println!("nothing starts the daemon any more");
+    println!("  left in place: {} (configuration), {} (journal, key)", path.display(), state.display());
+    if let Some(config) = config {
+        println!("  and every copy: {}{}", config.repository.display(), if config.clouds.is_empty() { "" } else { ", and the clouds'" });
+    }
+    Ok(Exit::Fine)
+}
