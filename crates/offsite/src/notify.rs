@@ -1,0 +1,108 @@
+//! Telling the owner: what is news, over which channels, and what happens if a channel does not work.
+//!
+//! A run's end, and any start of the daemon that finds that it is time, makes a *look*: the status is gathered, and for each channel decided
+//! what is news to it. Nothing here ever fails a backup. A channel that does not work gets a receipt once, is an alarm of its own kind (told
+//! by the others, shown by `status`), and is tried again at each start of the daemon until something gets through.
+
+mod channel;
+mod email;
+mod error;
+mod healthchecks;
+mod http;
+mod look;
+mod macos;
+mod news;
+mod ntfy;
+pub(crate) mod spool;
+mod telling;
+#[cfg(test)]
+mod tests;
+mod told;
+mod verb;
+mod webhook;
+mod words;
+
+use jiff::Timestamp;
+use reqwest::Url;
+
+pub use self::{
+    error::SendError,
+    look::next as next_look,
+    news::{AGAIN, News, Told, key, news, reminder},
+    told::ToldError,
+    verb::{Args, run},
+    words::Outgoing,
+};
+use self::{
+    healthchecks::Ping,
+    http::Bounds,
+    telling::Telling,
+    told::{Memory, journal_length},
+};
+pub(crate) use self::{
+    macos::{can_show, show},
+    ntfy::topic,
+};
+use crate::{
+    config::{Config, NotifySecrets, notify::web},
+    journal::Outcome,
+    state::State,
+};
+
+/// Tells healthchecks that a run begins. Takes some seconds at the most; if nobody answers, the run's end says so.
+pub async fn begun(config: &Config) {
+    let Some(check) = &config.notify.healthchecks else { return };
+    let state = State::at(&config.state);
+    // Who looks at this moment keeps the memory; the pings then go without an id, which the server accepts.
+    let lock = told::lock(&state.told_lock());
+    let run = healthchecks::new_run(Timestamp::now());
+    let mut memory = Memory::read(&state.told());
+    memory.pings = told::Pings { run: Some(run.clone()), ended: None };
+    let kept = matches!(lock, Ok(Some(_))) && memory.write(&state.told()).is_ok();
+    let run = kept.then_some(run);
+    drop(lock);
+    // What is wrong with it is found again, and told, when the run ends.
+    let bounds = Bounds::short();
+    let _ = channel::bounded(&bounds, channel::ping(check, config, &bounds, (Ping::Start, run.as_deref(), ""))).await;
+}
+
+/// Looks, and tells what is news. `ran` is how a run ended that just did; `None` for a look without a run. Never fails, and takes a minute at
+/// the most (twice that if another process is telling); what cannot be sent gets a receipt, and is tried again at the next look.
+pub async fn ended(config: &Config, ran: Option<Outcome>) {
+    ended_within(config, ran, &Bounds::usual()).await;
+}
+
+async fn ended_within(config: &Config, ran: Option<Outcome>, bounds: &Bounds) {
+    let telling = Telling::begin(config, bounds).await;
+    let told = match telling {
+        Ok(Some(telling)) => telling.tell(ran).await,
+        // Whoever holds the lock tells; what this run added is seen at the next look.
+        Ok(None) => Ok(()),
+        Err(error) => Err(error),
+    };
+    if let Err(error) = told {
+        eprintln!("{}", crate::hint::render(&error.context("cannot remember what was told; it will be told again")));
+    }
+}
+
+/// Whether a look is due though no run ended: an alarm may have begun by time alone, something could not be sent, or the journal has grown.
+/// Reads one small file.
+pub fn look_due(state: &State, now: Timestamp) -> bool {
+    Memory::read(&state.told()).look.is_none_or(|look| look.is_due(now, journal_length(state)))
+}
+
+/// The address of a channel: of the configuration, or else of the credentials.
+fn address(configured: Option<&Url>, secrets: &NotifySecrets, name: &'static str, key: &'static str) -> Result<Url, SendError> {
+    if let Some(url) = configured {
+        return Ok(url.clone());
+    }
+    let text = secrets.get(name).ok_or(SendError::Unset { name, key })?;
+    web(text).ok_or(SendError::Secret { name, wanted: "an address that begins with https:// or http://" })
+}
+
+/// What this computer is called, for messages: its host name without the domain.
+fn mac() -> String {
+    let system = rustix::system::uname();
+    let name = system.nodename().to_string_lossy();
+    name.split('.').next().filter(|name| !name.is_empty()).unwrap_or("this Mac").to_owned()
+}
