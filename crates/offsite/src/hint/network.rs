@@ -1,5 +1,7 @@
 //! Next steps for reaching a Pi.
 
+use std::net::IpAddr;
+
 use offsite_sftp::SftpError;
 
 use super::find;
@@ -39,11 +41,9 @@ pub(super) fn hint(error: &anyhow::Error) -> Option<String> {
         }
         E::Resolve { .. } => "check the name; .local names come back some seconds after a wake, an address always works".to_owned(),
         E::Refused { host, port } => format!("check that SSH runs on the Pi and on that port: ssh -p {port} {host}"),
-        E::NoRoute { host, .. } if platform::current().has_launchd() => format!(
-            "if ping {host} works: allow offsite in System Settings, Privacy & Security, Local Network, or install with sudo offsite install --system"
-        ),
-        E::NoRoute { host, .. } | E::Connect { host, .. } | E::ConnectTimeout { host, .. } => {
-            format!("check that the Pi is on and in this network: ping {host}; the next hour tries again")
+        E::NoRoute { host, .. } => no_route(host, platform::current().has_launchd(), None),
+        E::Connect { host, .. } | E::ConnectTimeout { host, .. } => {
+            format!("check that the Pi is on and in this network: ping {host}; a later start tries again")
         }
         E::LinkLost { .. } | E::RequestTimeout { .. } => "nothing is lost: the next run goes on where this one stopped".to_owned(),
         E::NoSubsystem { .. } => "enable `Subsystem sftp internal-sftp` in the Pi's sshd_config".to_owned(),
@@ -53,4 +53,90 @@ pub(super) fn hint(error: &anyhow::Error) -> Option<String> {
         E::RootDenied { .. } | E::Denied { .. } => "let the account read the agent's repository: `group:` in agent.yaml".to_owned(),
         _ => return None,
     })
+}
+
+/// Whether an address is of a home network, where macOS asks for the right to go.
+pub(crate) fn private(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => address.is_private() || address.is_link_local(),
+        IpAddr::V6(address) => match address.to_ipv4_mapped() {
+            Some(address) => private(address.into()),
+            None => address.is_unicast_link_local() || address.is_unique_local(),
+        },
+    }
+}
+
+/// Whether a host may well be in the home network: by its address, or by a name that only such a network knows.
+fn at_home(host: &str) -> bool {
+    match host.parse() {
+        Ok(address) => private(address),
+        Err(_) => {
+            !host.contains('.')
+                || host.ends_with(".local")
+                || host.ends_with(".lan")
+                || host.ends_with(".home.arpa")
+                || host.ends_with(".box")
+        }
+    }
+}
+
+/// What "no route to host" asks for. On macOS the same error says that the Pi is not there, and that this program may not reach the local
+/// network (System Settings; errno 65). `may` is whether it may, where that was found out: other machines there answer, or none does.
+pub(crate) fn no_route(host: &str, launchd: bool, may: Option<bool>) -> String {
+    let absent = format!("check that the Pi is on and in this network: ping {host}");
+    let forbidden = "allow offsite in System Settings, Privacy & Security, Local Network (a daemon of the system needs no such leave: sudo offsite \
+                     install; one that starts at login does: after each update look there again)";
+    match may {
+        _ if !launchd || !at_home(host) => format!("{absent}; a later start tries again"),
+        Some(true) => format!("{absent}; others in its network answer this program, so macOS does not stand in the way"),
+        Some(false) => {
+            format!(
+                "nothing in that network can be reached, the router neither. If ping {host} works, macOS forbids it: {forbidden}. If not: join that network"
+            )
+        }
+        None => format!("if ping {host} works, macOS forbids it to this program: {forbidden}. If not: {absent}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_home_network_is_told_from_the_rest_of_the_world() {
+        for host in [
+            "192.168.1.7",
+            "10.1.2.3",
+            "172.16.0.1",
+            "169.254.3.4",
+            "fe80::1",
+            "fd00::7",
+            "::ffff:10.0.0.1",
+            "pi",
+            "pi.local",
+            "pi.fritz.box",
+        ] {
+            assert!(at_home(host), "{host}");
+        }
+        for host in ["8.8.8.8", "172.32.0.1", "127.0.0.1", "2001:db8::1", "pi.example.org"] {
+            assert!(!at_home(host), "{host}");
+        }
+    }
+
+    #[test]
+    fn one_error_is_read_in_both_ways_on_a_mac() {
+        let absent = no_route("192.168.1.7", true, Some(true));
+        assert!(absent.contains("check that the Pi is on") && !absent.contains("System Settings"), "{absent}");
+        let forbidden = no_route("192.168.1.7", true, Some(false));
+        assert!(
+            forbidden.contains("Local Network") && forbidden.contains("sudo offsite install") && forbidden.contains("at login"),
+            "{forbidden}"
+        );
+        let either = no_route("pi.local", true, None);
+        assert!(either.contains("Local Network") && either.contains("check that the Pi is on"), "{either}");
+        // macOS guards no other networks, and Linux none.
+        for text in [no_route("192.168.1.7", false, Some(false)), no_route("pi.example.org", true, None)] {
+            assert!(!text.contains("System Settings") && text.contains("ping"), "{text}");
+        }
+    }
 }

@@ -1,0 +1,178 @@
+//! One cloud: what opens it, whether it answers, and what lies there. Probes first, then a pure judgement.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use object_store::ObjectStore;
+use offsite_archive::ArchiveName;
+use offsite_repository::{
+    Repository,
+    seal::{SealedOptions, Unlock, VaultError, open_vault},
+};
+
+use super::{
+    line::{Line, Lines, Trouble},
+    within,
+};
+use crate::{
+    cloud::{self, CloudError},
+    config::{Cloud, CloudUrl, Config, Credentials, PlaceName},
+    human::{ago, count},
+    journal::Standing,
+    key::{Key, KeyError},
+    night::newest,
+};
+
+/// What the probes of a cloud found; what comes after a failure is none.
+#[derive(Debug, Default)]
+pub struct Facts {
+    /// Whether what opens its door is there.
+    pub door: Option<Result<(), Trouble>>,
+    /// Whether there is a key to open the vault with.
+    pub key: bool,
+    /// Whether the vault is there and opens; `false` is a place in which there is none.
+    pub vault: Option<Result<bool, Trouble>>,
+    /// What lies in it.
+    pub archives: Option<Result<Held, Trouble>>,
+}
+
+/// What lies in a cloud.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Held {
+    /// How many archives.
+    pub many: usize,
+    /// The newest.
+    pub newest: Option<ArchiveName>,
+    /// How many cannot be read.
+    pub unreadable: usize,
+}
+
+/// Probes `cloud`; without the network only what opens its door.
+pub async fn probe(cloud: &Cloud, key: &Result<Key, KeyError>, offline: bool) -> Facts {
+    let mut facts = Facts { key: key.is_ok(), ..Facts::default() };
+    let store = match door(cloud).await {
+        Ok(store) => store,
+        Err(trouble) => {
+            facts.door = Some(Err(trouble));
+            return facts;
+        }
+    };
+    facts.door = Some(Ok(()));
+    let (Ok(key), false) = (key, offline && matches!(cloud.url, CloudUrl::S3 { .. })) else { return facts };
+    let opened = within("open the vault", open_vault(store, Unlock::Master(&key.master), &SealedOptions::default())).await;
+    let repository = match opened {
+        Ok(Ok(repository)) => repository,
+        Ok(Err(VaultError::NoVault { .. })) => {
+            facts.vault = Some(Ok(false));
+            return facts;
+        }
+        Ok(Err(error)) => {
+            facts.vault = Some(Err(Trouble::of(error)));
+            return facts;
+        }
+        Err(late) => {
+            facts.vault = Some(Err(late));
+            return facts;
+        }
+    };
+    facts.vault = Some(Ok(true));
+    facts.archives = Some(list(&repository).await);
+    facts
+}
+
+async fn door(cloud: &Cloud) -> Result<Arc<dyn ObjectStore>, Trouble> {
+    let asked = cloud.clone();
+    let opened = within("look at the disk", tokio::task::spawn_blocking(move || cloud::open(&asked))).await?;
+    opened.map_err(Trouble::of)?.map_err(|error: CloudError| Trouble::of(error))
+}
+
+async fn list(repository: &Repository) -> Result<Held, Trouble> {
+    let archives = within("list the archives", repository.archives()).await?.map_err(Trouble::of)?;
+    let newest = newest(archives.good.iter().map(|info| &info.name), Timestamp::now()).cloned();
+    Ok(Held { many: archives.good.len(), newest, unreadable: archives.unreadable.len() })
+}
+
+/// The lines of one cloud.
+pub fn judge(config: &Config, cloud: &Cloud, facts: &Facts, standing: &Standing, now: Timestamp) -> Vec<Line> {
+    let mut lines = Lines::of(&cloud.name);
+    match &facts.door {
+        Some(Err(trouble)) => {
+            lines.trouble(door_name(cloud), trouble);
+            ["vault", "archives"].into_iter().for_each(|check| lines.skipped(check, door_name(cloud)));
+            return lines.all;
+        }
+        _ => lines.ok(door_name(cloud), door_text(cloud)),
+    }
+    if !facts.key {
+        ["vault", "archives"].into_iter().for_each(|check| lines.skipped(check, "key"));
+        return lines.all;
+    }
+    match &facts.vault {
+        None => ["vault", "archives"].into_iter().for_each(|check| lines.off(check)),
+        Some(Err(trouble)) => {
+            lines.trouble("vault", trouble);
+            lines.skipped("archives", "vault");
+        }
+        Some(Ok(false)) => {
+            if held(standing, &cloud.name) {
+                lines.bad(
+                    "vault",
+                    format!("{} held copies, and now there is none", cloud.url),
+                    "is it the right address, is the disk mounted? To begin anew there on purpose, give the cloud another name",
+                );
+            } else {
+                lines.note("vault", "nothing was pushed there yet", "the next sync makes it: offsite sync");
+            }
+            lines.skipped("archives", "vault");
+        }
+        Some(Ok(true)) => {
+            lines.ok("vault", "answers, and opens with this key");
+            archives(config, cloud, facts, now, &mut lines);
+        }
+    }
+    lines.all
+}
+
+fn archives(config: &Config, cloud: &Cloud, facts: &Facts, now: Timestamp, lines: &mut Lines) {
+    let class = cloud.class.as_ref().map(|class| format!(", class {}", class.as_str())).unwrap_or_default();
+    match &facts.archives {
+        Some(Ok(Held { unreadable, .. })) if *unreadable > 0 => lines.bad(
+            "archives",
+            format!("{} cannot be read", count(*unreadable as u64, "manifest", "manifests")),
+            "the next sync sends again what the Mac has: offsite sync",
+        ),
+        Some(Ok(Held { newest: None, .. })) => lines.note("archives", "none there yet", "send them: offsite sync"),
+        Some(Ok(Held { many, newest: Some(newest), .. })) => {
+            let old = now.duration_since(newest.time());
+            let words = format!("{}, the newest from {}{class}", count(*many as u64, "archive", "archives"), ago(old));
+            match old > config.overdue_of(&newest.job) {
+                true => lines.bad("archives", words, "see what stops it: offsite status; then send: offsite sync"),
+                false => lines.ok("archives", words),
+            }
+        }
+        Some(Err(trouble)) => lines.trouble("archives", trouble),
+        None => lines.skipped("archives", "vault"),
+    }
+}
+
+/// Whether a vault was made there: the same question that a push asks.
+fn held(standing: &Standing, cloud: &PlaceName) -> bool {
+    standing.held.contains_key(cloud)
+}
+
+const fn door_name(cloud: &Cloud) -> &'static str {
+    match cloud.url {
+        CloudUrl::S3 { .. } => "credentials",
+        CloudUrl::File(_) => "folder",
+    }
+}
+
+fn door_text(cloud: &Cloud) -> String {
+    match (&cloud.url, &cloud.credentials) {
+        (CloudUrl::File(folder), _) => format!("{} is there", folder.display()),
+        (CloudUrl::S3 { .. }, Credentials::File(path)) => format!("in {}, for this account alone", path.display()),
+        (CloudUrl::S3 { .. }, Credentials::Env) => {
+            "in the environment of this terminal; the daemon has another: name a file with `credentials:`".to_owned()
+        }
+    }
+}

@@ -1,0 +1,253 @@
+//! The probes of one Pi, each bounded in time, in the order in which they need each other; nothing is changed there or here.
+//!
+//! One connection tells of many checks: where connecting fails is told by the error, and all before that went well.
+
+mod judge;
+mod stage;
+
+use std::{
+    net::IpAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use jiff::Timestamp;
+use object_store::path::Path;
+use offsite_archive::{ArchiveName, JobName};
+use offsite_repository::{ArchiveInfo, Layout, Repository, StreamError, read_ranges};
+use offsite_sftp::{Auth, Retry, SftpError, SftpStore, Target, Timeouts, Writing};
+
+pub use self::{
+    judge::judge,
+    stage::{Stage, stage},
+};
+use super::{
+    PATIENCE,
+    line::Trouble,
+    route::{self, Neighbours},
+    within,
+};
+use crate::{
+    config::{Config, Pi},
+    places,
+};
+
+/// Most raw bytes of a test pull: two large frames.
+const PULL: u64 = 8 << 20;
+
+/// What the probes of a Pi found; what comes after a failure is none.
+#[derive(Debug, Default)]
+pub struct Facts {
+    /// The way there, by what is configured and what ssh says.
+    pub way: Option<Result<Way, Trouble>>,
+    /// Whether connecting went well, or where it ended.
+    pub connected: Option<Result<Option<IpAddr>, Failed>>,
+    /// The repository's layout.
+    pub repository: Option<Result<Layout, Trouble>>,
+    /// The newest archive of each job, and how many archives cannot be read.
+    pub archives: Option<Result<(Vec<Newest>, usize), Trouble>>,
+    /// A test pull of one of them.
+    pub pulled: Option<Result<Pulled, Trouble>>,
+    /// Whether the account may write.
+    pub writing: Option<Result<Writing, Trouble>>,
+}
+
+/// The way to a Pi.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Way {
+    /// Its name or address.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// The account.
+    pub user: String,
+    /// What proves it: a file, the agent.
+    pub proof: String,
+    /// How many hosts stand in between.
+    pub jumps: usize,
+}
+
+/// Where connecting ended.
+#[derive(Debug, Clone)]
+pub struct Failed {
+    /// The step that failed.
+    pub stage: Stage,
+    /// The error.
+    pub trouble: Trouble,
+    /// What neighbours said, where there was no route.
+    pub neighbours: Option<Neighbours>,
+}
+
+/// The newest archive of a job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Newest {
+    /// The job.
+    pub job: JobName,
+    /// The archive.
+    pub archive: ArchiveName,
+    /// When it was finished, by the Pi's clock.
+    pub finished: Timestamp,
+    /// Whether everything is in it that should be.
+    pub complete: bool,
+}
+
+/// A test pull.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Pulled {
+    /// Of which archive.
+    pub archive: ArchiveName,
+    /// Bytes that were unpacked and checked.
+    pub raw: u64,
+    /// Bytes that came over the network.
+    pub bytes: u64,
+    /// How long it took.
+    pub seconds: f64,
+}
+
+/// Probes `pi`.
+pub async fn probe(config: &Config, pi: &Pi) -> Facts {
+    let mut facts = Facts::default();
+    let target = match within("ask ssh for the way", places::target(config, pi)).await {
+        Ok(Ok(target)) => target,
+        Ok(Err(error)) => {
+            facts.way = Some(Err(Trouble::of(error)));
+            return facts;
+        }
+        Err(late) => {
+            facts.way = Some(Err(late));
+            return facts;
+        }
+    };
+    facts.way = Some(Ok(way(&target)));
+    let store = match connect(patient(target)).await {
+        Ok(store) => store,
+        Err(failed) => {
+            facts.connected = Some(Err(failed));
+            return facts;
+        }
+    };
+    facts.connected = Some(Ok(store.address()));
+    let there = Path::from("repository.json");
+    // A name that nobody would give to anything.
+    let absent = Path::from("offsite-doctor-probe.absent");
+    facts.writing = Some(flat(within("try the rights", store.writing(&there, &absent)).await));
+    let repository = match flat(within("open the repository", Repository::open(Arc::new(store))).await) {
+        Ok(repository) => repository,
+        Err(trouble) => {
+            facts.repository = Some(Err(trouble));
+            return facts;
+        }
+    };
+    facts.repository = Some(Ok(repository.layout()));
+    let archives = match flat(within("list the archives", repository.archives()).await) {
+        Ok(archives) => archives,
+        Err(trouble) => {
+            facts.archives = Some(Err(trouble));
+            return facts;
+        }
+    };
+    let newest = newest(&archives.good);
+    if let Some(latest) = newest.iter().max_by_key(|newest| newest.archive.time()) {
+        let pulled = within("pull a part of it", pull(&repository, &latest.archive)).await;
+        facts.pulled = Some(pulled.and_then(|pulled| pulled));
+    }
+    facts.archives = Some(Ok((newest, archives.unreadable.len())));
+    facts
+}
+
+fn flat<T, E: Into<anyhow::Error>>(result: Result<Result<T, E>, Trouble>) -> Result<T, Trouble> {
+    result.and_then(|done| done.map_err(Trouble::of))
+}
+
+/// A doctor waits seconds where a night waits minutes.
+fn patient(mut target: Target) -> Target {
+    let patience = Duration::from_secs(PATIENCE);
+    target.timeouts = Timeouts { connect: patience, request: patience, ..target.timeouts };
+    target.retry = Retry { tries: 0, ..target.retry };
+    target
+}
+
+async fn connect(target: Target) -> Result<SftpStore, Failed> {
+    // Its own steps are bounded each; all together they are, too.
+    let error = match tokio::time::timeout(Duration::from_secs(2 * PATIENCE), SftpStore::connect(&target)).await {
+        Ok(Ok(store)) => return Ok(store),
+        Ok(Err(error)) => error,
+        Err(_) => {
+            let (host, port, after) = (target.host.clone(), target.port, Duration::from_secs(2 * PATIENCE));
+            SftpError::ConnectTimeout { step: "connect", host, port, after }
+        }
+    };
+    let neighbours = match &error {
+        SftpError::NoRoute { host, .. } => match address(host, &target).await {
+            Some(address) => Some(route::ask(address).await),
+            None => Some(Neighbours::Unknown),
+        },
+        _ => None,
+    };
+    Err(Failed { stage: stage(&error), trouble: Trouble::of(error), neighbours })
+}
+
+/// The address that a host has, or had the last time.
+async fn address(host: &str, target: &Target) -> Option<IpAddr> {
+    if let Ok(address) = host.parse() {
+        return Some(address);
+    }
+    let looked_up = tokio::net::lookup_host((host, target.port)).await;
+    let found = looked_up.ok().and_then(|mut found| found.find(|address| address.is_ipv4()).map(|address| address.ip()));
+    found.or_else(|| target.addresses.first().copied())
+}
+
+fn way(target: &Target) -> Way {
+    let proof = match &target.auth {
+        Auth::KeyFile { path, .. } => format!("key {}", path.display()),
+        Auth::Ssh { files, agent, .. } => {
+            let files = files.iter().map(|file| file.display().to_string()).collect::<Vec<_>>().join(", ");
+            let agent = if agent.is_some() { " or the ssh agent" } else { "" };
+            if files.is_empty() { format!("no key of its own{agent}") } else { format!("key {files}{agent}") }
+        }
+        _ => "the ssh agent".to_owned(),
+    };
+    Way { host: target.host.clone(), port: target.port, user: target.user.clone(), proof, jumps: target.jumps.len() }
+}
+
+/// The newest of each job, by its number.
+fn newest(archives: &[ArchiveInfo]) -> Vec<Newest> {
+    let mut jobs = std::collections::BTreeMap::<JobName, &ArchiveInfo>::new();
+    for info in archives {
+        let newest = jobs.entry(info.name.job.clone()).or_insert(info);
+        if info.sequence > newest.sequence {
+            *newest = info;
+        }
+    }
+    let facts = |(job, info): (JobName, &ArchiveInfo)| Newest {
+        job,
+        archive: info.name.clone(),
+        finished: info.end.finished,
+        complete: info.end.complete,
+    };
+    jobs.into_iter().map(facts).collect()
+}
+
+/// Fetches the beginning of an archive, inflates and hashes it, and throws it away.
+async fn pull(repository: &Repository, archive: &ArchiveName) -> Result<Pulled, Trouble> {
+    let manifest = repository.manifest(archive).await.map_err(Trouble::of)?.manifest;
+    let end = manifest.end.raw.min(PULL);
+    let mut raw = 0;
+    let mut sink = |bytes: &[u8]| {
+        raw += bytes.len() as u64;
+        Ok(())
+    };
+    let began = Instant::now();
+    #[expect(clippy::single_range_in_vec_init, reason = "one range of the stream")]
+    let ranges = [0..end];
+    let read: Result<(), StreamError> = read_ranges(repository, &manifest, &ranges, &mut sink).await;
+    read.map_err(Trouble::of)?;
+    let mut at = 0;
+    let within = manifest.frames.iter().take_while(|frame| {
+        let begins = at;
+        at += u64::from(frame.raw);
+        begins < end
+    });
+    let bytes = within.map(|frame| u64::from(frame.len)).sum();
+    Ok(Pulled { archive: archive.clone(), raw, bytes, seconds: began.elapsed().as_secs_f64() })
+}

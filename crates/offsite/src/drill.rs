@@ -1,0 +1,312 @@
+//! `offsite drill`: a restore for practice. Everything comes back into a new folder, is compared with what was archived, and is thrown away.
+//!
+//! Nothing stands in for the restore: it is the one of `offsite restore`, with a second reader beside it. So what a good drill says is what a
+//! bad day needs to hear: these files come back from that place on this machine, every byte, mode, time and link. It holds the lock, because a
+//! night that prunes meanwhile would make a good copy look like a bad one.
+
+mod compare;
+mod folder;
+mod report;
+mod twice;
+
+use std::{
+    path::{Path, PathBuf},
+    process::{Command, ExitStatus, Stdio},
+    time::Instant,
+};
+
+use jiff::Timestamp;
+use offsite_archive::{ArchiveName, JobName};
+use offsite_repository::Archives;
+
+use self::{
+    compare::{Compared, compare},
+    folder::Folder,
+    report::{Drill, Report},
+};
+use crate::{
+    cli::Globals,
+    config::{Cloud, Config, PlaceName, StorageClass},
+    exit::Exit,
+    hint,
+    human::size,
+    journal::{Drilled, Fact, Journal, Receipt, Step},
+    live::Live,
+    progress::Bar,
+    restore::{
+        self, BridgeError,
+        bridge::Load,
+        from::{self, From, Opened},
+        select::Wanted,
+    },
+    state::{State, StateError},
+};
+
+/// Arguments of `offsite drill`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Only this job [default: each job of which there are archives]
+    #[arg(value_name = "JOB")]
+    pub job: Option<JobName>,
+    /// Only this path and what lies below it, as it was on the Pi; may be repeated. Such a drill does not count as one of the job
+    #[arg(long, value_name = "PATH")]
+    pub path: Vec<PathBuf>,
+    /// The folder in which a new one is made for the drill, and removed again [default: the system's folder for temporary files or, if it has
+    /// no room, the one in which the repository lies]
+    #[arg(long, value_name = "DIR")]
+    pub into: Option<PathBuf>,
+    /// Also run this in the restored folder, by the shell; the drill is good only if it ends with 0. OFFSITE_ARCHIVE and OFFSITE_JOB are set
+    #[arg(long, value_name = "COMMAND")]
+    pub check: Option<String>,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+    /// Where from.
+    #[command(flatten)]
+    pub from: From,
+}
+
+/// A drill that could not be held, or that showed something bad.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DrillError {
+    /// Nothing to restore.
+    #[error("there is no archive in {place} to rehearse with")]
+    Nothing {
+        /// Where.
+        place: String,
+    },
+    /// Its packs would have to be thawed first.
+    #[error("cannot drill from {place}: its class {class} must be thawed before it can be read, which takes hours and costs money")]
+    Cold {
+        /// The cloud.
+        place: PlaceName,
+        /// Its class.
+        class: String,
+    },
+    /// No disk is large enough.
+    #[error("there is no room for a drill of {archive} in {}: it needs {} and {} are free", folder.display(), size(*need), size(*free))]
+    NoRoom {
+        /// The archive.
+        archive: ArchiveName,
+        /// Where room was looked for last.
+        folder: PathBuf,
+        /// Bytes needed.
+        need: u64,
+        /// Bytes free.
+        free: u64,
+    },
+    /// The folder for it cannot be made, remembered or removed.
+    #[error("cannot {operation} the drill's folder {}", path.display())]
+    Folder {
+        /// What was tried.
+        operation: &'static str,
+        /// The folder.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// It could not be restored.
+    #[error("cannot restore all of {archive} from {place}")]
+    Stopped {
+        /// The archive.
+        archive: ArchiveName,
+        /// Where from.
+        place: String,
+        /// Why not.
+        source: BridgeError,
+    },
+    /// What was restored cannot be compared.
+    #[error("cannot compare what was restored of {archive}")]
+    Compare {
+        /// The archive.
+        archive: ArchiveName,
+        /// Why not.
+        source: compare::CompareError,
+    },
+    /// What came back is not what was archived.
+    #[error("{archive} from {place} did not come back as it was: {first}{}", more(*differences))]
+    Differs {
+        /// The archive.
+        archive: ArchiveName,
+        /// Where from.
+        place: String,
+        /// How many differences.
+        differences: u64,
+        /// The first of them.
+        first: String,
+    },
+    /// The owner's check of it cannot be started.
+    #[error("cannot run the check {command:?}")]
+    Run {
+        /// The command.
+        command: String,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// The owner's check of it says no.
+    #[error("the check of {archive} from {place} ended with {status}: {command}")]
+    Check {
+        /// The archive.
+        archive: ArchiveName,
+        /// Where from.
+        place: String,
+        /// The command.
+        command: String,
+        /// How it ended.
+        status: ExitStatus,
+    },
+}
+
+fn more(differences: u64) -> String {
+    if differences > 1 { format!(" (and {} more)", differences - 1) } else { String::new() }
+}
+
+/// Runs the verb.
+pub async fn run(globals: &Globals, args: &Args) -> anyhow::Result<Exit> {
+    if let (Some(from), Ok(config)) = (&args.from.from, globals.load()) {
+        refuse_cold(&config, from)?;
+    }
+    let opened = from::open(globals, &args.from).await?;
+    let state = state(globals, &opened)?;
+    let _lock = state.lock("drill", Timestamp::now())?;
+    let _live = Live::begin(&state, "drill", Timestamp::now());
+    if let Some(left) = folder::remove_left(&state)? {
+        eprintln!("note: removed {}, which a drill that was killed had left", left.display());
+    }
+    let archives = opened.repository.archives().await?;
+    let jobs = jobs(&archives, args.job.as_ref());
+    if jobs.is_empty() {
+        return Err(DrillError::Nothing { place: opened.label.clone() }.into());
+    }
+    let journal = state.journal();
+    let mut report = Report::new(&opened.label);
+    for job in jobs {
+        let began = Instant::now();
+        let mut drill = Drill::of(&job);
+        let result = one(&opened, &state, &archives, &job, args, &mut drill).await;
+        drill.seconds = began.elapsed().as_secs_f64();
+        if let Err(error) = &result {
+            (drill.message, drill.hint) = (Some(hint::message(error)), hint::hint(error));
+        }
+        note(&journal, &opened, &job, &drill, args)?;
+        if let Err(error) = &result {
+            eprintln!("drill of {job}: {}", hint::render(error));
+        } else if !args.json {
+            println!("{}", drill.text(&opened.label));
+        }
+        report.drills.push(drill);
+    }
+    if args.json {
+        println!("{}", serde_json::to_string(&report)?);
+    }
+    Ok(report.exit())
+}
+
+/// The state folder: the configured one or, on a machine without configuration, the usual one.
+fn state(globals: &Globals, opened: &Opened) -> anyhow::Result<State> {
+    let folder = match &opened.config {
+        Some(config) => config.state.clone(),
+        None => match globals.load() {
+            Ok(config) => config.state,
+            Err(_) => crate::config::Home::of_process()?.default_state(),
+        },
+    };
+    State::open(&folder).map_err(|error: StateError| error.into())
+}
+
+/// A cold cloud answers only after hours, and a drill that waits for that is a bill. What is given by its address tells no class.
+fn refuse_cold(config: &Config, from: &str) -> Result<(), DrillError> {
+    let class = |cloud: &Cloud| cloud.class.clone().filter(StorageClass::needs_thaw);
+    match config.clouds.iter().find(|cloud| cloud.name.as_str() == from).and_then(|cloud| Some((cloud, class(cloud)?))) {
+        Some((cloud, class)) => Err(DrillError::Cold { place: cloud.name.clone(), class: class.as_str().to_owned() }),
+        None => Ok(()),
+    }
+}
+
+/// The jobs to rehearse, each once. A job that was asked for is tried even if nothing of it can be read: that is the finding.
+fn jobs(archives: &Archives, only: Option<&JobName>) -> Vec<JobName> {
+    let found: std::collections::BTreeSet<JobName> = archives.good.iter().map(|info| info.name.job.clone()).collect();
+    match only {
+        Some(job) => vec![job.clone()],
+        None => found.into_iter().collect(),
+    }
+}
+
+async fn one(opened: &Opened, state: &State, archives: &Archives, job: &JobName, args: &Args, drill: &mut Drill) -> anyhow::Result<()> {
+    let chosen = restore::choose_among(archives, opened, &Wanted::Newest(job.clone()))?;
+    let name = chosen.info.name;
+    let folder = Folder::make(opened, state, args.into.as_deref(), &name, chosen.info.end.raw)?;
+    // From here on a failure is one of the archive.
+    drill.archive = Some(name.clone());
+    let result = restored(opened, &name, folder.path(), args, drill).await;
+    // A folder that stays is a lack of room tomorrow, but what was found out about the archive goes first.
+    let removed = folder.remove(state);
+    result?;
+    Ok(removed?)
+}
+
+async fn restored(opened: &Opened, name: &ArchiveName, folder: &Path, args: &Args, drill: &mut Drill) -> anyhow::Result<()> {
+    let plan = restore::plan(opened, name, &args.path, folder.to_owned()).await?;
+    let stopped = |source| DrillError::Stopped { archive: name.clone(), place: opened.label.clone(), source };
+    let bar = Bar::new(&format!("drill {name}"));
+    let load = Load { repository: &opened.repository, manifest: &plan.manifest, ranges: &plan.ranges };
+    let (extracted, contents) = twice::carry(load, &plan.into, &|progress| bar.set(progress)).await.map_err(stopped)?;
+    drop(bar);
+    drill.warnings = extracted.warnings.len() as u64;
+    let (bytes, into, whole) = (plan.bytes.clone(), plan.into.clone(), plan.whole());
+    let compared = tokio::task::spawn_blocking(move || compare(&bytes, &contents, &into, whole)).await?;
+    let compared = compared.map_err(|source| DrillError::Compare { archive: name.clone(), source })?;
+    judge(name, &opened.label, &compared, drill)?;
+    match &args.check {
+        Some(command) => check(name, &opened.label, command, &plan.into, drill).map_err(Into::into),
+        None => Ok(()),
+    }
+}
+
+/// What was compared, as the drill's figures and verdict.
+fn judge(archive: &ArchiveName, place: &str, compared: &Compared, drill: &mut Drill) -> Result<(), DrillError> {
+    (drill.files, drill.bytes, drill.left_out) = (compared.files, compared.bytes, compared.left_out);
+    (drill.differing, drill.differences) = (compared.differing, compared.differences.clone());
+    match compared.differences.first() {
+        None => Ok(()),
+        Some(first) => Err(DrillError::Differs {
+            archive: archive.clone(),
+            place: place.to_owned(),
+            differences: compared.differing,
+            first: first.clone(),
+        }),
+    }
+}
+
+/// Runs the owner's command where the files are.
+fn check(archive: &ArchiveName, place: &str, command: &str, folder: &Path, drill: &mut Drill) -> Result<(), DrillError> {
+    let mut shell = Command::new("/bin/sh");
+    shell.args(["-c", command]).current_dir(folder).env("OFFSITE_ARCHIVE", archive.to_string()).env("OFFSITE_JOB", archive.job.to_string());
+    // What it says is for people; standard output may be JSON.
+    let status = shell.stdin(Stdio::null()).stdout(std::io::stderr()).status();
+    let status = status.map_err(|source| DrillError::Run { command: command.to_owned(), source })?;
+    drill.check = Some(status.success());
+    if status.success() {
+        return Ok(());
+    }
+    Err(DrillError::Check { archive: archive.clone(), place: place.to_owned(), command: command.to_owned(), status })
+}
+
+/// Writes down how it went. A part that came back well says nothing about the rest; a part that did not does.
+fn note(journal: &Journal, opened: &Opened, job: &JobName, drill: &Drill, args: &Args) -> anyhow::Result<()> {
+    let Some(place) = opened.place.clone() else { return Ok(()) };
+    let fact = match (&drill.message, &drill.archive) {
+        // Nothing was restored because nothing could be begun: the archive is as good or bad as before.
+        (Some(_), None) => return Ok(()),
+        (Some(message), Some(_)) => {
+            let (object, message, hint) = (Drilled::object(job, &place), message.clone(), drill.hint.clone());
+            Fact::Failed { step: Step::Drill, object, message, hint }
+        }
+        (None, Some(archive)) if args.path.is_empty() => {
+            Fact::Drilled { place, archive: archive.clone(), files: drill.files, bytes: drill.bytes }
+        }
+        _ => return Ok(()),
+    };
+    Ok(journal.append(&Receipt { time: Timestamp::now(), fact })?)
+}

@@ -1,0 +1,190 @@
+//! One stream, two readers: what is extracted is also hashed, file by file, as it came out of the archive.
+//!
+//! A manifest has the hashes of frames, not of files. So that files on the disk can be held against the archive without fetching it twice,
+//! the stream is read beside the extraction. Invariant: neither reader waits for the other beyond a short queue, and an end that one of them
+//! did not see is an error.
+
+use std::{
+    collections::HashMap,
+    io::{self, Read},
+    path::Path,
+    sync::mpsc::{Receiver, SyncSender, sync_channel},
+};
+
+use offsite_archive::{ExtractError, ExtractOptions, Extracted, Kind, Member, TarError, TarReader, extract};
+use offsite_repository::Progress;
+
+use crate::restore::{
+    BridgeError,
+    bridge::{Load, Queue, Stopped, over},
+};
+
+/// Pieces that wait between the readers.
+const WAITING: usize = 8;
+/// Bytes of a piece.
+const PIECE: usize = 256 << 10;
+
+/// Half of the BLAKE3 of a path without slashes at its ends: a stranger cannot make two paths meet, and a million files cost little.
+pub(super) type Key = [u8; 16];
+
+/// What the stream holds, by path.
+pub(super) type Contents = HashMap<Key, Content>;
+
+/// What the stream says of a member that no manifest does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Content {
+    /// BLAKE3 of a file's bytes, holes read as zeros.
+    pub(super) hash: Option<blake3::Hash>,
+    /// Whether an ACL says what its permission bits are.
+    pub(super) acl: bool,
+}
+
+/// The key of a path.
+pub(super) fn key(path: &[u8]) -> Key {
+    let start = path.iter().position(|byte| *byte != b'/').unwrap_or(path.len());
+    let end = path.iter().rposition(|byte| *byte != b'/').map_or(start, |at| at + 1);
+    let mut key = Key::default();
+    key.copy_from_slice(&blake3::hash(&path[start..end]).as_bytes()[..16]);
+    key
+}
+
+/// Extracts what `load` names into `into`, and hashes it on the way. `progress` is told the raw bytes.
+pub(super) async fn carry(load: Load<'_>, into: &Path, progress: &(dyn Fn(Progress) + Sync)) -> Result<(Extracted, Contents), BridgeError> {
+    let into = into.to_owned();
+    over(load, progress, move |queue| both(queue, &into)).await.map_err(|stopped| match stopped {
+        Stopped::Read(error) => BridgeError::Read(error),
+        Stopped::Taken(error) => BridgeError::Extract(error),
+        Stopped::Thread(error) => BridgeError::Thread(error),
+    })
+}
+
+fn both(queue: &mut Queue, into: &Path) -> Result<(Extracted, Contents), ExtractError> {
+    let (send, receive) = sync_channel(WAITING);
+    std::thread::scope(|scope| {
+        let reading = scope.spawn(move || contents(Beside { receive, piece: Vec::new(), at: 0 }));
+        // As it is without root's rights: owners are not restored, so nothing of a drill gets more rights than a copy has.
+        let extracted = extract(Tee { input: queue, send, piece: Vec::new() }, into, &ExtractOptions::default(), &mut |_| {});
+        let contents = reading.join();
+        let extracted = extracted?;
+        let died = || TarError::Read { at: 0, cause: io::Error::other("the second reader did not end as it should") };
+        let contents = contents.map_err(|_| died()).and_then(|read| read).map_err(ExtractError::Tar)?;
+        Ok((extracted, contents))
+    })
+}
+
+/// Hashes every member of a tar.
+fn contents(tar: impl Read) -> Result<Contents, TarError> {
+    let mut tar = TarReader::new(tar);
+    let mut contents = Contents::new();
+    let mut buffer = vec![0; PIECE];
+    while let Some(member) = tar.next_member()? {
+        let hash = (member.kind == Kind::File).then(|| hash(&member, &mut tar, &mut buffer)).transpose()?;
+        let acl = member.access.is_some() || member.xattrs.iter().any(|(name, _)| name == b"system.posix_acl_access");
+        contents.insert(key(&member.path), Content { hash, acl });
+    }
+    Ok(contents)
+}
+
+fn hash<R: Read>(member: &Member, tar: &mut TarReader<R>, buffer: &mut [u8]) -> Result<blake3::Hash, TarError> {
+    let mut hasher = blake3::Hasher::new();
+    let mut at = 0;
+    for piece in member.segments.iter().flatten() {
+        zeros(&mut hasher, piece.at.saturating_sub(at));
+        let mut left = piece.len;
+        while left > 0 {
+            let len = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+            match tar.read(&mut buffer[..len])? {
+                0 => break,
+                count => {
+                    hasher.update(&buffer[..count]);
+                    left -= count as u64;
+                }
+            }
+        }
+        at = piece.at.saturating_add(piece.len);
+    }
+    if member.segments.is_some() {
+        zeros(&mut hasher, member.size.saturating_sub(at));
+        return Ok(hasher.finalize());
+    }
+    loop {
+        match tar.read(buffer)? {
+            0 => return Ok(hasher.finalize()),
+            count => hasher.update(&buffer[..count]),
+        };
+    }
+}
+
+fn zeros(hasher: &mut blake3::Hasher, mut len: u64) {
+    static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
+    while len > 0 {
+        let part = ZEROS.len().min(usize::try_from(len).unwrap_or(usize::MAX));
+        hasher.update(&ZEROS[..part]);
+        len -= part as u64;
+    }
+}
+
+/// Gives what it reads to the other reader too.
+struct Tee<'q> {
+    input: &'q mut Queue,
+    send: SyncSender<Vec<u8>>,
+    piece: Vec<u8>,
+}
+
+impl Tee<'_> {
+    fn flush(&mut self) {
+        // A second reader that has gone has an error of its own to tell, after the first.
+        let _ = self.send.send(std::mem::take(&mut self.piece));
+    }
+}
+
+impl Read for Tee<'_> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let count = self.input.read(into)?;
+        self.piece.extend_from_slice(&into[..count]);
+        if self.piece.len() >= PIECE || count == 0 {
+            self.flush();
+        }
+        Ok(count)
+    }
+}
+
+/// The second reader's end.
+struct Beside {
+    receive: Receiver<Vec<u8>>,
+    piece: Vec<u8>,
+    at: usize,
+}
+
+impl Read for Beside {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        while self.at == self.piece.len() {
+            let Ok(piece) = self.receive.recv() else { return Ok(0) };
+            (self.piece, self.at) = (piece, 0);
+        }
+        let count = into.len().min(self.piece.len() - self.at);
+        into[..count].copy_from_slice(&self.piece[self.at..self.at + count]);
+        self.at += count;
+        Ok(count)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_has_one_key_however_its_ends_are_written() {
+        assert_eq!([key(b"/srv/a"), key(b"srv/a/")], [key(b"srv/a"); 2]);
+        assert_ne!(key(b"srv/a"), key(b"srv//a"));
+        assert_eq!(key(b"/"), key(b""));
+    }
+
+    #[test]
+    fn holes_are_zeros() {
+        let (mut one, mut two) = (blake3::Hasher::new(), blake3::Hasher::new());
+        zeros(&mut one, 100_000);
+        two.update(&vec![0; 100_000]);
+        assert_eq!(one.finalize(), two.finalize());
+    }
+}
