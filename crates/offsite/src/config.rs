@@ -8,10 +8,16 @@ mod credentials;
 mod error;
 mod file;
 mod home;
+mod jobs;
 mod keeping;
 mod line;
+mod log;
+pub(crate) mod notify;
 mod place;
 mod rate;
+mod schema;
+#[cfg(test)]
+mod table_tests;
 
 use std::{
     collections::BTreeMap,
@@ -29,8 +35,11 @@ pub use self::{
     error::ConfigError,
     home::Home,
     keeping::{InvalidPart, InvalidPlain, PlainCopies, VerifyPart},
+    log::{InvalidLog, LogFormat, LogLevel, LogRules},
+    notify::{Address, Email, Healthchecks, InvalidNotify, MacNotices, Notify, NotifySecrets, Ntfy, Security, Webhook},
     place::{InvalidPlace, MAC, PlaceName},
     rate::{InvalidRate, Rate},
+    schema::SCHEMA,
 };
 
 /// What the owner decided.
@@ -50,12 +59,20 @@ pub struct Config {
     pub plain: PlainCopies,
     /// How old the newest archive, or the last good run, may be before it is an alarm.
     pub overdue: SignedDuration,
+    /// Charge of the battery below which, without mains, a run is postponed. Per cent; 0: never.
+    pub battery: u8,
+    /// How long one start of the daemon waits for a Pi that does not answer. Up to a day.
+    pub wait: SignedDuration,
     /// What differs for single jobs.
     pub jobs: BTreeMap<JobName, JobRules>,
     /// Where to pull from; at least one.
     pub pis: Vec<Pi>,
     /// Where to push to; may be empty.
     pub clouds: Vec<Cloud>,
+    /// Whom to tell, and how.
+    pub notify: Notify,
+    /// What the log says, and how long it is kept.
+    pub log: LogRules,
     /// Where the journal, the lock and the key are.
     pub state: PathBuf,
 }

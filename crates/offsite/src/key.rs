@@ -6,11 +6,13 @@
 mod ask;
 mod file;
 
-use std::io::{self, BufRead, IsTerminal, Write};
+use std::io::{self, IsTerminal, Write};
 
 use anyhow::{Context, bail};
 use offsite_repository::seal::{self, MasterKey, PassphraseCost, RecoveryKey, Slot, Unlock, VaultId};
+use zeroize::Zeroizing;
 
+pub(crate) use self::ask::hidden;
 pub use self::{
     ask::AskError,
     file::{Key, KeyError},
@@ -80,25 +82,67 @@ fn new(config: &Config, passphrase: bool) -> anyhow::Result<Exit> {
     if path.exists() {
         return Err(KeyError::Exists { path }.into());
     }
+    let words = if passphrase { Some(ask::secret(PASSPHRASE.0, PASSPHRASE.1, true)?) } else { None };
+    make(config, words.as_deref().map(String::as_str), &mut Console)
+}
+
+/// Where a key is made: who reads the recovery key there, and types it back.
+pub(crate) trait Desk {
+    /// Whether there is somebody to type it back.
+    fn person(&self) -> bool;
+    /// Shows.
+    fn show(&mut self, text: &str) -> anyhow::Result<()>;
+    /// What is typed; what nobody types any more is an error, or empty.
+    fn back(&mut self, question: &str) -> anyhow::Result<Zeroizing<String>>;
+}
+
+/// The process's own terminal or pipes.
+struct Console;
+
+impl Desk for Console {
+    fn person(&self) -> bool {
+        io::stdin().is_terminal()
+    }
+
+    fn show(&mut self, text: &str) -> anyhow::Result<()> {
+        println!("{text}");
+        Ok(io::stdout().flush()?)
+    }
+
+    fn back(&mut self, question: &str) -> anyhow::Result<Zeroizing<String>> {
+        eprint!("{question}: ");
+        io::stderr().flush()?;
+        Ok(ask::line(&mut io::stdin().lock())?)
+    }
+}
+
+/// Makes the key, and shows its recovery key once at `desk`. A key that is there stays.
+pub(crate) fn make(config: &Config, passphrase: Option<&str>, desk: &mut dyn Desk) -> anyhow::Result<Exit> {
+    let path = State::open(&config.state)?.key();
+    if path.exists() {
+        return Err(KeyError::Exists { path }.into());
+    }
     let (vault, master, recovery) = (VaultId::random()?, MasterKey::random()?, RecoveryKey::random()?);
     let mut slots = vec![Slot::for_recovery(vault, &master, &recovery)?];
-    if passphrase {
-        let words = ask::secret(PASSPHRASE.0, PASSPHRASE.1, true)?;
-        slots.push(Slot::for_passphrase(vault, &master, &words, PassphraseCost::default())?);
+    if let Some(words) = passphrase {
+        slots.push(Slot::for_passphrase(vault, &master, words, PassphraseCost::default())?);
     }
     // Shown before the key exists: if it is lost now, nothing was sealed with it.
-    println!("This recovery key opens the sealed copies when this Mac is gone. It is shown once; write it down on paper:\n");
-    for groups in recovery.groups().chunks(5) {
-        println!("    {}", groups.iter().map(|group| group.as_str()).collect::<Vec<_>>().join("-"));
-    }
-    println!();
-    io::stdout().flush()?;
-    if io::stdin().is_terminal() {
-        ask_back(&recovery, pick()?, &mut io::stdin().lock())?;
+    let rows: Vec<String> = recovery
+        .groups()
+        .chunks(5)
+        .map(|groups| format!("    {}\n", groups.iter().map(|group| group.as_str()).collect::<Vec<_>>().join("-")))
+        .collect();
+    desk.show(&format!(
+        "This recovery key opens the sealed copies when this Mac is gone. It is shown once; write it down on paper:\n\n{}",
+        rows.concat()
+    ))?;
+    if desk.person() {
+        ask_back(&recovery, pick()?, desk)?;
     }
     Key { vault, master, slots }.save_new(&path)?;
-    println!("The key of vault {vault} is in {}.", path.display());
-    println!("Without that file and without the paper, nobody can read the sealed copies, you included.");
+    desk.show(&format!("The key of vault {vault} is in {}.", path.display()))?;
+    desk.show("Without that file and without the paper, nobody can read the sealed copies, you included.")?;
     Ok(Exit::Fine)
 }
 
@@ -113,18 +157,16 @@ fn pick() -> anyhow::Result<[usize; 2]> {
 }
 
 /// Asks for two groups until both are right, three times at most: paper that was not written is no recovery.
-fn ask_back(recovery: &RecoveryKey, picked: [usize; 2], input: &mut impl BufRead) -> anyhow::Result<()> {
+fn ask_back(recovery: &RecoveryKey, picked: [usize; 2], desk: &mut dyn Desk) -> anyhow::Result<()> {
     let groups = recovery.groups();
     for _ in 0..3 {
-        eprint!("From your paper, type group {} and group {}: ", picked[0] + 1, picked[1] + 1);
-        io::stderr().flush()?;
-        let typed = ask::line(input)?;
+        let typed = desk.back(&format!("From your paper, type group {} and group {}", picked[0] + 1, picked[1] + 1))?;
         let words: Vec<String> =
             typed.split(|char: char| char.is_whitespace() || char == '-').filter(|word| !word.is_empty()).map(str::to_uppercase).collect();
         if words.len() == 2 && words.iter().zip(picked).all(|(word, group)| *word == *groups[group]) {
             return Ok(());
         }
-        eprintln!("That is not what is shown above.");
+        desk.show("That is not what is shown above.")?;
     }
     bail!("the recovery key was not written down, so no key was made")
 }
@@ -202,16 +244,33 @@ async fn recover(config: &Config, cloud: &Cloud, passphrase: bool) -> anyhow::Re
 mod tests {
     use super::*;
 
+    /// What is typed, line by line.
+    struct Paper<'a>(std::str::Lines<'a>);
+
+    impl Desk for Paper<'_> {
+        fn person(&self) -> bool {
+            true
+        }
+
+        fn show(&mut self, _: &str) -> anyhow::Result<()> {
+            Ok(())
+        }
+
+        fn back(&mut self, _: &str) -> anyhow::Result<Zeroizing<String>> {
+            Ok(Zeroizing::new(self.0.next().unwrap_or_default().to_owned()))
+        }
+    }
+
     #[test]
     fn two_groups_are_asked_back_and_a_slip_may_be_corrected() {
         let recovery = RecoveryKey::from_bytes([7; 32]);
         let groups = recovery.groups();
         let right = format!("{} {}\n", groups[3].to_lowercase(), groups[10].as_str());
-        ask_back(&recovery, [3, 10], &mut right.as_bytes()).unwrap();
-        ask_back(&recovery, [3, 10], &mut format!("wrong\n\n{right}").as_bytes()).unwrap();
+        ask_back(&recovery, [3, 10], &mut Paper(right.lines())).unwrap();
+        ask_back(&recovery, [3, 10], &mut Paper(format!("wrong\n\n{right}").lines())).unwrap();
         let swapped = format!("{} {}\n", groups[10].as_str(), groups[3].as_str());
-        assert!(ask_back(&recovery, [3, 10], &mut swapped.repeat(3).as_bytes()).is_err());
-        assert!(ask_back(&recovery, [3, 10], &mut "".as_bytes()).is_err());
+        assert!(ask_back(&recovery, [3, 10], &mut Paper(swapped.repeat(3).lines())).is_err());
+        assert!(ask_back(&recovery, [3, 10], &mut Paper("".lines())).is_err());
     }
 
     #[test]

@@ -94,6 +94,11 @@ impl StorageClass {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// Whether what lies in it answers only hours after it was asked for. A word we do not know is taken for one that answers.
+    pub fn needs_thaw(&self) -> bool {
+        matches!(self.as_str(), "GLACIER" | "DEEP_ARCHIVE" | "ARCHIVE" | "COLD_ARCHIVE" | "DEEP_COLD_ARCHIVE")
+    }
 }
 
 impl FromStr for StorageClass {

@@ -2,7 +2,11 @@
 //!
 //! launchd starts the daemon with an almost empty environment, so a file is the usual way; the plist is world-readable and holds none.
 
-use std::{fmt, io, os::unix::fs::MetadataExt, path::PathBuf};
+use std::{
+    fmt, io,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+};
 
 use zeroize::Zeroizing;
 
@@ -53,12 +57,14 @@ pub enum CredentialsError {
         mode: u32,
     },
     /// A line that is no `NAME=value` of a known name.
-    #[error("{}:{line}: expected AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY or AWS_SESSION_TOKEN, then '=' and the value", path.display())]
+    #[error("{}:{line}: expected {}, then '=' and the value", path.display(), one_of(names))]
     Line {
         /// The file.
         path: PathBuf,
         /// Its line, from 1.
         line: usize,
+        /// The names that are known there.
+        names: Vec<&'static str>,
     },
     /// A value is missing.
     #[error("{name} is not set in {place}")]
@@ -68,6 +74,39 @@ pub enum CredentialsError {
         /// `the environment`, or the file.
         place: String,
     },
+}
+
+fn one_of(names: &[&str]) -> String {
+    match names {
+        [one] => (*one).to_owned(),
+        [most @ .., last] => format!("{} or {last}", most.join(", ")),
+        [] => String::new(),
+    }
+}
+
+/// The `NAME=value` lines of a file that only its owner may read; each name is one of `names`.
+pub(super) fn assignments(path: &Path, names: &[&'static str]) -> Result<Vec<(&'static str, Zeroizing<String>)>, CredentialsError> {
+    let read = |source| CredentialsError::Read { path: path.to_owned(), source };
+    let mode = std::fs::metadata(path).map_err(read)?.mode() & 0o7777;
+    if mode & 0o077 != 0 {
+        return Err(CredentialsError::Open { path: path.to_owned(), mode });
+    }
+    let text = Zeroizing::new(std::fs::read_to_string(path).map_err(read)?);
+    let mut values = Vec::new();
+    for (number, line) in text.lines().enumerate() {
+        let line = line.trim();
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        let pair = line.strip_prefix("export ").unwrap_or(line).split_once('=');
+        let known = pair.and_then(|(name, value)| Some((*names.iter().find(|known| **known == name.trim())?, value)));
+        let Some((name, value)) = known else {
+            return Err(CredentialsError::Line { path: path.to_owned(), line: number + 1, names: names.to_vec() });
+        };
+        let value = value.trim().trim_matches(|char| char == '"' || char == '\'');
+        values.push((name, Zeroizing::new(value.to_owned())));
+    }
+    Ok(values)
 }
 
 const ID: &str = "AWS_ACCESS_KEY_ID";
@@ -80,25 +119,7 @@ impl Credentials {
         match self {
             Self::Env => S3Keys::from(|name| std::env::var(name).ok().map(Zeroizing::new), "the environment"),
             Self::File(path) => {
-                let read = |source| CredentialsError::Read { path: path.clone(), source };
-                let mode = std::fs::metadata(path).map_err(read)?.mode() & 0o7777;
-                if mode & 0o077 != 0 {
-                    return Err(CredentialsError::Open { path: path.clone(), mode });
-                }
-                let text = Zeroizing::new(std::fs::read_to_string(path).map_err(read)?);
-                let mut values = Vec::new();
-                for (number, line) in text.lines().enumerate() {
-                    let line = line.trim();
-                    if line.is_empty() || line.starts_with('#') {
-                        continue;
-                    }
-                    let pair = line.strip_prefix("export ").unwrap_or(line).split_once('=');
-                    let Some((name, value)) = pair.filter(|(name, _)| [ID, SECRET, TOKEN].contains(&name.trim())) else {
-                        return Err(CredentialsError::Line { path: path.clone(), line: number + 1 });
-                    };
-                    let value = value.trim().trim_matches(|char| char == '"' || char == '\'');
-                    values.push((name.trim(), Zeroizing::new(value.to_owned())));
-                }
+                let values = assignments(path, &[ID, SECRET, TOKEN])?;
                 let find = |wanted| values.iter().find(|(name, _)| *name == wanted).map(|(_, value)| value.clone());
                 S3Keys::from(find, &path.display().to_string())
             }

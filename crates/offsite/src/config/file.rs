@@ -26,13 +26,17 @@ struct File {
     verify: Option<String>,
     plain: Option<String>,
     overdue_hours: Option<u32>,
-    #[serde(default)]
+    battery: Option<u8>,
+    wait: Option<u32>,
+    #[serde(default, deserialize_with = "super::jobs::once_each")]
     jobs: BTreeMap<String, JobFile>,
     #[serde(default)]
     pis: Vec<PiFile>,
     pi: Option<PiFile>,
     #[serde(default)]
     clouds: Vec<CloudFile>,
+    notify: Option<super::notify::NotifyFile>,
+    log: Option<super::log::LogFile>,
     state: Option<String>,
 }
 
@@ -75,11 +79,15 @@ struct CloudFile {
 const KEEP: NonZeroUsize = NonZeroUsize::MIN.saturating_add(9);
 const OVERDUE: SignedDuration = SignedDuration::from_hours(36);
 const AT: &str = "04:30";
+const BATTERY: u8 = 20;
+const WAIT: u32 = 60;
 const PI: &str = "pi";
 /// More would only be refused by a usual sshd.
 const CONNECTIONS: usize = 4;
 
 pub(super) fn parse(path: &Path, text: &str, home: &Home) -> Result<Config, ConfigError> {
+    // What an editor may put before everything is no part of the first key.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let file: File = offsite_agent::config::yaml::parse(path, text).map_err(ConfigError::Invalid)?;
     let check = Check { path, text, home };
     let mut pis: Vec<(String, PiFile)> = file.pis.into_iter().enumerate().map(|(at, pi)| (format!("pis[{at}]"), pi)).collect();
@@ -90,12 +98,14 @@ pub(super) fn parse(path: &Path, text: &str, home: &Home) -> Result<Config, Conf
     let keys: Vec<String> = pis.iter().map(|(key, _)| key.clone()).collect();
     let config = Config {
         path: path.to_owned(),
-        repository: check.folder("repository", &file.repository)?,
+        repository: check.repository(&file.repository)?,
         at: check.value("at", file.at.as_deref().unwrap_or(AT))?,
         keep: file.keep.unwrap_or(KEEP),
         verify: file.verify.map_or(Ok(VerifyPart::DEFAULT), |part| check.value("verify", &part))?,
         plain: file.plain.map_or(Ok(PlainCopies::Newest), |which| check.value("plain", &which))?,
         overdue: check.hours("overdue_hours", file.overdue_hours)?.unwrap_or(OVERDUE),
+        battery: check.battery(file.battery)?,
+        wait: check.wait(file.wait)?,
         jobs: file.jobs.into_iter().map(|(name, job)| check.job(&name, &job)).collect::<Result<_, _>>()?,
         pis: pis.into_iter().map(|(key, pi)| check.pi(&key, pi)).collect::<Result<Vec<_>, _>>()?,
         clouds: file
@@ -104,6 +114,14 @@ pub(super) fn parse(path: &Path, text: &str, home: &Home) -> Result<Config, Conf
             .enumerate()
             .map(|(at, cloud)| check.cloud(&format!("clouds[{at}]"), cloud))
             .collect::<Result<Vec<_>, _>>()?,
+        notify: match file.notify {
+            Some(notify) => notify.check(home).map_err(|(key, problem)| check.invalid(&key, problem))?,
+            None => super::Notify::default(),
+        },
+        log: match file.log {
+            Some(log) => log.check().map_err(|(key, problem)| check.invalid(key, problem.to_string()))?,
+            None => super::LogRules::default(),
+        },
         state: match file.state {
             Some(folder) => check.folder("state", &folder)?,
             None => home.default_state(),
@@ -112,6 +130,13 @@ pub(super) fn parse(path: &Path, text: &str, home: &Home) -> Result<Config, Conf
     check.names(&keys, &config)?;
     check.apart(&config)?;
     Ok(config)
+}
+
+/// The one of `words` that differs from `found` by a slip.
+fn nearest<'a>(found: &str, words: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let found = found.to_lowercase();
+    let near = words.map(|word| (offsite_agent::config::distance(&found, word), word));
+    near.filter(|(steps, word)| *steps * 3 <= word.len().max(found.len())).min_by_key(|(steps, _)| *steps).map(|(_, word)| word)
 }
 
 struct Check<'a> {
@@ -133,8 +158,19 @@ impl Check<'_> {
         ConfigError::Invalid(error)
     }
 
+    /// A word that is none of those which the problem names in backticks, with the one that it may have been.
+    fn mistaken(&self, key: &str, found: &str, problem: String) -> ConfigError {
+        let near = nearest(found, problem.split('`').skip(1).step_by(2)).map(str::to_owned);
+        match self.invalid(key, problem) {
+            ConfigError::Invalid(offsite_agent::config::ConfigError::Invalid { path, line, key, problem, .. }) => {
+                ConfigError::Invalid(offsite_agent::config::ConfigError::Invalid { path, line, key, problem, nearest: near })
+            }
+            other => other,
+        }
+    }
+
     fn value<T: FromStr<Err: fmt::Display>>(&self, key: &str, text: &str) -> Result<T, ConfigError> {
-        text.parse().map_err(|error: T::Err| self.invalid(key, error.to_string()))
+        text.parse().map_err(|error: T::Err| self.mistaken(key, text, error.to_string()))
     }
 
     /// 1 hour to a year: 0 would always alarm, and more would never.
@@ -142,6 +178,21 @@ impl Check<'_> {
         match hours {
             Some(hours) if !(1..=8784).contains(&hours) => Err(self.invalid(key, format!("expected 1 to 8784 hours, not {hours}"))),
             hours => Ok(hours.map(|hours| SignedDuration::from_hours(i64::from(hours)))),
+        }
+    }
+
+    fn battery(&self, percent: Option<u8>) -> Result<u8, ConfigError> {
+        match percent {
+            Some(percent) if percent > 100 => Err(self.invalid("battery", format!("expected 0 to 100 per cent, not {percent}"))),
+            percent => Ok(percent.unwrap_or(BATTERY)),
+        }
+    }
+
+    /// A start that waits for longer would only keep a newer offsite from taking over.
+    fn wait(&self, minutes: Option<u32>) -> Result<SignedDuration, ConfigError> {
+        match minutes {
+            Some(minutes) if minutes > 1440 => Err(self.invalid("wait", format!("expected 0 to 1440 minutes, not {minutes}"))),
+            minutes => Ok(SignedDuration::from_mins(i64::from(minutes.unwrap_or(WAIT)))),
         }
     }
 
@@ -155,6 +206,15 @@ impl Check<'_> {
         self.home
             .expand(text)
             .ok_or_else(|| self.invalid(key, format!("{text:?} is neither absolute nor below ~/, and a daemon has no folder of its own")))
+    }
+
+    /// A lone `~` is "nothing" to YAML and the home folder to a shell; neither is meant.
+    fn repository(&self, text: &str) -> Result<PathBuf, ConfigError> {
+        let folder = self.folder("repository", text)?;
+        if folder == self.home.home || folder.parent().is_none() {
+            return Err(self.invalid("repository", format!("{text:?} is no folder of its own: name one in it, as ~/Backups/offsite")));
+        }
+        Ok(folder)
     }
 
     fn pi(&self, key: &str, pi: PiFile) -> Result<Pi, ConfigError> {
@@ -255,7 +315,7 @@ impl Check<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::StorageClass;
+    use crate::config::{LogFormat, LogLevel, StorageClass};
 
     const WHOLE: &str = r#"
 repository: ~/Backups/offsite
@@ -264,6 +324,9 @@ keep: 7
 verify: 1/30
 plain: all
 overdue_hours: 48
+battery: 35
+wait: 90
+log: {format: json, keep: 3, level: debug}
 jobs:
   photos: {keep: 30, overdue_hours: 200}
 pis:
@@ -310,6 +373,8 @@ state: /var/offsite
         assert_eq!(config.repository, Path::new("/home/owner/Backups/offsite"));
         assert_eq!(config.at, "05:15".parse().unwrap());
         assert_eq!((config.verify.to_string().as_str(), config.plain), ("1/30", PlainCopies::All));
+        assert_eq!((config.battery, config.wait), (35, SignedDuration::from_mins(90)));
+        assert_eq!((config.log.format, config.log.keep.get(), config.log.level), (LogFormat::Json, 3, LogLevel::Debug));
         assert_eq!(config.keep_of(&"services".parse().unwrap()).get(), 7);
         assert_eq!(config.keep_of(&"photos".parse().unwrap()).get(), 30);
         assert_eq!(config.overdue_of(&"services".parse().unwrap()), SignedDuration::from_hours(48));
@@ -332,6 +397,8 @@ state: /var/offsite
         let config = parsed(&format!("repository: /b\npi: {SMALL}\n")).unwrap();
         assert_eq!((config.at, config.keep.get(), config.overdue), ("04:30".parse().unwrap(), 10, SignedDuration::from_hours(36)));
         assert_eq!((config.verify, config.plain), (VerifyPart::DEFAULT, PlainCopies::Newest));
+        assert_eq!((config.battery, config.wait), (20, SignedDuration::from_mins(60)));
+        assert_eq!((config.log.format, config.log.keep.get(), config.log.level), (LogFormat::Human, 14, LogLevel::Info));
         assert_eq!(config.pis[0].name.as_str(), "pi");
         assert_eq!((config.pis[0].port, &config.pis[0].auth), (None, &PiAuth::Ssh));
         assert!(config.clouds.is_empty() && config.jobs.is_empty());
@@ -342,6 +409,16 @@ state: /var/offsite
         let pis = |more: &str| format!("repository: /b\npis:\n- {{name: a, host: h, user: u, path: /p}}\n{more}");
         for (text, wanted) in [
             ("repository: /b\n".to_owned(), "offsite.yaml: pis: there is no Pi to pull from"),
+            (format!("repository: /b\nbattery: 101\npi: {SMALL}\n"), "offsite.yaml:2: battery: expected 0 to 100 per cent, not 101"),
+            (
+                format!("repository: /b\nlog: {{format: xml}}\npi: {SMALL}\n"),
+                "offsite.yaml:2: log.format: expected human or json, not \"xml\"",
+            ),
+            (
+                format!("repository: /b\nlog:\n  keep: 2\n  level: loud\npi: {SMALL}\n"),
+                "offsite.yaml:4: log.level: expected error, warn, info or debug, not \"loud\"",
+            ),
+            (format!("repository: /b\nwait: 1441\npi: {SMALL}\n"), "offsite.yaml:2: wait: expected 0 to 1440 minutes, not 1441"),
             (format!("repository: backups\npi: {SMALL}\n"), "offsite.yaml:1: repository: \"backups\" is neither absolute"),
             (
                 format!("repository: /b\nstate: /b/state\npi: {SMALL}\n"),

@@ -59,7 +59,8 @@ pub(super) fn line(input: &mut impl BufRead) -> io::Result<Zeroizing<String>> {
     Ok(text)
 }
 
-fn hidden(prompt: &str) -> io::Result<Zeroizing<String>> {
+/// A line that is not shown while it is typed.
+pub(crate) fn hidden(prompt: &str) -> io::Result<Zeroizing<String>> {
     eprint!("{prompt}");
     io::stderr().flush()?;
     let _quiet = Quiet::start()?;

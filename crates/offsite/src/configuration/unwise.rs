@@ -1,0 +1,187 @@
+//! What is legal and unwise. Pure, but for [`Ground::of`], which looks where the folders lie.
+
+use std::{
+    fs,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+};
+
+use jiff::SignedDuration;
+
+use crate::{
+    config::{CloudUrl, Config, Credentials, Home, PiAuth, PlaceName, VerifyPart},
+    init::{existing, judge},
+    platform,
+};
+
+/// What the system says of the folders.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Ground {
+    /// Why the repository should not be where it is.
+    pub repository: Option<String>,
+    /// Clouds on the disk that the repository is on.
+    pub same_disk: Vec<PlaceName>,
+}
+
+impl Ground {
+    /// Looks at the folders, or at what is there above them.
+    pub fn of(config: &Config, home: &Home) -> Self {
+        let device = |folder: &Path| fs::metadata(existing(folder)).ok().map(|facts| facts.dev());
+        let own = device(&config.repository);
+        let same = config.clouds.iter().filter(|cloud| match &cloud.url {
+            // A disk that is not there says nothing, and above its folder is another.
+            CloudUrl::File(folder) => own.is_some() && above(folder).exists() && device(folder) == own,
+            CloudUrl::S3 { .. } => false,
+        });
+        Self {
+            repository: judge(&config.repository, home, platform::current()).err().map(|problem| problem.to_string()),
+            same_disk: same.map(|cloud| cloud.name.clone()).collect(),
+        }
+    }
+}
+
+fn above(folder: &Path) -> PathBuf {
+    folder.parent().unwrap_or(folder).to_owned()
+}
+
+/// Notes on `config`, whose text is `source`.
+pub fn notes(config: &Config, source: &str, ground: &Ground) -> Vec<String> {
+    let mut notes: Vec<String> = ground.repository.iter().cloned().collect();
+    let mut note = |text: String| notes.push(text);
+    let few = |keep: usize| match keep {
+        1 => Some("one archive: a bad night leaves nothing to go back to"),
+        2 => Some("two archives: two bad nights leave nothing to go back to"),
+        _ => None,
+    };
+    let kept = config.jobs.iter().filter_map(|(name, rules)| Some((format!("jobs.{name}.keep"), rules.keep?.get())));
+    let clouds = config.clouds.iter().map(|cloud| (format!("{}: keep", cloud.name), cloud.keep.get()));
+    for (key, keep) in [("keep".to_owned(), config.keep.get())].into_iter().chain(kept).chain(clouds) {
+        if let Some(words) = few(keep) {
+            note(format!("{key} is {keep}, {words}"));
+        }
+    }
+    if config.clouds.is_empty() {
+        note("there is no cloud: everything is in one house. Add an entry to `clouds`, and make its key: offsite key new".to_owned());
+    } else if config.clouds.iter().all(|cloud| matches!(cloud.url, CloudUrl::File(_))) {
+        note("every copy is on a disk here: carry one away, or add a cloud, or a fire takes all of them".to_owned());
+    }
+    for name in &ground.same_disk {
+        note(format!("{name} lies on the same disk as this Mac's repository: one broken disk takes both"));
+    }
+    for cloud in &config.clouds {
+        if matches!(cloud.url, CloudUrl::S3 { .. }) && cloud.credentials == Credentials::Env {
+            note(format!(
+                "{} takes its credentials from the environment, and a job of the system has none: name a file with `credentials:`",
+                cloud.name
+            ));
+        }
+        if cloud.endpoint.as_ref().is_some_and(|endpoint| endpoint.starts_with("http://") && !is_here(endpoint)) {
+            note(format!("{} is reached without TLS: everyone on the way sees its names and sizes", cloud.name));
+        }
+    }
+    for pi in config.pis.iter().filter(|pi| pi.auth == PiAuth::Agent) {
+        note(format!(
+            "{} is logged in to through the ssh-agent, which a job of the system does not have: name a file with `key:`",
+            pi.name
+        ));
+    }
+    if config.verify == VerifyPart::None {
+        note("verify is none: damage is found when it is needed. offsite verify reads everything back".to_owned());
+    }
+    let overdue = config.jobs.iter().filter_map(|(name, rules)| Some((format!("jobs.{name}.overdue_hours"), rules.overdue?)));
+    for (key, hours) in [("overdue_hours".to_owned(), config.overdue)].into_iter().chain(overdue) {
+        if hours < SignedDuration::from_hours(25) {
+            note(format!("{key} is {}: a night that is an hour late is an alarm", hours.as_hours()));
+        }
+    }
+    for (number, line) in source.lines().enumerate().filter(|(_, line)| has_password(line)) {
+        // The line is not repeated: it is what should not be seen.
+        let key = line.trim_start().trim_start_matches("- ").split(':').next().unwrap_or_default();
+        note(format!("line {}: {key}: an address with a password in it stands in a file that others may read", number + 1));
+    }
+    notes
+}
+
+fn is_here(endpoint: &str) -> bool {
+    ["http://localhost", "http://127.", "http://[::1]"].iter().any(|here| endpoint.starts_with(here))
+}
+
+/// Whether `scheme://user:password@` stands in a line that is no comment.
+fn has_password(line: &str) -> bool {
+    let body = line.trim_start();
+    !body.starts_with('#')
+        && body.split("://").skip(1).any(|rest| {
+            let authority = rest.split(['/', '"', '\'', ' ', ',', '}', '?', '#']).next().unwrap_or_default();
+            authority.rsplit_once('@').is_some_and(|(user, _)| user.contains(':'))
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SMALL: &str = "pi: {host: h, path: /p}\n";
+
+    fn found(text: &str, ground: &Ground) -> Vec<String> {
+        let home = Home::at(Path::new("/home/owner"));
+        notes(&Config::parse(Path::new("c"), text, &home).unwrap(), text, ground)
+    }
+
+    #[test]
+    fn a_wise_configuration_has_no_notes() {
+        let text = format!("repository: /b\n{SMALL}clouds:\n- {{name: c, url: 's3://bucket', credentials: /aws.env}}\n");
+        assert_eq!(found(&text, &Ground::default()), [""; 0]);
+    }
+
+    #[test]
+    fn each_unwise_thing_is_named() {
+        let cold = "clouds:\n- {name: c, url: 's3://bucket', credentials: /aws.env";
+        for (more, words) in [
+            (format!("keep: 1\n{SMALL}{cold}}}\n"), "keep is 1, one archive"),
+            (format!("jobs: {{a: {{keep: 2}}}}\n{SMALL}{cold}}}\n"), "jobs.a.keep is 2, two archives"),
+            (format!("{SMALL}{cold}, keep: 1}}\n"), "c: keep is 1"),
+            (SMALL.to_owned(), "there is no cloud"),
+            (format!("{SMALL}clouds:\n- {{name: d, url: 'file:///d'}}\n"), "every copy is on a disk here"),
+            (format!("{SMALL}clouds:\n- {{name: c, url: 's3://bucket'}}\n"), "c takes its credentials from the environment"),
+            (format!("{SMALL}{cold}, endpoint: 'http://nas:9000'}}\n"), "c is reached without TLS"),
+            (format!("pi: {{host: h, path: /p, agent: true}}\n{cold}}}\n"), "pi is logged in to through the ssh-agent"),
+            (format!("verify: none\n{SMALL}{cold}}}\n"), "verify is none"),
+            (format!("overdue_hours: 24\n{SMALL}{cold}}}\n"), "overdue_hours is 24"),
+            (format!("jobs: {{a: {{overdue_hours: 3}}}}\n{SMALL}{cold}}}\n"), "jobs.a.overdue_hours is 3"),
+            (
+                format!(
+                    "{SMALL}clouds:\n- name: c\n  url: 's3://bucket'\n  credentials: /aws.env\n  endpoint: https://me:sesame@s3.example.org\n"
+                ),
+                "line 7: endpoint: an address with a password",
+            ),
+        ] {
+            let notes = found(&format!("repository: /b\n{more}"), &Ground::default());
+            assert!(notes.len() == 1 && notes[0].starts_with(words), "{more}\n{notes:?}");
+            assert!(!notes[0].contains("sesame"), "{notes:?}");
+        }
+        let ground = Ground { repository: Some("it is in Documents".to_owned()), same_disk: vec!["d".parse().unwrap()] };
+        let notes = found(&format!("repository: /b\n{SMALL}clouds:\n- {{name: c, url: 's3://bucket', credentials: /aws.env}}\n"), &ground);
+        assert_eq!(notes.len(), 2, "{notes:?}");
+        assert!(notes[0] == "it is in Documents" && notes[1].starts_with("d lies on the same disk"), "{notes:?}");
+    }
+
+    #[test]
+    fn only_a_password_in_an_address_is_one() {
+        for line in ["url: https://a:b@c/", "- {url: 'https://a:b@c'}", "x: smtp://a:b@c, y: 1"] {
+            assert!(has_password(line), "{line}");
+        }
+        for line in ["# url: https://a:b@c", "url: https://c:80/a:b@d", "from: a:b@c", "url: https://user@c", "url: s3://bucket"] {
+            assert!(!has_password(line), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_disk_is_told_by_where_its_folder_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = Home::at(dir.path());
+        let text =
+            |cloud: &str| format!("repository: ~/b\n{SMALL}clouds:\n- {{name: d, url: 'file://{}/{cloud}'}}\n", dir.path().display());
+        let same = |cloud: &str| Ground::of(&Config::parse(Path::new("c"), &text(cloud), &home).unwrap(), &home).same_disk.len();
+        assert_eq!((same("disk"), same("not/mounted")), (1, 0));
+    }
+}
