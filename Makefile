@@ -43,7 +43,12 @@ check: ## formatting, lints, documentation, dependency directions, links and wor
 check-macos: ## type-check of the workspace for an Apple silicon Mac
 	packaging/cross-check.sh mac-check
 
-install: ## both programs to $(PREFIX)/bin; `offsite install` and `offsite-agent install` then set up the schedules
+install: ## both programs to $(PREFIX)/bin, completions and manual pages beside them; `offsite install` and `offsite-agent install` then set up the schedules
 	cargo build --profile release --workspace --bins
 	install -d $(DESTDIR)$(PREFIX)/bin
 	install -m 755 target/release/offsite target/release/offsite-agent $(DESTDIR)$(PREFIX)/bin/
+	target/release/offsite man --out $(DESTDIR)$(PREFIX)/share/man/man1
+	install -d $(DESTDIR)$(PREFIX)/share/bash-completion/completions $(DESTDIR)$(PREFIX)/share/zsh/site-functions $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
+	target/release/offsite completions bash > $(DESTDIR)$(PREFIX)/share/bash-completion/completions/offsite
+	target/release/offsite completions zsh > $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_offsite
+	target/release/offsite completions fish > $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/offsite.fish

@@ -3,7 +3,12 @@
 //! Sizes are decimal, as the Finder and the cloud's bill count; ages are rounded down, so nothing looks fresher than it is by more than
 //! its unit.
 
+pub mod lines;
+pub mod look;
+
 use jiff::SignedDuration;
+
+use self::lines::width;
 
 /// `bytes` as `0 B`, `999 B`, `1.2 kB`, `9.4 GB`: three digits at most where there is a unit.
 pub fn size(bytes: u64) -> String {
@@ -48,6 +53,17 @@ pub fn ago(duration: SignedDuration) -> String {
     }
 }
 
+/// How long something takes: `40 s`, `3 min`, `2 h 05 min`, `3 days`. Less than nothing is nothing.
+pub fn span(span: SignedDuration) -> String {
+    let seconds = span.as_secs().max(0);
+    match seconds {
+        0..120 => format!("{seconds} s"),
+        120..7200 => format!("{} min", seconds / 60),
+        7200..172_800 => format!("{} h {:02} min", seconds / 3600, seconds / 60 % 60),
+        _ => format!("{} days", seconds / 86_400),
+    }
+}
+
 /// `n` with thousands apart: `12,345`.
 pub fn number(n: u64) -> String {
     let digits = n.to_string();
@@ -81,20 +97,21 @@ pub enum Align {
     Right,
 }
 
-/// Rows in columns, two spaces apart, nothing after the last word of a line. Widths count characters.
+/// Rows in columns, two spaces apart, nothing after the last word of a line. Widths are those of a terminal.
 pub fn table(columns: &[Align], rows: &[Vec<String>]) -> String {
-    let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..columns.len()).map(width).collect();
+    let widest = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| width(cell)).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..columns.len()).map(widest).collect();
     let mut text = String::new();
     for row in rows {
         let mut line = String::new();
-        for ((cell, align), width) in row.iter().zip(columns).zip(&widths) {
-            if !line.is_empty() {
+        for (((cell, align), widest), at) in row.iter().zip(columns).zip(&widths).zip(0..) {
+            if at > 0 {
                 line.push_str("  ");
             }
+            let pad = " ".repeat(widest.saturating_sub(width(cell)));
             match align {
-                Align::Left => line.push_str(&format!("{cell:<width$}")),
-                Align::Right => line.push_str(&format!("{cell:>width$}")),
+                Align::Left => line.extend([cell, pad.as_str()]),
+                Align::Right => line.extend([pad.as_str(), cell]),
             }
         }
         text.push_str(line.trim_end());
@@ -103,9 +120,12 @@ pub fn table(columns: &[Align], rows: &[Vec<String>]) -> String {
     text
 }
 
-/// `text` with control characters shown, so that a name from another machine cannot paint the terminal.
+/// `text` with control characters shown, so that a name from another machine cannot paint the terminal, nor turn around what follows it.
 pub fn plain(text: &str) -> String {
-    text.chars().flat_map(|char| if char.is_control() { char.escape_default().collect::<Vec<_>>() } else { vec![char] }).collect()
+    let turns = |char| matches!(char, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    text.chars()
+        .flat_map(|char| if char.is_control() || turns(char) { char.escape_default().collect::<Vec<_>>() } else { vec![char] })
+        .collect()
 }
 
 #[cfg(test)]
@@ -166,7 +186,20 @@ mod tests {
     }
 
     #[test]
+    fn wide_characters_take_two_columns() {
+        let rows = [vec!["写真".into(), "1".into()], vec!["a".into(), "2".into()]];
+        assert_eq!(table(&[Align::Left, Align::Left], &rows), "写真  1\na     2\n");
+    }
+
+    #[test]
+    fn spans_have_a_unit_that_can_be_read() {
+        let spans = [-5, 0, 119, 120, 7199, 7500, 172_799, 172_800].map(|seconds| span(SignedDuration::from_secs(seconds)));
+        assert_eq!(spans, ["0 s", "0 s", "119 s", "2 min", "119 min", "2 h 05 min", "47 h 59 min", "2 days"]);
+    }
+
+    #[test]
     fn control_characters_are_shown() {
+        assert_eq!(plain("a\u{202e}b"), "a\\u{202e}b");
         assert_eq!(plain("a\u{1b}[31mb\n"), "a\\u{1b}[31mb\\n");
     }
 }

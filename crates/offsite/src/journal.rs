@@ -5,13 +5,17 @@
 //! and what the status says are all computed from it.
 
 mod append;
+mod cache;
+mod pairs;
 mod read;
 mod receipt;
 mod standing;
+mod tail;
 
 pub use self::{
     append::{Journal, JournalError},
+    cache::Known,
     read::{Damaged, Read, parse},
-    receipt::{Fact, Holding, Outcome, Receipt, Step},
-    standing::{Compared, Failure, Moved, Standing},
+    receipt::{Fact, Holding, Outcome, Receipt, Step, Waiting},
+    standing::{Compared, Drilled, Failure, Moved, Standing, Tried, Waited},
 };

@@ -1,9 +1,11 @@
-//! Progress of long work: a bar on a terminal, nothing elsewhere, where the events of the log say what happens.
+//! Progress of long work: a bar on a terminal, nothing elsewhere. Where it is not seen, `offsite status` shows the same.
 
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use offsite_repository::Progress;
+
+use crate::live;
 
 /// One bar; gone from the screen when it is dropped.
 #[derive(Debug)]
@@ -18,6 +20,7 @@ impl Bar {
         {
             bar.set_style(style.progress_chars("=> "));
         }
+        live::label(label);
         bar.set_message(label.to_owned());
         bar.enable_steady_tick(Duration::from_millis(200));
         Self(bar)
@@ -25,6 +28,7 @@ impl Bar {
 
     /// Shows how far it is.
     pub fn set(&self, progress: Progress) {
+        live::progress(progress);
         self.0.set_length(progress.total);
         self.0.set_position(progress.done);
     }

@@ -1,7 +1,7 @@
 //! `offsite status`: are the copies there, fresh and verified? One screen, from the journal and the Mac's own repository.
 //!
-//! It uses no network, so it answers at once and costs nothing, and shows what is known rather than what might be. Whatever did not
-//! happen is on it: silence is an alarm.
+//! It uses no network and opens no archive, so it answers at once and costs nothing, and shows what is known rather than what might be.
+//! Whatever did not happen is on it: silence is an alarm.
 
 mod alarm;
 mod gather;
@@ -11,18 +11,32 @@ mod screen;
 mod tests;
 mod watch;
 
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 
 pub use self::{
     alarm::{Alarm, Kind},
-    gather::{Facts, Held, Local, gather},
-    report::{JobReport, LastRun, MovedReport, PlaceKind, PlaceReport, Report, Rule321, RunReport, TripwireReport},
-    screen::{Paint, screen},
+    gather::{Facts, Held, Local, gather, gather_at},
+    report::{
+        DrilledReport, JobReport, LastRun, MovedReport, PlaceKind, PlaceReport, Report, Rule321, RunReport, TripwireReport, WaitingReport,
+    },
+    screen::{headline, screen},
 };
-use crate::{cli::Globals, exit::Exit};
+use crate::{
+    cli::Globals,
+    exit::Exit,
+    human::look::{ColorArg, Look},
+};
 
 /// Arguments of `offsite status`.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Default, clap::Args)]
+#[command(after_help = "\
+Exit codes: 0 fine, 1 something failed or is suspicious, 2 the configuration is wrong, 3 incomplete, 4 overdue.
+
+Examples:
+  offsite status                       one screen
+  offsite status --watch               the same, live, with the progress of a run
+  offsite status --quiet || say backup the exit code; a line only if something is wrong
+  offsite status --json | jq .verdict  for scripts; the fields are in docs/status.md")]
 pub struct Args {
     /// Print one JSON object
     #[arg(long)]
@@ -30,31 +44,30 @@ pub struct Args {
     /// Stay, and show every change as it happens
     #[arg(long)]
     pub watch: bool,
+    /// Print nothing if all is fine, and one line otherwise
+    #[arg(long, short = 'q', conflicts_with_all = ["json", "watch"])]
+    pub quiet: bool,
+    /// Colours.
+    #[command(flatten)]
+    pub color: ColorArg,
 }
 
 /// Runs the verb.
 pub async fn run(globals: &Globals, args: &Args) -> anyhow::Result<Exit> {
     let config = globals.load()?;
     if args.watch {
-        return watch::watch(globals, config, args.json).await;
+        return watch::watch(globals, config, args).await;
     }
-    show(&gather(&config).await?, args.json, false)
-}
-
-/// Prints the report of `facts`; on a cleared screen if `clear`.
-fn show(facts: &Facts, json: bool, clear: bool) -> anyhow::Result<Exit> {
-    let report = Report::of(facts);
-    let mut out = std::io::stdout().lock();
-    if json {
-        writeln!(out, "{}", serde_json::to_string(&report)?)?;
-    } else {
-        let terminal = out.is_terminal();
-        let paint = Paint { on: terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()) };
-        if clear && terminal {
-            write!(out, "\x1b[H\x1b[2J")?;
-        }
-        write!(out, "{}", screen(&report, &facts.zone, paint))?;
-    }
+    let facts = gather(&config).await?;
+    let report = Report::of(&facts);
+    let mut out = std::io::stdout();
+    let text = match (args.json, args.quiet) {
+        (true, _) => format!("{}\n", serde_json::to_string(&report)?),
+        (false, true) if report.exit() == Exit::Fine => String::new(),
+        (false, true) => format!("{}\n", headline(&report)),
+        (false, false) => screen(&report, &facts.zone, Look::of(&out, args.color.color)),
+    };
+    out.write_all(text.as_bytes())?;
     out.flush()?;
     Ok(report.exit())
 }

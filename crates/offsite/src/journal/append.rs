@@ -62,7 +62,9 @@ impl Journal {
 
     /// Writes a receipt; on return it survives a power cut.
     pub fn append(&self, receipt: &Receipt) -> Result<(), JournalError> {
-        self.try_append(receipt).map_err(|source| JournalError::Append { path: self.path.clone(), source })
+        self.try_append(receipt).map_err(|source| JournalError::Append { path: self.path.clone(), source })?;
+        crate::log::receipt(receipt);
+        Ok(())
     }
 
     fn try_append(&self, receipt: &Receipt) -> io::Result<()> {
@@ -183,7 +185,10 @@ mod tests {
     fn a_missing_folder_is_an_error_with_its_path() {
         let dir = tempfile::tempdir().unwrap();
         let journal = Journal::at(dir.path().join("gone/journal.jsonl"));
-        let ran = Receipt { time: jiff::Timestamp::UNIX_EPOCH, fact: Fact::Ran { owed: None, outcome: Outcome::Fine } };
+        let ran = Receipt {
+            time: jiff::Timestamp::UNIX_EPOCH,
+            fact: Fact::Ran { owed: None, outcome: Outcome::Fine, began: None, away: Default::default(), slept: false },
+        };
         assert!(journal.append(&ran).unwrap_err().to_string().ends_with("gone/journal.jsonl"));
     }
 }

@@ -66,7 +66,7 @@ mod tests {
     #[test]
     fn unknown_kinds_and_fields_are_skipped() {
         let text = format!(
-            "{{\"time\":\"2026-11-22T04:30:00Z\",\"kind\":\"drilled\",\"x\":1}}\n{}\n",
+            "{{\"time\":\"2026-11-22T04:30:00Z\",\"kind\":\"unheard\",\"x\":1}}\n{}\n",
             RAN.replace("\"fine\"", "\"fine\",\"new\":[1]")
         );
         let read = parse(text.as_bytes());

@@ -1,6 +1,10 @@
 //! One line of the journal.
 
-use std::{collections::BTreeMap, fmt};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    path::PathBuf,
+};
 
 use jiff::Timestamp;
 use offsite_archive::{ArchiveName, JobName};
@@ -34,6 +38,23 @@ pub enum Fact {
         owed: Option<OwedId>,
         /// How it ended.
         outcome: Outcome,
+        /// When it began.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        began: Option<Timestamp>,
+        /// The Pis that were not at home in it, nor in an earlier run of the slot: what is lacking besides the failures.
+        #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+        away: BTreeSet<PlaceName>,
+        /// Whether this computer slept in it and it did not end fine: what broke then is nobody's failure, and is done again.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        slept: bool,
+    },
+    /// A daemon gave up waiting for what a run needs. Written once per reason and slot, not at each start.
+    Waited {
+        /// The slot that stays owed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        owed: Option<OwedId>,
+        /// What it waited for.
+        why: Waiting,
     },
     /// What a place holds, as listed by a run.
     Seen {
@@ -56,6 +77,9 @@ pub enum Fact {
         total: u64,
         /// Whether all of it was read back, beyond what came tonight (which always is decompressed and hashed).
         verified: bool,
+        /// Whether everything that should be in it is; absent in receipts of an older offsite, which did not note it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        complete: Option<bool>,
     },
     /// An archive went whole from the Mac to a cloud.
     Pushed {
@@ -139,11 +163,42 @@ pub enum Fact {
         /// Where the frames came from.
         from: PlaceName,
     },
+    /// An archive was restored for practice, compared with its manifest and found right, and thrown away.
+    Drilled {
+        /// Where it was restored from.
+        place: PlaceName,
+        /// The archive.
+        archive: ArchiveName,
+        /// Regular files that were compared.
+        files: u64,
+        /// Their lengths, added up.
+        bytes: u64,
+    },
+    /// A notice got through where the last could not be sent.
+    Notified {
+        /// The channel, or the file that remembers what was told.
+        channel: String,
+    },
 }
 
 /// The kinds this version knows, as written.
-pub(super) const KINDS: [&str; 12] =
-    ["ran", "seen", "pulled", "pushed", "verified", "forgot", "failed", "suspicious", "compared", "accepted", "lost", "healed"];
+pub(super) const KINDS: [&str; 15] = [
+    "ran",
+    "seen",
+    "pulled",
+    "pushed",
+    "verified",
+    "forgot",
+    "failed",
+    "suspicious",
+    "compared",
+    "accepted",
+    "lost",
+    "healed",
+    "drilled",
+    "waited",
+    "notified",
+];
 
 /// The archives of one job in one place.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -166,6 +221,48 @@ pub enum Outcome {
     Failed,
 }
 
+/// Why a run that is owed has not begun. A state, not a failure: it ends by itself, or `overdue` tells of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "for", rename_all = "lowercase")]
+pub enum Waiting {
+    /// Pis do not answer: they are off, or this Mac is not at home.
+    Away {
+        /// Which.
+        pis: BTreeSet<PlaceName>,
+    },
+    /// Too little is left in the battery.
+    Battery {
+        /// How much was left.
+        percent: u8,
+    },
+    /// The disk with the repository is not there.
+    Disk {
+        /// The repository.
+        folder: PathBuf,
+    },
+}
+
+impl Waiting {
+    /// Whether both are the same reason: a battery that drains is no news.
+    pub fn same(&self, other: &Self) -> bool {
+        matches!((self, other), (Self::Battery { .. }, Self::Battery { .. })) || self == other
+    }
+}
+
+impl fmt::Display for Waiting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Away { pis } => {
+                let names: Vec<&str> = pis.iter().map(PlaceName::as_str).collect();
+                let verb = if names.len() == 1 { "does" } else { "do" };
+                write!(f, "not at home: {} {verb} not answer", names.join(" and "))
+            }
+            Self::Battery { percent } => write!(f, "on battery, {percent} %"),
+            Self::Disk { folder } => write!(f, "the disk with {} is not mounted", folder.display()),
+        }
+    }
+}
+
 /// What was tried when something failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -186,6 +283,10 @@ pub enum Step {
     Heal,
     /// The plain copy of the newest archive.
     Plain,
+    /// A rehearsed restore.
+    Drill,
+    /// Telling the owner; the object is the channel.
+    Notify,
 }
 
 impl fmt::Display for Step {
@@ -199,6 +300,37 @@ impl fmt::Display for Step {
             Self::Verify => "verify",
             Self::Heal => "heal",
             Self::Plain => "plain copy",
+            Self::Drill => "drill",
+            Self::Notify => "notify",
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_waited_for_is_written_as_documented() {
+        let time = Timestamp::UNIX_EPOCH;
+        for (why, text) in [
+            (Waiting::Away { pis: ["pi".parse().unwrap()].into() }, r#"{"for":"away","pis":["pi"]}"#),
+            (Waiting::Battery { percent: 11 }, r#"{"for":"battery","percent":11}"#),
+            (Waiting::Disk { folder: "/Volumes/d".into() }, r#"{"for":"disk","folder":"/Volumes/d"}"#),
+        ] {
+            let receipt = Receipt { time, fact: Fact::Waited { owed: "2026-11-22".parse().ok(), why } };
+            let line = format!(r#"{{"time":"1970-01-01T00:00:00Z","kind":"waited","owed":"2026-11-22","why":{text}}}"#);
+            assert_eq!(serde_json::to_string(&receipt).unwrap(), line);
+            assert_eq!(super::super::parse(format!("{line}\n").as_bytes()).receipts, [receipt]);
+        }
+    }
+
+    #[test]
+    fn a_run_says_only_what_is_out_of_the_ordinary() {
+        let ran = |away: BTreeSet<PlaceName>, slept| Fact::Ran { owed: None, outcome: Outcome::Incomplete, began: None, away, slept };
+        let text = |fact| serde_json::to_string(&Receipt { time: Timestamp::UNIX_EPOCH, fact }).unwrap();
+        let start = r#"{"time":"1970-01-01T00:00:00Z","kind":"ran","outcome":"incomplete""#;
+        assert_eq!(text(ran(BTreeSet::new(), false)), format!("{start}}}"));
+        assert_eq!(text(ran(["pi".parse().unwrap()].into(), true)), format!(r#"{start},"away":["pi"],"slept":true}}"#));
     }
 }

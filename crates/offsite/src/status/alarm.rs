@@ -12,7 +12,7 @@ use crate::{
     config::{PlaceName, PlainCopies},
     exit::Exit,
     human,
-    journal::Outcome,
+    journal::{Outcome, Waiting},
 };
 
 /// Something that is not as it should be.
@@ -45,6 +45,8 @@ pub enum Kind {
     Space,
     /// Something is there in part.
     Incomplete,
+    /// A way of telling the owner does not work. It says nothing about the copies.
+    Untold,
 }
 
 impl Kind {
@@ -57,6 +59,7 @@ impl Kind {
             Self::Overdue => "overdue",
             Self::Space => "space",
             Self::Incomplete => "incomplete",
+            Self::Untold => "untold",
         }
     }
 
@@ -65,7 +68,7 @@ impl Kind {
         match self {
             Self::Lost | Self::Suspicious | Self::Failed => Exit::Failed,
             Self::Overdue => Exit::Overdue,
-            Self::Space | Self::Incomplete => Exit::Incomplete,
+            Self::Space | Self::Incomplete | Self::Untold => Exit::Incomplete,
         }
     }
 }
@@ -109,7 +112,9 @@ pub(super) fn alarms(facts: &Facts, jobs: &[JobReport]) -> Vec<Alarm> {
         );
         add(Kind::Suspicious, archive.to_string(), why.to_string(), Some(next));
     }
-    if let Some((message, next)) = &facts.local.problem {
+    // A disk that the daemon waits for is a state of this Mac, as long as that does not last.
+    let unplugged = facts.standing.waiting.as_ref().is_some_and(|waited| matches!(waited.why, Waiting::Disk { .. }));
+    if let Some((message, next)) = facts.local.problem.as_ref().filter(|_| !unplugged) {
         add(Kind::Failed, facts.config.repository.display().to_string(), message.clone(), next.clone());
     }
     let partial = matches!(facts.standing.last_run, Some((_, Outcome::Incomplete)));
@@ -118,14 +123,22 @@ pub(super) fn alarms(facts: &Facts, jobs: &[JobReport]) -> Vec<Alarm> {
         let kind = if partial && !since { Kind::Incomplete } else { Kind::Failed };
         add(kind, format!("{} {}", failure.step, failure.object), failure.message.clone(), failure.hint.clone());
     }
+    // One that lacks but a Pi that is not at home, or broke in a sleep, has said why; `overdue` tells of it in time.
+    let only_away = facts.standing.tried.as_ref().is_some_and(|tried| tried.failed == 0 || tried.slept);
     if let (Some((_, outcome @ (Outcome::Failed | Outcome::Incomplete))), true) =
-        (facts.standing.last_run, facts.standing.failures.is_empty())
+        (facts.standing.last_run, facts.standing.failures.is_empty() && !only_away)
     {
         let kind = if outcome == Outcome::Failed { Kind::Failed } else { Kind::Incomplete };
         add(kind, "last run".to_owned(), "it did not say why".to_owned(), Some("try again and watch: offsite sync".to_owned()));
     }
     overdue(facts, jobs, &mut add);
     space(facts, &mut add);
+    for (channel, failure) in &facts.standing.silent {
+        // One that was taken out of the configuration is missed by nobody.
+        if facts.config.notify.has(channel) {
+            add(Kind::Untold, channel.clone(), failure.message.clone(), failure.hint.clone());
+        }
+    }
     for job in jobs {
         if let Some(held) = facts.local.archives.iter().rfind(|held| held.name.job == job.job).filter(|held| !held.complete) {
             let next = "see what the agent could not read: offsite archives";

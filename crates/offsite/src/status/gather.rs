@@ -1,15 +1,19 @@
-//! What the status is made from: configuration, journal, the Mac's repository, the clock.
+//! What the status is made from: configuration, journal, a listing of the Mac's repository, the clock.
+//!
+//! No manifest is read, since one has megabytes and the answer must come at once: what was in an archive is told by the receipt of its pull,
+//! and that a manifest can still be read is seen by each night, whose receipts are here.
 
 use std::{path::Path, sync::Arc};
 
 use jiff::{Timestamp, tz::TimeZone};
 use offsite_archive::ArchiveName;
-use offsite_repository::{LocalStore, Repository};
+use offsite_repository::{Listed, LocalStore, Repository, RepositoryError, Unreadable, manifest_path};
 
 use crate::{
     config::Config,
     hint,
-    journal::{Read, Standing},
+    journal::{Known, Standing},
+    live::{self, Now},
     platform,
     state::State,
 };
@@ -25,6 +29,8 @@ pub struct Facts {
     pub damaged_lines: Vec<usize>,
     /// What the Mac holds.
     pub local: Local,
+    /// What an offsite does right now.
+    pub running: Option<Now>,
     /// Now.
     pub now: Timestamp,
     /// The Mac's time zone.
@@ -36,7 +42,7 @@ pub struct Facts {
 pub struct Local {
     /// Its archives, sorted by name.
     pub archives: Vec<Held>,
-    /// Manifests that cannot be read: object and error.
+    /// Files among the manifests that are none: object and error.
     pub unreadable: Vec<(String, String)>,
     /// Why nothing can be said of it, if so, and what to do.
     pub problem: Option<(String, Option<String>)>,
@@ -55,38 +61,66 @@ pub struct Held {
     pub complete: bool,
 }
 
-/// Reads everything. Only a journal that exists and cannot be read is an error; a repository in trouble is something to show.
+/// Reads everything that is known here. Only a journal that exists and cannot be read is an error; a repository in trouble is something to
+/// show.
 pub async fn gather(config: &Config) -> anyhow::Result<Facts> {
-    let Read { receipts, damaged, .. } = State::at(&config.state).journal().read()?;
+    gather_at(config, Timestamp::now(), TimeZone::system()).await
+}
+
+/// The same as it looks at `now` in `zone`.
+///
+/// # Errors
+/// As [`gather`].
+pub async fn gather_at(config: &Config, now: Timestamp, zone: TimeZone) -> anyhow::Result<Facts> {
+    let state = State::at(&config.state);
+    let Known { standing, damaged } = state.journal().standing()?;
     Ok(Facts {
         config: config.clone(),
-        standing: Standing::of(&receipts),
-        damaged_lines: damaged.iter().map(|damaged| damaged.line).collect(),
-        local: local(&config.repository).await,
-        now: Timestamp::now(),
-        zone: TimeZone::system(),
+        local: local(&config.repository, &standing).await,
+        standing,
+        damaged_lines: damaged,
+        running: live::read(&state),
+        now,
+        zone,
     })
 }
 
-async fn local(root: &Path) -> Local {
-    match read(root).await {
+async fn local(root: &Path, standing: &Standing) -> Local {
+    match read(root, standing).await {
         Ok(local) => local,
         Err(error) => Local { problem: Some((hint::message(&error), hint::hint(&error))), ..Local::default() },
     }
 }
 
-async fn read(root: &Path) -> anyhow::Result<Local> {
+async fn read(root: &Path, standing: &Standing) -> anyhow::Result<Local> {
     let store = LocalStore::open(root)?;
-    let archives = Repository::open(Arc::new(store)).await?.archives().await?;
-    let held = |info: offsite_repository::ArchiveInfo| Held { name: info.name, complete: info.end.complete };
-    let error = |bad: offsite_repository::Unreadable| (bad.object.to_string(), hint::message(&anyhow::Error::new(bad.error)));
+    let repository = Repository::open(Arc::new(store)).await?;
+    let Listed { names, mut unreadable } = repository.listed().await?;
+    let mut archives: Vec<Held> =
+        names.into_iter().map(|name| Held { complete: standing.complete.get(&name).copied().unwrap_or(true), name }).collect();
+    for at in untold(&archives, standing) {
+        match repository.manifest(&archives[at].name).await {
+            Ok(object) => archives[at].complete = object.manifest.end.complete,
+            // It went away in between.
+            Err(RepositoryError::NoSuchArchive { .. }) => {}
+            Err(error) => unreadable.push(Unreadable { object: manifest_path(&archives[at].name).to_string(), error }),
+        }
+    }
+    let error = |bad: Unreadable| (bad.object.to_string(), hint::message(&anyhow::Error::new(bad.error)));
     Ok(Local {
-        archives: archives.good.into_iter().map(held).collect(),
-        unreadable: archives.unreadable.into_iter().map(error).collect(),
+        archives,
+        unreadable: unreadable.into_iter().map(error).collect(),
         problem: None,
         free: platform::free(root).ok(),
         // A folder that cannot be read is as one that is not there: what is in it is of no use but for this line.
         set_aside: std::fs::read_dir(root.join("damaged"))
             .map_or(0, |entries| entries.flatten().filter(|entry| !entry.file_name().to_string_lossy().starts_with('.')).count()),
     })
+}
+
+/// The newest archive of each job, by place in `archives`, where no receipt tells whether it is complete: it came with an older offsite, or
+/// with a night that was killed, and only its manifest knows. The next night ends that.
+fn untold(archives: &[Held], standing: &Standing) -> Vec<usize> {
+    let newest = |at: &usize| archives.get(at + 1).is_none_or(|next| next.name.job != archives[*at].name.job);
+    (0..archives.len()).filter(newest).filter(|at| !standing.complete.contains_key(&archives[*at].name)).collect()
 }

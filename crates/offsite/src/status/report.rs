@@ -6,11 +6,12 @@ use jiff::Timestamp;
 use offsite_archive::{ArchiveName, JobName};
 use serde::Serialize;
 
-use super::{Alarm, Facts, Held, alarm};
+use super::{Alarm, Facts, Held, Kind, alarm};
 use crate::{
     config::{Cloud, CloudUrl, PlaceName},
     exit::Exit,
-    journal::{Moved, Outcome},
+    journal::{Drilled, Moved, Outcome, Waiting},
+    live::Now,
     night,
     owed::{self, Schedule},
     tripwire::{Change, Expected},
@@ -19,6 +20,8 @@ use crate::{
 /// Everything the status says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Report {
+    /// Of this form; another means that a field changed its meaning or went.
+    pub version: u32,
     /// When it was made.
     pub time: Timestamp,
     /// `fine`, `failed`, `incomplete` or `overdue`: the process's exit in a word.
@@ -27,6 +30,9 @@ pub struct Report {
     pub jobs: Vec<JobReport>,
     /// The daemon's runs.
     pub run: RunReport,
+    /// What an offsite does right now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub running: Option<Now>,
     /// Three copies, two media, one off site.
     pub rule: Rule321,
     /// Damaged packs that lie in the repository's folder `damaged`: this disk made errors.
@@ -53,6 +59,9 @@ pub struct JobReport {
     pub pulled: Option<MovedReport>,
     /// What the last push to each cloud moved.
     pub pushed: BTreeMap<PlaceName, MovedReport>,
+    /// The last restore that was rehearsed and went well.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub drilled: Option<DrilledReport>,
     /// What the tripwire compares.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tripwire: Option<TripwireReport>,
@@ -90,7 +99,7 @@ pub struct PlaceReport {
 }
 
 /// What a place is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum PlaceKind {
     /// A Pi.
@@ -117,6 +126,17 @@ impl PlaceKind {
     }
 }
 
+/// A rehearsed restore.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct DrilledReport {
+    /// When it ended.
+    pub time: Timestamp,
+    /// From where.
+    pub place: PlaceName,
+    /// Of which archive.
+    pub archive: ArchiveName,
+}
+
 /// What one transfer moved. Bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct MovedReport {
@@ -135,15 +155,33 @@ pub struct MovedReport {
 pub struct RunReport {
     /// When the last ended, and how.
     pub last: Option<LastRun>,
+    /// Since when a run that is owed waits, and for what. A state, and no trouble.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waiting: Option<WaitingReport>,
     /// When the slot that is owed was due.
     pub owed: Option<Timestamp>,
     /// The next slot.
     pub next: Option<Timestamp>,
 }
 
+/// What a run that is owed waits for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct WaitingReport {
+    /// Since when that is known.
+    pub since: Timestamp,
+    /// What for.
+    #[serde(flatten)]
+    pub why: Waiting,
+    /// The same in words.
+    pub text: String,
+}
+
 /// How the last run went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct LastRun {
+    /// When it began, where that was noted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub began: Option<Timestamp>,
     /// When it ended.
     pub time: Timestamp,
     /// How.
@@ -157,6 +195,8 @@ pub struct Rule321 {
     pub holds: bool,
     /// Fresh copies of the job with the fewest.
     pub copies: usize,
+    /// The kinds of media that these are on: a Pi's disk, this Mac's, another disk, a cloud's.
+    pub media: usize,
     /// Those of them that are off site.
     pub off_site: usize,
     /// That job, where it does not hold.
@@ -171,6 +211,7 @@ impl Report {
         let exit = worst(&alarms);
         let schedule = Schedule { at: facts.config.at, zone: facts.zone.clone() };
         Self {
+            version: 1,
             time: facts.now,
             verdict: match exit {
                 Exit::Fine | Exit::Differs => "fine",
@@ -181,10 +222,16 @@ impl Report {
             rule: rule(facts, &jobs),
             jobs,
             run: RunReport {
-                last: facts.standing.last_run.map(|(time, outcome)| LastRun { time, outcome }),
+                last: facts.standing.last_run.map(|(time, outcome)| LastRun { began: facts.standing.began, time, outcome }),
+                waiting: facts.standing.waiting.as_ref().map(|waited| WaitingReport {
+                    since: waited.since,
+                    why: waited.why.clone(),
+                    text: waited.why.to_string(),
+                }),
                 owed: owed::owed(&schedule, facts.now, facts.standing.settled).map(|owed| owed.due),
                 next: schedule.next(facts.now),
             },
+            running: facts.running.clone(),
             set_aside: facts.local.set_aside,
             alarms,
         }
@@ -193,6 +240,11 @@ impl Report {
     /// How the process ends.
     pub fn exit(&self) -> Exit {
         worst(&self.alarms)
+    }
+
+    /// The same for the copies alone, whoever could be told of them or not.
+    pub fn copies_exit(&self) -> Exit {
+        self.alarms.iter().filter(|alarm| alarm.kind != Kind::Untold).fold(Exit::Fine, |exit, alarm| exit.worst(alarm.kind.exit()))
     }
 }
 
@@ -228,8 +280,11 @@ fn job_report(facts: &Facts, job: JobName) -> JobReport {
     };
     let pis = config.pis.iter().map(|pi| known(&pi.name, PlaceKind::Pi, None)).filter(|place| place.newest.is_some());
     let mut places: Vec<PlaceReport> = pis.collect();
-    let here: Vec<&Held> = facts.local.archives.iter().filter(|held| held.name.job == job).collect();
-    let (mac, newest) = (PlaceName::mac(), night::newest(here.iter().map(|held| &held.name), facts.now).cloned());
+    let mac = PlaceName::mac();
+    // One of which a night found that even the manifest cannot be read has a name here, and that is all.
+    let gone = |name: &ArchiveName| standing.lost.get(&(mac.clone(), name.clone())).is_some_and(Option::is_none);
+    let here: Vec<&Held> = facts.local.archives.iter().filter(|held| held.name.job == job && !gone(&held.name)).collect();
+    let newest = night::newest(here.iter().map(|held| &held.name), facts.now).cloned();
     places.push(PlaceReport {
         verified: newest.as_ref().and_then(|newest| standing.verified.get(&(mac.clone(), newest.clone())).copied()),
         newest,
@@ -244,7 +299,14 @@ fn job_report(facts: &Facts, job: JobName) -> JobReport {
         let moved = standing.pushed.get(&(cloud.name.clone(), job.clone()))?;
         Some((cloud.name.clone(), moved.into()))
     });
-    JobReport { places, pulled: standing.pulled.get(&job).map(Into::into), pushed: pushed.collect(), tripwire: tripwire(facts, &job), job }
+    JobReport {
+        places,
+        pulled: standing.pulled.get(&job).map(Into::into),
+        pushed: pushed.collect(),
+        drilled: standing.drilled.get(&job).map(Into::into),
+        tripwire: tripwire(facts, &job),
+        job,
+    }
 }
 
 /// As the night counts: good archives since the last that a person accepted.
@@ -261,6 +323,12 @@ fn tripwire(facts: &Facts, job: &JobName) -> Option<TripwireReport> {
     Some(TripwireReport { archive: archive.clone(), stays: last.stays(), expected: Expected::of(&changes, 1).for_change(&last) })
 }
 
+impl From<&Drilled> for DrilledReport {
+    fn from(drilled: &Drilled) -> Self {
+        Self { time: drilled.time, place: drilled.place.clone(), archive: drilled.archive.clone() }
+    }
+}
+
 impl From<&Moved> for MovedReport {
     fn from(moved: &Moved) -> Self {
         Self { time: moved.time, archive: moved.archive.clone(), moved: moved.moved, total: moved.total }
@@ -268,7 +336,7 @@ impl From<&Moved> for MovedReport {
 }
 
 fn rule(facts: &Facts, jobs: &[JobReport]) -> Rule321 {
-    let count = |job: &JobReport| -> (usize, usize) {
+    let count = |job: &JobReport| -> Counted {
         let limit = facts.config.overdue_of(&job.job);
         // What is lost or suspicious there is no copy to count on, whatever its age.
         let doubtful = |place: &PlaceReport, newest: &ArchiveName| {
@@ -277,13 +345,27 @@ fn rule(facts: &Facts, jobs: &[JobReport]) -> Rule321 {
         let good = |place: &&PlaceReport| {
             place.newest.as_ref().is_some_and(|newest| !alarm::stale(newest.time(), facts.now, limit) && !doubtful(place, newest))
         };
-        let fresh: Vec<&PlaceReport> = job.places.iter().filter(good).collect();
-        (fresh.len(), fresh.iter().filter(|place| place.kind == PlaceKind::Cloud).count())
+        let fresh: Vec<PlaceKind> = job.places.iter().filter(good).map(|place| place.kind).collect();
+        let off_site = fresh.iter().filter(|kind| **kind == PlaceKind::Cloud).count();
+        Counted { copies: fresh.len(), media: fresh.iter().collect::<BTreeSet<_>>().len(), off_site }
     };
-    let enough = |copies: usize, off_site: usize| copies >= 3 && off_site >= 1;
     let counted = jobs.iter().map(|job| (count(job), &job.job));
-    let fewest = counted.min_by_key(|((copies, off_site), _)| (enough(*copies, *off_site), *copies, *off_site));
-    let Some(((copies, off_site), job)) = fewest else { return Rule321 { holds: false, copies: 0, off_site: 0, job: None } };
-    let holds = enough(copies, off_site);
-    Rule321 { holds, copies, off_site, job: (!holds).then(|| job.clone()) }
+    let fewest = counted.min_by_key(|(counted, _)| (counted.enough(), counted.copies, counted.off_site));
+    let Some((counted, job)) = fewest else { return Rule321 { holds: false, copies: 0, media: 0, off_site: 0, job: None } };
+    let Counted { copies, media, off_site } = counted;
+    let holds = counted.enough();
+    Rule321 { holds, copies, media, off_site, job: (!holds).then(|| job.clone()) }
+}
+
+/// What the rule asks for, of one job.
+struct Counted {
+    copies: usize,
+    media: usize,
+    off_site: usize,
+}
+
+impl Counted {
+    fn enough(&self) -> bool {
+        self.copies >= 3 && self.media >= 2 && self.off_site >= 1
+    }
 }

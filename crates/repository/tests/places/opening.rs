@@ -104,6 +104,10 @@ async fn archives_come_by_name_and_a_bad_one_hides_no_other() {
         store.put(&copy("manifests/services/2026-11-24T040000Z.zst"), archives[1].manifest.clone().into()).await.unwrap();
         store.put(&copy("manifests/services/copy of it"), archives[1].manifest.clone().into()).await.unwrap();
         store.put(&copy("manifests/.DS_Store"), Bytes::from_static(b"litter").into()).await.unwrap();
+        // By name alone, those two cannot be told from good ones.
+        let named = repository.listed().await.unwrap();
+        let strays: Vec<_> = named.unreadable.iter().map(|stray| stray.object.as_str()).collect();
+        assert_eq!((named.names.len(), strays), (5, vec!["manifests/services/copy of it"]));
         let listed = repository.archives().await.unwrap();
         assert_eq!(
             listed.good.iter().map(|info| &info.name).collect::<Vec<_>>(),

@@ -1,0 +1,113 @@
+//! `offsite completions SHELL` and `offsite man`: what a package installs beside the program, made from the command line itself, so that
+//! neither can say anything else than `--help`.
+
+use std::{
+    io::{self, Write},
+    path::{Path, PathBuf},
+};
+
+use clap::{Command, CommandFactory};
+use clap_complete::Shell;
+
+use crate::{
+    cli::{Cli, Globals},
+    exit::Exit,
+};
+
+/// Arguments of `offsite completions`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  offsite completions zsh  > ~/.zfunc/_offsite           with fpath+=~/.zfunc before compinit in ~/.zshrc
+  offsite completions bash > ~/.local/share/bash-completion/completions/offsite
+  offsite completions fish > ~/.config/fish/completions/offsite.fish")]
+pub struct Args {
+    /// The shell
+    #[arg(value_name = "SHELL", value_enum)]
+    pub shell: Shell,
+}
+
+/// Arguments of `offsite man`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  offsite man | man -l -                   the first page
+  offsite man --out /usr/local/share/man/man1")]
+pub struct ManArgs {
+    /// Write the pages of all verbs into this folder, instead of the first to standard output
+    #[arg(long, value_name = "FOLDER")]
+    pub out: Option<PathBuf>,
+}
+
+/// Pages that cannot be written.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot write manual pages into {}", folder.display())]
+pub struct ManError {
+    folder: PathBuf,
+    source: io::Error,
+}
+
+/// Runs the verb `completions`.
+pub async fn run(_globals: &Globals, args: &Args) -> anyhow::Result<Exit> {
+    print(&script(args.shell, Cli::command())).map(|()| Exit::Fine)
+}
+
+/// Runs the verb `man`.
+pub async fn man(_globals: &Globals, args: &ManArgs) -> anyhow::Result<Exit> {
+    match &args.out {
+        Some(folder) => pages(folder, Cli::command())?,
+        None => print(&page(Cli::command())?)?,
+    }
+    Ok(Exit::Fine)
+}
+
+fn print(bytes: &[u8]) -> anyhow::Result<()> {
+    let mut out = io::stdout();
+    out.write_all(bytes)?;
+    Ok(out.flush()?)
+}
+
+fn script(shell: Shell, mut command: Command) -> Vec<u8> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut command, "offsite", &mut script);
+    script
+}
+
+fn page(command: Command) -> io::Result<Vec<u8>> {
+    let mut page = Vec::new();
+    clap_mangen::Man::new(command).render(&mut page)?;
+    Ok(page)
+}
+
+fn pages(folder: &Path, command: Command) -> Result<(), ManError> {
+    let failed = |source| ManError { folder: folder.to_owned(), source };
+    std::fs::create_dir_all(folder).map_err(failed)?;
+    clap_mangen::generate_to(command, folder).map_err(failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_shell_completes_each_verb() {
+        for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
+            let script = String::from_utf8(script(shell, Cli::command())).unwrap();
+            for verb in ["status", "history", "restore"] {
+                assert!(script.contains(verb), "{shell} {verb}");
+            }
+        }
+    }
+
+    #[test]
+    fn there_is_a_page_for_each_verb_that_is_shown() {
+        let dir = tempfile::tempdir().unwrap();
+        pages(&dir.path().join("man1"), Cli::command()).unwrap();
+        for verb in Cli::command().get_subcommands().filter(|verb| !verb.is_hide_set()) {
+            let path = dir.path().join(format!("man1/offsite-{}.1", verb.get_name()));
+            assert!(path.exists(), "{}", path.display());
+        }
+        let first = std::fs::read(dir.path().join("man1/offsite.1")).unwrap();
+        assert!(String::from_utf8(first).unwrap().contains("offsite\\-status(1)"));
+    }
+}

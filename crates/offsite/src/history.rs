@@ -1,0 +1,108 @@
+//! `offsite history`: the nights, one line each, from the journal alone; the newest last, where the prompt is.
+//!
+//! The most important line is that of a night that was not: nothing in the journal speaks of it, so it is worked out from the schedule.
+
+mod nights;
+#[cfg(test)]
+mod tests;
+mod text;
+mod words;
+
+use std::io::Write;
+
+use jiff::{Timestamp, civil, tz::TimeZone};
+use serde::Serialize;
+
+use self::nights::{Line, Night};
+use crate::{
+    cli::Globals,
+    exit::Exit,
+    human::look::{ColorArg, Look},
+    journal::Receipt,
+    owed::{OwedId, Schedule},
+    state::State,
+};
+
+/// Arguments of `offsite history`.
+#[derive(Debug, Default, clap::Args)]
+#[command(after_help = "\
+Examples:
+  offsite history                 the last 14 nights, the newest last
+  offsite history 2026-11-21      all that happened in one night
+  offsite history --since 2026-11-01
+  offsite history --all --json | jq '.nights[] | select(.kind == \"gap\")'")]
+pub struct Args {
+    /// One night in detail: its day
+    #[arg(value_name = "NIGHT", conflicts_with_all = ["nights", "since", "all"])]
+    pub night: Option<OwedId>,
+    /// How many lines
+    #[arg(short = 'n', long, value_name = "COUNT", default_value_t = 14)]
+    pub nights: usize,
+    /// Those of this day and later
+    #[arg(long, value_name = "DAY", conflicts_with = "nights")]
+    pub since: Option<civil::Date>,
+    /// All
+    #[arg(long, conflicts_with_all = ["nights", "since"])]
+    pub all: bool,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+    /// Colours.
+    #[command(flatten)]
+    pub color: ColorArg,
+}
+
+/// A night of which there is nothing to tell.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the journal knows nothing of the night {night}")]
+pub struct UnknownNight {
+    /// Its day.
+    pub night: OwedId,
+}
+
+/// What `--json` prints.
+#[derive(Debug, Serialize)]
+struct Json<'n> {
+    version: u32,
+    nights: Vec<&'n Line>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    receipts: Option<Vec<&'n Receipt>>,
+}
+
+/// Runs the verb.
+pub async fn run(globals: &Globals, args: &Args) -> anyhow::Result<Exit> {
+    let config = globals.load()?;
+    let read = State::at(&config.state).journal().read()?;
+    let schedule = Schedule { at: config.at, zone: TimeZone::system() };
+    let nights = nights::nights(&read.receipts, &schedule, Timestamp::now());
+    let chosen = choose(&nights, args)?;
+    let mut out = std::io::stdout();
+    let look = Look::of(&out, args.color.color);
+    let text = if args.json {
+        let receipts = args.night.map(|_| chosen.iter().flat_map(|night| night.receipts.iter().copied()).collect());
+        let json = Json { version: 1, nights: chosen.iter().map(|night| &night.line).collect(), receipts };
+        format!("{}\n", serde_json::to_string(&json)?)
+    } else if args.night.is_some() {
+        text::detail(chosen, &schedule.zone, look)
+    } else {
+        text::list(chosen, &schedule.zone, look)
+    };
+    out.write_all(text.as_bytes())?;
+    out.flush()?;
+    Ok(Exit::Fine)
+}
+
+/// The nights that were asked for.
+fn choose<'n, 'r>(nights: &'n [Night<'r>], args: &Args) -> Result<&'n [Night<'r>], UnknownNight> {
+    if let Some(night) = args.night {
+        let of = |at: &Night<'_>| at.line.first() <= night.day() && night.day() <= at.line.last();
+        let first = nights.iter().position(of).ok_or(UnknownNight { night })?;
+        let last = nights.iter().rposition(of).unwrap_or(first);
+        return Ok(&nights[first..=last]);
+    }
+    if let Some(since) = args.since {
+        let first = nights.iter().position(|night| night.line.last() >= since).unwrap_or(nights.len());
+        return Ok(&nights[first..]);
+    }
+    Ok(if args.all { nights } else { &nights[nights.len().saturating_sub(args.nights)..] })
+}

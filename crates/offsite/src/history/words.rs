@@ -1,0 +1,53 @@
+//! A receipt in words. Pure.
+
+use crate::{
+    human::{count, percent, size},
+    journal::{Fact, Outcome},
+};
+
+/// What `fact` says, as one sentence without its end.
+pub(super) fn of(fact: &Fact) -> String {
+    let share = |moved: u64, total: u64| format!("{} of {} moved ({})", size(moved), size(total), percent(moved, total));
+    match fact {
+        Fact::Ran { outcome, slept, .. } => {
+            let slept = if *slept { "; this computer slept in it" } else { "" };
+            let word = match outcome {
+                Outcome::Fine => "fine",
+                Outcome::Incomplete => "incomplete",
+                Outcome::Failed => "failed",
+            };
+            format!("ended: {word}{slept}")
+        }
+        Fact::Waited { why, .. } => format!("waited: {why}"),
+        Fact::Seen { place, jobs } => {
+            let jobs: Vec<String> = jobs.iter().map(|(job, holding)| format!("{job} {}", holding.count)).collect();
+            format!("{place} holds {}", if jobs.is_empty() { "nothing".to_owned() } else { jobs.join(", ") })
+        }
+        Fact::Pulled { pi, archive, moved, total, complete, .. } => {
+            let lacks = if *complete == Some(false) { "; something that should be in it is not" } else { "" };
+            format!("pulled {archive} from {pi}: {}{lacks}", share(*moved, *total))
+        }
+        Fact::Pushed { cloud, archive, moved, total, .. } => format!("pushed {archive} to {cloud}: {}", share(*moved, *total)),
+        Fact::Verified { place, archive, .. } => format!("verified {archive} in {place}"),
+        Fact::Forgot { place, archives } => {
+            let names: Vec<String> = archives.iter().map(ToString::to_string).collect();
+            format!("forgot {} in {place}: {}", count(names.len() as u64, "archive", "archives"), names.join(", "))
+        }
+        Fact::Failed { step, object, message, hint } => {
+            let next = hint.as_ref().map(|hint| format!("; next: {hint}")).unwrap_or_default();
+            format!("failed: {step} {object}: {message}{next}")
+        }
+        Fact::Suspicious { archive, why } => format!("suspicious: {archive}: {why}"),
+        Fact::Compared { archive, with, change } => format!("compared {archive} with {with}: {} % stayed", change.stays()),
+        Fact::Accepted { archive } => format!("accepted {archive}"),
+        Fact::Lost { place, archive, frames: Some(frames) } => {
+            format!("lost: {} of {archive} in {place}", count(*frames, "frame", "frames"))
+        }
+        Fact::Lost { place, archive, frames: None } => format!("lost: all of {archive} in {place}"),
+        Fact::Healed { place, archive, from } => format!("healed {archive} in {place} from {from}"),
+        Fact::Drilled { place, archive, files, bytes } => {
+            format!("drilled: {archive} from {place}, {}, {}, all right", count(*files, "file", "files"), size(*bytes))
+        }
+        Fact::Notified { channel } => format!("notices get through again: {channel}"),
+    }
+}
