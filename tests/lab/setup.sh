@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # setup.sh : puts on this machine what the tests with real parts need. Debian 12, as root; safe to run again, seconds when all is there.
-#   Debian packages (below), the docker compose plugin where there is none, and in target/lab a Python environment with an S3 server
-#   and with what packaging/recover needs.
+#   Debian packages (below), the docker compose plugin where there is none, and in target/lab an ntfy server, and a Python environment with
+#   an S3 server, a mail server and what packaging/recover needs.
 # It starts nothing and enables nothing. Without root it says what will be skipped and succeeds.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
@@ -14,11 +14,12 @@ packages=(
   postgresql-15 sqlite3 busybox-static           # what the lab's container images are made of
   python3-venv strace btrfs-progs                # the S3 server; faults at system calls; a disk whose power can be cut
   systemd                                        # the first process of the lab's Pi, and the judge of units
+  libplist-utils                                 # a second reader of property lists
   gcc make ca-certificates                       # what the workspace itself is built with
 )
 compose_plugin=/usr/local/lib/docker/cli-plugins/docker-compose
-# What is made of moto is the S3 server; with the others anybody's Python opens a vault (packaging/recover).
-python_packages=('moto[s3]==5.2.*' flask flask-cors 'cryptography>=44' zstandard blake3)
+# What is made of moto is the S3 server, of aiosmtpd the mail server; with the others anybody's Python opens a vault (packaging/recover); jsonschema judges ours.
+python_packages=('moto[s3]==5.2.*' flask flask-cors 'cryptography>=44' zstandard blake3 jsonschema 'aiosmtpd==1.4.*')
 say() { echo "setup: $* (${SECONDS}s)"; }
 
 absent() { # the packages of the list that are not installed
@@ -63,6 +64,22 @@ compose() { # Debian 12 has no compose v2; the next releases' needs nothing but 
   exit 1
 }
 
+ntfy() { # a server of notices; Debian 12 has none, and that of the next releases is one file that needs nothing but this release's libc
+  local suite out=$lab/ntfy.deb
+  if "$lab/ntfy/ntfy" --help >/dev/null 2>&1; then say "ntfy: there"; return 0; fi
+  for suite in trixie sid; do
+    rm -rf "$out"
+    twice "$root/packaging/debs-from.sh" $suite "$out" ntfy || continue
+    "$out/usr/bin/ntfy" --help >/dev/null 2>&1 || continue
+    install -D -m 755 "$out/usr/bin/ntfy" "$lab/ntfy/ntfy"
+    rm -rf "$out"
+    say "ntfy: of Debian $suite, put in $lab/ntfy"
+    return 0
+  done
+  say "ntfy could not be fetched"
+  exit 1
+}
+
 s3() { # uv installs in seconds what pip takes a minute for
   local want
   want="${python_packages[*]} $(/usr/bin/python3 -V)"
@@ -72,7 +89,7 @@ s3() { # uv installs in seconds what pip takes a minute for
   twice "$lab/uv/bin/pip" install -q uv
   "$lab/uv/bin/uv" -q venv --python /usr/bin/python3 "$lab/py"
   twice "$lab/uv/bin/uv" -q pip install --python "$lab/py/bin/python" "${python_packages[@]}"
-  "$lab/py/bin/python" -c 'import moto.server, cryptography, zstandard, blake3'
+  "$lab/py/bin/python" -c 'import moto.server, cryptography, zstandard, blake3, jsonschema, aiosmtpd'
   echo "$want" >"$lab/py/made-of"
   rm -rf "$lab/uv"
   say "Python environment with the S3 server: installed in $lab/py"
@@ -87,5 +104,6 @@ fi
 mkdir -p "$lab"
 debian
 compose
+ntfy
 s3
 say "ready"

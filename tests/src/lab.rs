@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 use crate::part::{installed, is_root, lacking};
-use crate::{Cmd, Disk, Pi, PiBox, S3, Stack, Stuck};
+use crate::{Cmd, Disk, NewPi, Pi, PiBox, S3, Stack, Stuck};
 
 /// A folder of its own, the two programs, and the parts. Declare it first in a test: it must be dropped last.
 #[derive(Debug)]
@@ -91,6 +91,18 @@ impl Lab {
         Some(Pi::start(&self.unique("pi"), repository))
     }
 
+    /// A Pi that nobody has set up yet, over the agent's repository at `repository`, which must exist.
+    #[must_use]
+    pub fn new_pi(&self, repository: &Path) -> Option<NewPi> {
+        if !is_root() && lacking("a real sshd", "it needs root") {
+            return None;
+        }
+        if !Path::new("/usr/sbin/sshd").exists() && lacking("a real sshd", "it is not installed") {
+            return None;
+        }
+        Some(NewPi::start(&self.unique("newpi"), repository))
+    }
+
     /// An S3 server with an empty bucket.
     #[must_use]
     pub fn s3(&self) -> Option<S3> {
@@ -119,6 +131,16 @@ impl Lab {
         }
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../packaging/recover/offsite_recover.py");
         Some(Cmd::new(python, &self.home()).current_dir(self.path()).arg(script))
+    }
+
+    /// A Python that knows JSON schemas.
+    #[must_use]
+    pub fn python(&self) -> Option<Cmd> {
+        let python = installed().join("py/bin/python");
+        if !python.exists() && lacking("Python's jsonschema", "the lab's Python environment is not there") {
+            return None;
+        }
+        Some(Cmd::new(python, &self.home()).current_dir(self.path()))
     }
 
     /// The small home server's containers, not yet up, in `services/<project>` of the lab.
@@ -164,7 +186,7 @@ impl Lab {
     }
 
     /// A folder that no other part of this lab has.
-    fn unique(&self, name: &str) -> PathBuf {
+    pub(crate) fn unique(&self, name: &str) -> PathBuf {
         let dir = tempfile::Builder::new().prefix(name).tempdir_in(self.path()).unwrap();
         dir.keep()
     }

@@ -10,6 +10,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test bench: whatever goes wrong here is the failure of a test")]
 
 mod cmd;
+mod dialogue;
 mod disk;
 #[cfg(target_os = "linux")]
 mod engine;
@@ -21,11 +22,13 @@ mod kill;
 mod lab;
 mod line;
 mod link;
+mod newpi;
 mod part;
 mod pi;
 mod pibox;
 mod power;
 mod s3;
+mod sinks;
 mod stack;
 mod stuck;
 mod tied;
@@ -34,6 +37,7 @@ mod trace;
 pub mod tree;
 
 pub use cmd::{Cmd, Outcome};
+pub use dialogue::Dialogue;
 pub use disk::Disk;
 #[cfg(target_os = "linux")]
 pub use engine::Engine;
@@ -44,11 +48,13 @@ pub use kill::Kill;
 pub use lab::Lab;
 pub use line::Line;
 pub use link::Link;
+pub use newpi::NewPi;
 pub use part::{is_root, lacking};
 pub use pi::Pi;
 pub use pibox::PiBox;
 pub use power::Power;
 pub use s3::{S3, Stored};
+pub use sinks::{Ntfy, Sink};
 pub use stack::Stack;
 pub use stuck::Stuck;
 #[cfg(target_os = "linux")]

@@ -91,7 +91,7 @@ fn thaw(lab: &Lab, s3: &S3) {
 fn status_tells_what_is_true(mac: &Mac<'_>, archive: &str) {
     let said = mac.offsite(&["status"]).succeeds();
     said.says("fine: every copy is where it should be");
-    said.says("holds: 3 fresh copies, 1 off site");
+    said.says("holds: 3 fresh copies, 3 media, 1 off site");
     let report = mac.offsite(&["status", "--json"]).succeeds().json();
     assert_eq!((&report["verdict"], &report["alarms"]), (&"fine".into(), &serde_json::json!([])));
     let places = report["jobs"][0]["places"].as_array().unwrap();

@@ -3,10 +3,15 @@
 
 #[cfg(target_os = "linux")]
 mod agent_faults;
+#[cfg(target_os = "linux")]
+mod alarm_clock;
 mod bad_input;
+mod doctor;
+mod first_minutes;
 mod first_night;
 mod harness;
 mod killed;
+mod notices;
 mod owed;
 mod packed_pi;
 mod pull;

@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::process::Stdio;
 
 use offsite_tests::tree::make_tree;
-use offsite_tests::{Home, Lab, Mac};
+use offsite_tests::{Home, Lab, Link, Mac};
 
 #[test]
 fn where_nothing_is_owed_the_daemon_ends_without_touching_any_place() {
@@ -61,25 +61,82 @@ fn many_missed_nights_are_one_run() {
 }
 
 #[test]
-fn a_failed_run_stays_owed_and_a_sync_settles_it() {
+fn a_pi_that_is_not_at_home_is_no_failure_and_its_night_stays_owed() {
     let lab = Lab::new();
     let home = Home::new(&lab);
     let Some(mut pi) = home.pi() else { return };
     make_tree(&home.source(), 7, 50_000);
     let archive = home.archive();
-    let mac = Mac::new(&lab, &home.entry(&pi), &Mac::disk(&lab, "disk", ""), "");
+    let mac = Mac::new(&lab, &home.entry(&pi), &Mac::disk(&lab, "disk", ""), "wait: 0\n");
     pi.power_off();
-    for _ in 0..2 {
-        let said = mac.offsite(&["daemon"]);
-        assert!([Some(1), Some(3)].contains(&said.code), "{said:?}");
-        said.says("cannot reach pi");
+    for _ in 0..3 {
+        let said = mac.offsite(&["daemon"]).succeeds();
+        assert_eq!((said.out.as_str(), said.err.as_str()), ("", ""));
     }
+    let kinds: Vec<_> = mac.receipts().iter().map(|receipt| receipt["kind"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(kinds, ["waited"], "once, however often it looked");
+    // A person who says it is told what is wrong.
+    mac.offsite(&["sync"]).exits(3).says("cannot reach pi");
     pi.power_on();
     let _ = mac.offsite(&["sync"]).succeeds();
     assert_eq!(mac.archives(&[]), [archive]);
     let before = mac.receipts();
     let _ = mac.offsite(&["daemon"]).succeeds();
     assert_eq!(mac.receipts(), before, "the sync settled the slot");
+}
+
+#[test]
+fn a_run_that_failed_is_not_tried_again_at_each_start() {
+    let lab = Lab::new();
+    let home = Home::new(&lab);
+    let Some(pi) = home.pi() else { return };
+    make_tree(&home.source(), 7, 50_000);
+    let _ = home.archive();
+    let mac = Mac::new(&lab, &home.entry(&pi), &Mac::disk(&lab, "disk", ""), "");
+    let (disk, aside) = (lab.join("disk"), lab.join("aside"));
+    fs::rename(&disk, &aside).unwrap();
+    mac.offsite(&["daemon"]).exits(3).says("cannot open the cloud disk");
+    let before = mac.receipts();
+    for _ in 0..2 {
+        let _ = mac.offsite(&["daemon"]).succeeds();
+    }
+    assert_eq!(mac.receipts(), before);
+    // Half an hour later it is.
+    let journal = mac.state().join("journal.jsonl");
+    let text = fs::read_to_string(&journal).unwrap();
+    let ended = before.last().unwrap()["time"].as_str().unwrap();
+    let earlier: jiff::Timestamp = ended.parse().unwrap();
+    let earlier = (earlier - jiff::SignedDuration::from_mins(31)).to_string();
+    fs::write(&journal, text.replace(ended, &earlier)).unwrap();
+    fs::rename(&aside, &disk).unwrap();
+    let _ = mac.offsite(&["daemon"]).succeeds();
+    assert_eq!(mac.receipts().last().unwrap()["outcome"], "fine");
+}
+
+#[test]
+fn a_signal_in_the_middle_of_a_pull_ends_it_and_the_next_start_goes_on() {
+    for signal in ["-TERM", "-INT"] {
+        let lab = Lab::new();
+        let home = Home::new(&lab);
+        let Some(pi) = home.pi() else { return };
+        make_tree(&home.source(), 7, 6_000_000);
+        let archive = home.archive();
+        let link = Link::to(pi.port());
+        let slow = home.entry_at(&pi, link.port(), &pi.known_hosts_through(link.port())).replace("}\n", ", limit: 200 KB/s}\n");
+        let mac = Mac::new(&lab, &slow, "", "");
+        let daemon = mac.cmd().arg("daemon").command().stderr(Stdio::piped()).spawn().unwrap();
+        link.wait_for(400_000);
+        let _ = lab.cmd("kill").args([signal, &daemon.id().to_string()]).run().succeeds();
+        let ended = daemon.wait_with_output().unwrap();
+        let said = String::from_utf8(ended.stderr).unwrap();
+        assert_eq!((ended.status.code(), said.lines().count()), (Some(1), 1), "{said}");
+        assert!(said.starts_with("stopped by a signal; what arrived stays"), "{said}");
+        assert!(mac.receipts_of("ran").is_empty() && mac.receipts_of("pulled").is_empty());
+        mac.configure(&home.entry(&pi), "", "");
+        let _ = mac.offsite(&["daemon"]).succeeds();
+        assert_eq!(mac.archives(&[]), [archive.as_str()]);
+        let _ = mac.offsite(&["verify"]).succeeds();
+    }
 }
 
 #[test]
@@ -95,10 +152,13 @@ fn a_second_daemon_leaves_the_work_to_the_first() {
         key.display(),
         known.display()
     );
-    let mac = Mac::new(&lab, &entry, "", "");
+    let mac = Mac::new(&lab, &entry, "", "wait: 0\n");
     let mut first = mac.cmd().arg("daemon").command().stderr(Stdio::piped()).spawn().unwrap();
-    let held = silent.accept().unwrap();
-    for second in ["daemon", "sync", "verify"] {
+    // It asks whether somebody is at home, and then connects.
+    let held = (silent.accept().unwrap(), silent.accept().unwrap());
+    let said = mac.offsite(&["daemon"]).succeeds();
+    assert_eq!((said.out.as_str(), said.err.as_str()), ("", ""), "the first does it");
+    for second in ["sync", "verify"] {
         let said = mac.offsite(&[second]).exits(4);
         said.says("another offsite is at work: offsite daemon, process");
         said.says("next:");
@@ -111,6 +171,6 @@ fn a_second_daemon_leaves_the_work_to_the_first() {
     first.kill().unwrap();
     let _ = first.wait().unwrap();
     drop((held, silent));
-    mac.offsite(&["daemon"]).exits(1).says("connection refused");
+    mac.offsite(&["sync"]).exits(1).says("connection refused");
     assert_eq!(std::io::BufReader::new(first.stderr.take().unwrap()).lines().count(), 0);
 }

@@ -1,10 +1,8 @@
-//! Keeps the Mac from idle sleep while a night runs, and tells the person at the screen when one went wrong.
-//!
-//! Both are favours of the system: their failure never fails a backup.
+//! Keeps the Mac from idle sleep while a night runs: a favour of the system, whose failure never fails a backup.
 
 use std::process::{Child, Stdio};
 
-use crate::{exit::Exit, platform};
+use crate::platform;
 
 /// Keeps the system awake until dropped, where the system can be asked to.
 #[derive(Debug)]
@@ -26,19 +24,5 @@ impl Drop for Awake {
             let _ = child.kill();
             let _ = child.wait();
         }
-    }
-}
-
-/// Tells of a night that did not go well.
-pub fn tell(exit: Exit) {
-    let message = match exit {
-        Exit::Fine => return,
-        Exit::Failed => "Last night's backup failed. See: offsite status",
-        _ => "Not all is well with the backups. See: offsite status",
-    };
-    if let Some(mut command) = platform::current().notice("offsite", message)
-        && let Err(error) = command.status()
-    {
-        tracing::warn!(%error, "cannot show a notice");
     }
 }

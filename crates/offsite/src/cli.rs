@@ -8,8 +8,8 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use crate::{
-    accept, archives, cat, config, config::Config, daemon, demo, diff, exit::Exit, export, find, forget, init, install, key, ls, restore,
-    status, sync, verify,
+    accept, archives, cat, completions, config, config::Config, configuration, daemon, demo, diff, doctor, drill, exit::Exit, export, find,
+    forget, history, init, install, key, ls, notices, notify, restore, status, sync, uninstall, verify,
 };
 
 /// Pulls archives from the Pi, keeps copies on this Mac, pushes sealed copies to the cloud.
@@ -54,8 +54,12 @@ pub enum Command {
     Daemon(daemon::Args),
     /// Pull, keep and push now
     Sync(sync::Args),
+    /// Check everything that a night needs, and say what to do about what is not well
+    Doctor(doctor::Args),
     /// Show on one screen whether the copies are there, fresh and verified
     Status(status::Args),
+    /// Show the nights: one line each, and what went wrong
+    History(history::Args),
     /// List archives
     Archives(archives::Args),
     /// List what a folder of an archive holds
@@ -72,16 +76,30 @@ pub enum Command {
     Export(export::Args),
     /// Extract an archive or some of its paths
     Restore(restore::Args),
+    /// Rehearse a restore: compare what comes back with what was archived, and throw it away
+    Drill(drill::Args),
     /// Confirm that a suspicious archive is as it should be
     Accept(accept::Args),
     /// Drop archives by name
     Forget(forget::Args),
     /// Make, show or recover the key of the sealed copies
     Key(key::Args),
-    /// Write a first configuration and make the Mac's repository
+    /// Set up this Mac step by step: key, host key, repository, configuration, first night
     Init(init::Args),
-    /// Install the launchd job
+    /// Say what the configuration means, or print its schema
+    Config(configuration::Args),
+    /// Make the system start the daemon, from boot on
     Install(install::Args),
+    /// Remove what starts the daemon; copies, configuration and journal stay
+    Uninstall(uninstall::Args),
+    /// Try the ways in which the owner is told
+    Notify(notify::Args),
+    /// Show what the daemon could not show without a screen
+    Notices(notices::Args),
+    /// Print what makes a shell complete offsite's words
+    Completions(completions::Args),
+    /// Print the manual page, or write the pages of all verbs
+    Man(completions::ManArgs),
     /// Show a whole night on made-up data, in a temporary folder
     Demo(demo::Args),
 }
@@ -92,7 +110,9 @@ impl Command {
         match self {
             Self::Daemon(args) => daemon::run(globals, args).await,
             Self::Sync(args) => sync::run(globals, args).await,
+            Self::Doctor(args) => doctor::run(globals, args).await,
             Self::Status(args) => status::run(globals, args).await,
+            Self::History(args) => history::run(globals, args).await,
             Self::Archives(args) => archives::run(globals, args).await,
             Self::Ls(args) => ls::run(globals, args).await,
             Self::Find(args) => find::run(globals, args).await,
@@ -101,11 +121,18 @@ impl Command {
             Self::Verify(args) => verify::run(globals, args).await,
             Self::Export(args) => export::run(globals, args).await,
             Self::Restore(args) => restore::run(globals, args).await,
+            Self::Drill(args) => drill::run(globals, args).await,
             Self::Accept(args) => accept::run(globals, args).await,
             Self::Forget(args) => forget::run(globals, args).await,
             Self::Key(args) => key::run(globals, args).await,
             Self::Init(args) => init::run(globals, args).await,
+            Self::Config(args) => configuration::run(globals, args).await,
             Self::Install(args) => install::run(globals, args).await,
+            Self::Uninstall(args) => uninstall::run(globals, args).await,
+            Self::Notify(args) => notify::run(globals, args).await,
+            Self::Notices(args) => notices::run(globals, args).await,
+            Self::Completions(args) => completions::run(globals, args).await,
+            Self::Man(args) => completions::man(globals, args).await,
             Self::Demo(args) => demo::run(globals, args).await,
         }
     }

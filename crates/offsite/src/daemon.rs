@@ -1,21 +1,31 @@
-//! `offsite daemon`: what launchd starts. Finds what is owed, does it, ends.
+//! `offsite daemon`: what launchd or systemd starts. Finds what is owed, does it or says why not, and ends.
 //!
 //! Nothing owed ends at once, without network. What is owed is computed from the journal each time, so it does not matter how often or why the
-//! daemon is started. It may be killed at any moment; the next start goes on. A signal ends it as a kill would, only with a word about it.
+//! daemon is started. It may be killed at any moment; the next start goes on. A signal ends it as a kill would, only with a word about it, and
+//! within five seconds whatever it was doing: whoever sent it kills soon after.
+//!
+//! What to do is decided in `plan`, from values; `watch` asks the questions and acts on the answers, in whatever [`World`] it is given.
 
-use jiff::{Timestamp, tz::TimeZone};
+mod disk;
+mod plan;
+mod probe;
+mod real;
+mod watch;
+mod world;
+
+use std::{io::IsTerminal, time::Duration};
+
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::{
-    awake::{self, Awake},
-    cli::Globals,
-    config::Config,
-    exit::Exit,
-    journal::Standing,
-    night,
-    owed::{OwedId, Schedule, owed},
-    state::State,
+pub use self::{
+    real::Real,
+    watch::{Ended, watch},
+    world::World,
 };
+use crate::{cli::Globals, exit::Exit, night};
+
+/// How long what is going on may take to end after a signal. launchd kills after 20 s, a shutdown may after 5.
+const LAST_WORDS: Duration = Duration::from_secs(4);
 
 /// Arguments of `offsite daemon`.
 #[derive(Debug, clap::Args)]
@@ -23,36 +33,41 @@ pub struct Args {}
 
 /// Runs the verb.
 pub async fn run(globals: &Globals, _args: &Args) -> anyhow::Result<Exit> {
-    let config = globals.load()?;
-    let state = State::open(&config.state)?;
-    let schedule = Schedule { at: config.at, zone: TimeZone::system() };
-    let settled = || anyhow::Ok(Standing::of(&state.journal().read()?.receipts).settled);
-    if owed(&schedule, Timestamp::now(), settled()?).is_none() {
-        tracing::info!("nothing is owed");
-        return Ok(Exit::Fine);
-    }
-    let _lock = state.lock("daemon", Timestamp::now())?;
-    // Asked again under the lock: another start may have settled it meanwhile.
-    let Some(owed) = owed(&schedule, Timestamp::now(), settled()?) else { return Ok(Exit::Fine) };
-    tracing::info!(slot = %owed.id, "a run is owed");
-    let _awake = Awake::keep();
+    let world = Real { globals };
     let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    tokio::select! {
-        exit = settle(&config, owed.id) => {
-            awake::tell(*exit.as_ref().unwrap_or(&Exit::Failed));
-            exit
+    // On a thread of its own: the work may be in a step that lets nothing else run on its thread.
+    let stop = tokio::spawn(async move {
+        tokio::select! {
+            _ = term.recv() => {}
+            _ = int.recv() => {}
         }
-        _ = term.recv() => Ok(stopped()),
-        _ = int.recv() => Ok(stopped()),
+        std::thread::spawn(|| {
+            std::thread::sleep(LAST_WORDS);
+            std::process::exit(i32::from(Exit::Failed.code()));
+        });
+    });
+    tokio::select! {
+        ended = watch(&world) => conclude(&world, ended?).await,
+        _ = stop => {
+            eprintln!("stopped by a signal; what arrived stays, and the next start goes on from there");
+            Ok(Exit::Failed)
+        }
     }
 }
 
-async fn settle(config: &Config, owed: OwedId) -> anyhow::Result<Exit> {
-    let outcome = night::night(config, Some(owed)).await?;
-    night::conclude(config, outcome).await
-}
-
-fn stopped() -> Exit {
-    eprintln!("stopped by a signal; what arrived stays, and the next start goes on from there");
-    Exit::Failed
+/// What it means for who called. Waiting is what the daemon is for, so it ends well.
+async fn conclude(world: &Real<'_>, ended: Ended) -> anyhow::Result<Exit> {
+    let said = match &ended {
+        Ended::Ran(outcome) => return night::conclude(&world.config()?, *outcome).await,
+        Ended::Nothing => "nothing is owed".to_owned(),
+        Ended::Later(at) => format!("the last run failed; not again before {at}, unless you say: offsite sync"),
+        Ended::Waits(why) => format!("a run is owed, and waits: {why}"),
+        Ended::Busy => "another offsite is at work".to_owned(),
+    };
+    tracing::info!("{said}");
+    // A person who tries it out has nothing else to look at.
+    if ended != Ended::Nothing && std::io::stderr().is_terminal() {
+        eprintln!("{said}");
+    }
+    Ok(Exit::Fine)
 }

@@ -86,7 +86,7 @@ async fn play(root: &Path) -> anyhow::Result<()> {
 
     step(3, "The morning after: offsite status");
     // Its exit is the alarm's; a house with one cloud and no verified cloud copy may well have something to say.
-    status::run(&stage.globals(), &status::Args { json: false, watch: false }).await?;
+    status::run(&stage.globals(), &status::Args::default()).await?;
     println!("\n(The demo's cloud is a folder on this machine, so nothing is off site. With s3:// the rule holds.)");
 
     step(4, "A tired disk flips one bit on the Mac: offsite verify finds it and heals from the cloud");

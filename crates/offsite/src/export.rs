@@ -26,6 +26,12 @@ use crate::{
 
 /// Arguments of `offsite export`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  offsite export services                                    services-TIME.tar.zst, here
+  offsite export services/2026-11-21 /Volumes/usb/services.tar.zst
+  offsite export services - | ssh root@pi 'tar --zstd -xpf - -C /'
+What comes out is opened by any tar with zstd.")]
 pub struct Args {
     /// An archive, as `offsite archives` names it; the beginning of its time (services/2026-11-21); a job, for its newest; or `latest`
     #[arg(value_name = "ARCHIVE|JOB")]
@@ -73,6 +79,7 @@ pub async fn run(globals: &Globals, args: &Args) -> anyhow::Result<Exit> {
     let opened = from::open(globals, &args.from).await?;
     let chosen = restore::choose(&opened, &args.what).await?;
     let name = &chosen.info.name;
+    let _live = opened.tell("export");
     if pipe {
         to_pipe(&opened, name).await?;
     } else {

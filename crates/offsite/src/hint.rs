@@ -3,6 +3,8 @@
 //! Errors say what failed; what to do about it depends on the whole chain and belongs to the command line alone. A chain without a known
 //! cause gets no hint: a wrong one costs more than none.
 
+mod drill;
+mod install;
 mod keys;
 mod network;
 mod night;
@@ -12,10 +14,12 @@ use std::io;
 
 use offsite_repository::{CopyError, LocalError, RepositoryError};
 
+pub(crate) use self::network::{no_route, private};
 use crate::{
     accept::AcceptError,
     config::{ConfigError, CredentialsError},
     exit::Exit,
+    init::{AskError, TrustError},
     lock::LockError,
 };
 
@@ -46,7 +50,7 @@ pub fn message(error: &anyhow::Error) -> String {
 
 /// The process's exit for an error.
 pub fn exit(error: &anyhow::Error) -> Exit {
-    if find::<ConfigError>(error).is_some() {
+    if find::<ConfigError>(error).is_some() || matches!(unanswered(error), Some(AskError::Lacking { .. })) {
         return Exit::Usage;
     }
     match find::<LockError>(error) {
@@ -64,9 +68,13 @@ fn find<E: std::error::Error + 'static>(error: &anyhow::Error) -> Option<&E> {
 pub fn hint(error: &anyhow::Error) -> Option<String> {
     let plain = |step: Option<&'static str>| step.map(str::to_owned);
     plain(config(error))
+        .or_else(|| first_minutes(error))
         .or_else(|| plain(busy(error)))
         .or_else(|| plain(accept(error)))
+        .or_else(|| plain(find::<crate::history::UnknownNight>(error).map(|_| "see which there are: offsite history --all")))
         .or_else(|| credentials(error))
+        .or_else(|| install::hint(error))
+        .or_else(|| drill::hint(error))
         .or_else(|| keys::hint(error))
         .or_else(|| network::hint(error))
         .or_else(|| plain(restore::hint(error)))
@@ -84,6 +92,29 @@ fn config(error: &anyhow::Error) -> Option<&'static str> {
     })
 }
 
+fn first_minutes(error: &anyhow::Error) -> Option<String> {
+    match find::<TrustError>(error) {
+        Some(TrustError::Declined { .. }) => return Some("compare it with the Pi's own host key, then: offsite init".to_owned()),
+        Some(TrustError::Differs { .. }) => {
+            return Some("someone else may answer there: look for the reason before anything else".to_owned());
+        }
+        Some(TrustError::Ask(_) | TrustError::Write { .. }) | None => {}
+    }
+    match unanswered(error)? {
+        AskError::Ended { .. } => Some("nothing is half made; go on where it stopped: offsite init".to_owned()),
+        AskError::Lacking { flag, .. } => Some(format!("give {flag}, or run it at a terminal; all options: offsite init --help")),
+        AskError::Terminal { .. } => None,
+    }
+}
+
+/// The question that got no answer.
+fn unanswered(error: &anyhow::Error) -> Option<&AskError> {
+    match find::<TrustError>(error) {
+        Some(TrustError::Ask(error)) => Some(error),
+        _ => find(error),
+    }
+}
+
 fn busy(error: &anyhow::Error) -> Option<&'static str> {
     match find::<LockError>(error)? {
         LockError::Busy { .. } => Some("wait for it to end; offsite status --watch shows what it does"),
@@ -99,7 +130,7 @@ fn credentials(error: &anyhow::Error) -> Option<String> {
     Some(match find::<CredentialsError>(error)? {
         CredentialsError::Open { path, .. } => format!("chmod 600 {}", path.display()),
         CredentialsError::Read { path, .. } | CredentialsError::Line { path, .. } => {
-            format!("write AWS_ACCESS_KEY_ID=… and AWS_SECRET_ACCESS_KEY=… into {}, mode 0600", path.display())
+            format!("write its NAME=value lines into {}, mode 0600 as the comments of offsite.yaml say", path.display())
         }
         CredentialsError::Missing { place, .. } if place == "the environment" => {
             "set it, or name a file with `credentials:` in the configuration: launchd hands on no environment".to_owned()

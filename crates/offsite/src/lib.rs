@@ -13,24 +13,34 @@ pub mod awake;
 pub mod browse;
 pub mod cat;
 pub mod cli;
+pub mod clocks;
 pub mod cloud;
+pub mod completions;
 pub mod config;
+pub mod configuration;
 pub mod daemon;
 pub mod demo;
 pub mod diff;
+pub mod doctor;
+pub mod drill;
 pub mod exit;
 pub mod export;
 pub mod find;
 pub mod forget;
 pub mod hint;
+pub mod history;
 pub mod human;
 pub mod init;
 pub mod install;
 pub mod journal;
 pub mod key;
+pub mod live;
 pub mod lock;
+pub mod log;
 pub mod ls;
 pub mod night;
+pub mod notices;
+pub mod notify;
 pub mod owed;
 pub mod places;
 pub mod platform;
@@ -40,29 +50,24 @@ pub mod state;
 pub mod status;
 pub mod sync;
 pub mod tripwire;
+pub mod uninstall;
 pub mod verify;
 
 /// The program: reads the command line, runs the verb, prints an error with its next step.
 pub fn main() -> ExitCode {
     let cli = cli::Cli::parse();
-    start_log();
+    log::start(&cli);
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&anyhow::Error::new(error).context("cannot start the asynchronous runtime")),
     };
-    match runtime.block_on(cli.command.run(&cli.globals)) {
+    let ended = runtime.block_on(cli.command.run(&cli.globals));
+    // What a verb has given up may sit in a system call on a thread of its own, and must not keep us: nobody waits for what it does.
+    runtime.shutdown_timeout(std::time::Duration::from_secs(1));
+    match ended {
         Ok(exit) => exit.into(),
         Err(error) => fail(&error),
     }
-}
-
-/// Events go to standard error: warnings by default, what `OFFSITE_LOG` says otherwise.
-fn start_log() {
-    use tracing_subscriber::EnvFilter;
-    let filter = EnvFilter::try_from_env("OFFSITE_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
-    // A second initialisation can only come from a test harness that has its own; ours then has nothing to add.
-    let ansi = std::io::IsTerminal::is_terminal(&std::io::stderr());
-    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(ansi).with_target(false).try_init();
 }
 
 fn fail(error: &anyhow::Error) -> ExitCode {

@@ -26,10 +26,12 @@ pub use pull::MixedJobs;
 pub(crate) use space::NoRoom;
 
 use crate::{
+    clocks::Clocks,
     config::{Config, PlaceName},
     exit::Exit,
     hint,
     journal::{Fact, Holding, Journal, Outcome, Receipt, Standing, Step},
+    live::{self, Phase},
     owed::OwedId,
     places::{self, Mac},
     platform,
@@ -69,13 +71,41 @@ struct Trouble {
     full: bool,
 }
 
-/// Plays a night. `owed` is the slot that it settles. The caller holds the lock.
+/// What is known before a night begins.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Tonight {
+    /// The slot that it settles.
+    pub owed: Option<OwedId>,
+    /// Pis that do not answer: they are left out, which is no failure.
+    pub away: BTreeSet<PlaceName>,
+    /// Pis that an earlier run of the slot has dealt with: that they are away now lacks nothing.
+    pub had: BTreeSet<PlaceName>,
+}
+
+impl Tonight {
+    /// The Pis without which the slot stays owed.
+    pub fn lacking(&self) -> BTreeSet<PlaceName> {
+        self.away.difference(&self.had).cloned().collect()
+    }
+}
+
+/// Plays a night of which nothing is known but the slot. The caller holds the lock.
+///
+/// # Errors
+/// As of [`play`].
+pub async fn night(config: &Config, owed: Option<OwedId>) -> anyhow::Result<Outcome> {
+    play(config, &Tonight { owed, ..Tonight::default() }).await
+}
+
+/// Plays a night. Without a Pi that is away it is at best incomplete. The caller holds the lock.
 ///
 /// # Errors
 /// When nothing can be begun: the journal or the Mac's repository cannot be opened, or a receipt cannot be written.
-pub async fn night(config: &Config, owed: Option<OwedId>) -> anyhow::Result<Outcome> {
+pub async fn play(config: &Config, tonight: &Tonight) -> anyhow::Result<Outcome> {
     let journal = State::open(&config.state)?.journal();
-    let result = begin_and_run(config, &journal).await;
+    let (began, clocks) = (Timestamp::now(), Clocks::now());
+    tracing::info!(owed = tonight.owed.map(|owed| owed.to_string()), "begun");
+    let result = begin_and_run(config, &journal, tonight).await;
     let outcome = match &result {
         Ok(outcome) => *outcome,
         Err(error) => {
@@ -84,15 +114,17 @@ pub async fn night(config: &Config, owed: Option<OwedId>) -> anyhow::Result<Outc
             Outcome::Failed
         }
     };
-    journal.append(&Receipt { time: Timestamp::now(), fact: Fact::Ran { owed, outcome } })?;
+    let slept = outcome != Outcome::Fine && clocks.slept_until(Clocks::now());
+    let ran = Fact::Ran { owed: tonight.owed, outcome, began: Some(began), away: tonight.lacking(), slept };
+    journal.append(&Receipt { time: Timestamp::now(), fact: ran })?;
     result
 }
 
-async fn begin_and_run(config: &Config, journal: &Journal) -> anyhow::Result<Outcome> {
+async fn begin_and_run(config: &Config, journal: &Journal, tonight: &Tonight) -> anyhow::Result<Outcome> {
     let mac = places::mac(config).await?;
     let mut night = Night::new(config, journal, mac);
     night.reread()?;
-    night.run().await
+    night.run(tonight).await
 }
 
 impl<'a> Night<'a> {
@@ -116,7 +148,7 @@ impl<'a> Night<'a> {
 }
 
 impl Night<'_> {
-    async fn run(&mut self) -> anyhow::Result<Outcome> {
+    async fn run(&mut self, tonight: &Tonight) -> anyhow::Result<Outcome> {
         if let Some(advice) = platform::leave_out(&self.config.repository) {
             tracing::info!(advice, "not left out of the system's own backup");
         }
@@ -124,29 +156,36 @@ impl Night<'_> {
         if let Err(error) = self.mac.local.clean() {
             self.fail(Step::Configure, PlaceName::mac(), &error.into())?;
         }
+        live::phase(Phase::Check, "what this Mac holds");
         self.note_losses().await?;
         let mac = self.mac.repository.clone();
         self.renew_recover(&PlaceName::mac(), &mac).await?;
         // What a killed night left without receipt is judged before anything new comes.
         self.judge().await?;
         for pi in &self.config.pis {
-            self.pull(pi).await?;
+            live::phase(Phase::Reach, &pi.name);
+            if tonight.away.contains(&pi.name) { self.leave_out(pi).await } else { self.pull(pi).await? }
         }
+        live::phase(Phase::Check, "what came");
         self.judge().await?;
         self.note_return().await?;
         self.read_back().await?;
         self.plain_copies().await?;
+        live::phase(Phase::Keep, PlaceName::mac());
         let repository = self.mac.repository.clone();
         self.retain(&PlaceName::mac(), &repository, None).await?;
         self.seen(&PlaceName::mac(), &repository).await?;
         for cloud in &self.config.clouds {
             self.trouble = Trouble::default();
+            live::phase(Phase::Reach, &cloud.name);
             let Some(repository) = self.push(cloud).await? else { continue };
+            live::phase(Phase::Keep, &cloud.name);
             self.retain(&cloud.name, &repository, Some(cloud.keep)).await?;
             self.seen(&cloud.name, &repository).await?;
         }
         Ok(match (self.failures, self.successes) {
-            (0, _) => Outcome::Fine,
+            (0, _) if tonight.lacking().is_empty() => Outcome::Fine,
+            (0, _) => Outcome::Incomplete,
             (_, 0) => Outcome::Failed,
             _ => Outcome::Incomplete,
         })
@@ -194,8 +233,6 @@ impl Night<'_> {
     fn fail(&mut self, step: Step, object: impl ToString, error: &anyhow::Error) -> anyhow::Result<()> {
         self.failures += 1;
         eprintln!("{}: {}\n{}", step, object.to_string(), hint::render(error));
-        // For those who collect events; a person has just read it.
-        tracing::info!(%step, object = object.to_string(), error = hint::message(error), "step failed");
         self.receipt(failed(step, object.to_string(), error))
     }
 
@@ -254,8 +291,8 @@ pub async fn conclude(config: &Config, outcome: Outcome) -> anyhow::Result<Exit>
     match outcome {
         Outcome::Failed => Ok(Exit::Failed),
         Outcome::Incomplete => Ok(Exit::Incomplete),
-        // What is overdue is so by no fault of this night's.
-        Outcome::Fine if matches!(Report::of(&gather(config).await?).exit(), Exit::Fine | Exit::Overdue) => Ok(Exit::Fine),
+        // What is overdue is so by no fault of this night's, nor is a notice that could not be sent.
+        Outcome::Fine if matches!(Report::of(&gather(config).await?).copies_exit(), Exit::Fine | Exit::Overdue) => Ok(Exit::Fine),
         Outcome::Fine => {
             eprintln!("all that could be done was done, and yet not all is well: offsite status");
             Ok(Exit::Incomplete)

@@ -40,6 +40,11 @@ impl OwedId {
     pub const fn new(day: civil::Date) -> Self {
         Self(day)
     }
+
+    /// Its civil day.
+    pub const fn day(self) -> civil::Date {
+        self.0
+    }
 }
 
 impl fmt::Display for OwedId {
@@ -157,6 +162,26 @@ mod tests {
         assert!(due(&schedule, "2026-11-22T12:00:00Z", id("2031-01-01")).is_some());
     }
 
+    #[test]
+    fn over_the_date_line_a_day_is_run_once() {
+        let (auckland, angeles) = (schedule("04:30", "NZST-12NZDT,M9.5.0,M4.1.0/3"), schedule("04:30", "PST8PDT,M3.2.0,M11.1.0"));
+        assert_eq!(due(&auckland, "2026-11-21T15:30:00Z", id("2026-11-21")).as_deref(), Some("2026-11-22 2026-11-21T15:30:00Z"));
+        // West: the same day comes again, and had its run; the next is the next.
+        assert_eq!(due(&angeles, "2026-11-22T12:29:59Z", id("2026-11-22")), None);
+        assert_eq!(due(&angeles, "2026-11-23T12:29:59Z", id("2026-11-22")), None);
+        assert_eq!(due(&angeles, "2026-11-23T12:30:00Z", id("2026-11-22")).as_deref(), Some("2026-11-23 2026-11-23T12:30:00Z"));
+        // East: a day is jumped over, and what is owed is one run.
+        assert_eq!(due(&auckland, "2026-11-22T15:30:00Z", id("2026-11-21")).as_deref(), Some("2026-11-23 2026-11-22T15:30:00Z"));
+    }
+
+    #[test]
+    fn a_slot_settled_ahead_is_believed_for_two_days() {
+        let schedule = schedule("04:30", "UTC0");
+        for (settled, is_owed) in [("2026-11-23", false), ("2026-11-24", false), ("2026-11-25", true), ("9999-12-31", true)] {
+            assert_eq!(due(&schedule, "2026-11-22T12:00:00Z", id(settled)).is_some(), is_owed, "{settled}");
+        }
+    }
+
     fn instants() -> impl Strategy<Value = (Schedule, Timestamp)> {
         // 2005 to 2035, and any minute of the day.
         (0..ZONES.len(), 0_u32..24, 0_u32..60, 1_104_537_600_i64..2_051_222_400).prop_map(|(zone, hour, minute, second)| {
@@ -190,6 +215,32 @@ mod tests {
                 prop_assert_eq!(settled, schedule.latest(now).map(|owed| owed.id));
             }
             prop_assert!(runs.windows(2).all(|pair| pair[0] < pair[1]));
+        }
+
+        /// A Mac that travels, whose clock is set, and that is on whenever it likes: no slot twice, and a day at home ends with nothing owed.
+        #[test]
+        fn no_journey_runs_a_slot_twice(
+            (home, start) in instants(),
+            legs in prop::collection::vec((0..ZONES.len(), 1_i64..200_000, -40_000_i64..40_000), 1..30),
+        ) {
+            let (mut now, mut settled, mut runs) = (start, None, Vec::new());
+            let mut look = |schedule: &Schedule, clock: Timestamp| {
+                if let Some(owed) = owed(schedule, clock, settled) {
+                    settled = Some(owed.id);
+                    runs.push(owed.id);
+                }
+                settled
+            };
+            for (zone, step, wrong) in legs {
+                now += SignedDuration::from_secs(step);
+                look(&Schedule { at: home.at, zone: TimeZone::posix(ZONES[zone]).unwrap() }, now + SignedDuration::from_secs(wrong));
+            }
+            for _ in 0..4 {
+                now += SignedDuration::from_hours(24);
+                look(&home, now);
+            }
+            prop_assert_eq!(look(&home, now), home.latest(now).map(|owed| owed.id));
+            prop_assert!(runs.windows(2).all(|pair| pair[0] < pair[1]), "{:?}", runs);
         }
 
         #[test]

@@ -12,7 +12,7 @@ use offsite_repository::{
     Layout, LocalError, LocalStore, Repository, RepositoryError,
     seal::{SealedOptions, Unlock, VaultError, create_vault, open_vault},
 };
-use offsite_sftp::{SftpError, SftpStore};
+use offsite_sftp::{SftpError, SftpStore, Target};
 
 use crate::{
     cloud::{self, CloudError},
@@ -129,17 +129,23 @@ pub async fn mac(config: &Config) -> Result<Mac, PlaceError> {
 /// [`PlaceError::Reach`] and [`PlaceError::Pi`].
 pub async fn pi(config: &Config, pi: &Pi) -> Result<Reached, PlaceError> {
     let reach = |source| PlaceError::Reach { pi: pi.name.clone(), host: pi.host.clone(), source };
-    let asked = pi.clone();
-    let target = tokio::task::spawn_blocking(move || reach::target(&asked)).await;
-    let unasked = |error: tokio::task::JoinError| SftpError::SshConfig { host: pi.host.clone(), reason: error.to_string() };
-    let mut target = target.unwrap_or_else(|error| Err(unasked(error))).map_err(reach)?;
-    let addresses = Addresses::at(State::at(&config.state).addresses());
-    target.addresses.extend(addresses.of(&pi.name));
+    let target = target(config, pi).await.map_err(reach)?;
     let store = SftpStore::connect(&target).await.map_err(reach)?;
     let address = store.address();
     let opened = Repository::open(Arc::new(store)).await;
     let repository = opened.map_err(|source| PlaceError::Pi { pi: pi.name.clone(), path: pi.path.clone(), source })?;
     Ok(Reached { repository, address })
+}
+
+/// The way to a Pi: what is configured, what ssh says, and where it was the last time.
+pub(crate) async fn target(config: &Config, pi: &Pi) -> Result<Target, SftpError> {
+    let asked = pi.clone();
+    let target = tokio::task::spawn_blocking(move || reach::target(&asked)).await;
+    let unasked = |error: tokio::task::JoinError| SftpError::SshConfig { host: pi.host.clone(), reason: error.to_string() };
+    let mut target = target.unwrap_or_else(|error| Err(unasked(error)))?;
+    let addresses = Addresses::at(State::at(&config.state).addresses());
+    target.addresses.extend(addresses.of(&pi.name));
+    Ok(target)
 }
 
 /// A Pi that was reached.

@@ -6,6 +6,7 @@
 mod linux;
 mod macos;
 mod space;
+mod volume;
 
 use std::{
     path::{Path, PathBuf},
@@ -15,6 +16,7 @@ use std::{
 pub use linux::Linux;
 pub use macos::MacOs;
 pub use space::free;
+pub use volume::network;
 
 use crate::config::Home;
 
@@ -28,14 +30,34 @@ pub trait Platform: Send + Sync {
     fn log_folder(&self, home: &Home) -> PathBuf;
     /// Whether launchd starts jobs here.
     fn has_launchd(&self) -> bool;
+    /// launchd's own command, where there is one.
+    fn launchctl(&self) -> Option<Command>;
+    /// The command that asks the owner's systemd, where there is one.
+    fn systemctl(&self) -> Option<Command>;
+    /// The command that shows and sets when the machine wakes by itself, where there is one.
+    fn pmset(&self) -> Option<Command>;
     /// The command that keeps the system from idle sleep until the process `pid` ends, if there is one.
     fn stay_awake(&self, pid: u32) -> Option<Command>;
     /// The command that shows `message` to the person at the screen, if there is one.
     fn notice(&self, title: &str, message: &str) -> Option<Command>;
     /// The command that keeps `folder` out of the system's own backup, if there is one.
     fn leave_out_of_own_backup(&self, folder: &Path) -> Option<Command>;
+    /// How this computer is powered; `None` if it has no battery, or the system does not tell. Waits for a program of the system, so it belongs on a
+    /// thread that may wait.
+    fn power(&self) -> Option<Power>;
     /// Whether `folder` is known to be left out already; where nothing backs up by itself, it is.
     fn is_left_out(&self, folder: &Path) -> bool;
+    /// What guards `folder` from programs that run in the background, if anything does: a name that a person knows.
+    fn guards(&self, folder: &Path, home: &Home) -> Option<&'static str>;
+}
+
+/// How a computer with a battery is powered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Power {
+    /// Whether it is on mains.
+    pub mains: bool,
+    /// How full the battery is.
+    pub percent: u8,
 }
 
 /// The system this was compiled for.
@@ -70,6 +92,24 @@ mod tests {
         home.state = Some("/state".into());
         assert_eq!(Linux.state_folder(&home), Path::new("/state/offsite"));
         assert_eq!(MacOs.state_folder(&home), Path::new("/home/owner/Library/Application Support/offsite"));
+    }
+
+    #[test]
+    fn macos_guards_what_people_see_first() {
+        let home = Home::at(Path::new("/Users/owner"));
+        for (folder, guard) in [
+            ("/Users/owner/Desktop", Some("Desktop")),
+            ("/Users/owner/Documents/Backups/offsite", Some("Documents")),
+            ("/Users/owner/Downloads/x", Some("Downloads")),
+            ("/Users/owner/Library/Mobile Documents/com~apple~CloudDocs/offsite", Some("iCloud Drive")),
+            ("/Users/owner/Library/CloudStorage/Dropbox/offsite", Some("a cloud drive")),
+            ("/Users/owner/Documents2", None),
+            ("/Users/owner/Backups/Desktop", None),
+            ("/Volumes/disk/Documents", None),
+        ] {
+            assert_eq!(MacOs.guards(Path::new(folder), &home), guard, "{folder}");
+            assert_eq!(Linux.guards(Path::new(folder), &home), None);
+        }
     }
 
     #[test]

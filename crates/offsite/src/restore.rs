@@ -16,6 +16,7 @@ use std::{
     path::PathBuf,
 };
 
+use bytes::Bytes;
 use offsite_archive::{ArchiveName, ExtractOptions, Extracted, Manifest, ManifestError, pick};
 use offsite_repository::{Archives, Layout, ManifestObject};
 
@@ -38,6 +39,13 @@ const SHOWN: usize = 20;
 
 /// Arguments of `offsite restore`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  offsite restore services --into ~/restored                        the newest good archive, whole
+  offsite restore services --into ~/restored /srv/services/grafana  only that folder
+  offsite restore services/2026-11-21 --into ~/restored --dry-run   that night's: only say what it would be
+  offsite restore services --into ~/restored --from cold            from a cloud
+Files land below the folder: /srv/x in ~/restored/srv/x. The page for the bad day is docs/restore.md.")]
 pub struct Args {
     /// An archive, as `offsite archives` names it; the beginning of its time (services/2026-11-21); a job, for its newest; or `latest`
     #[arg(value_name = "ARCHIVE|JOB")]
@@ -104,14 +112,16 @@ fn paths_text(paths: &[PathBuf]) -> String {
 }
 
 /// What is to be restored, decided and not begun.
-struct Plan {
-    manifest: Manifest,
-    ranges: Vec<Range<u64>>,
-    into: PathBuf,
+pub(crate) struct Plan {
+    pub(crate) manifest: Manifest,
+    /// The manifest as it lies there, with its entries.
+    pub(crate) bytes: Bytes,
+    pub(crate) ranges: Vec<Range<u64>>,
+    pub(crate) into: PathBuf,
 }
 
 impl Plan {
-    fn whole(&self) -> bool {
+    pub(crate) fn whole(&self) -> bool {
         matches!(self.ranges.as_slice(), [all] if *all == (0..self.manifest.end.raw))
     }
 
@@ -139,6 +149,7 @@ pub async fn run(globals: &Globals, args: &Args) -> anyhow::Result<Exit> {
         println!("would restore {what}, {}, of {name} from {} into {}", size(plan.raw()), opened.label, plan.into.display());
         return would_read(&opened, &plan).await.map(|()| Exit::Fine);
     }
+    let _live = opened.tell("restore");
     let extracted = restore(&opened, &name, &plan, args).await?;
     told(&extracted, &chosen, &opened, &plan, args.owners);
     Ok(if extracted.warnings.is_empty() && chosen.info.end.complete { Exit::Fine } else { Exit::Incomplete })
@@ -171,12 +182,13 @@ pub(crate) fn choose_among(archives: &Archives, opened: &Opened, wanted: &Wanted
     Ok(chosen)
 }
 
-async fn plan(opened: &Opened, name: &ArchiveName, paths: &[PathBuf], into: PathBuf) -> anyhow::Result<Plan> {
+/// Decides what of an archive goes into `into`.
+pub(crate) async fn plan(opened: &Opened, name: &ArchiveName, paths: &[PathBuf], into: PathBuf) -> anyhow::Result<Plan> {
     let ManifestObject { manifest, bytes } = opened.repository.manifest(name).await?;
     if paths.is_empty() {
         #[expect(clippy::single_range_in_vec_init, reason = "the whole stream is one range")]
         let ranges = vec![0..manifest.end.raw];
-        return Ok(Plan { manifest, ranges, into });
+        return Ok(Plan { manifest, bytes, ranges, into });
     }
     let failed = |source| RestoreError::Entries { archive: name.clone(), source };
     let select: Vec<Vec<u8>> = paths.iter().map(|path| path.as_os_str().as_bytes().to_vec()).collect();
@@ -185,7 +197,7 @@ async fn plan(opened: &Opened, name: &ArchiveName, paths: &[PathBuf], into: Path
         let paths = picked.missing.into_iter().map(|path| PathBuf::from(OsString::from_vec(path))).collect();
         return Err(RestoreError::Missing { archive: name.clone(), paths }.into());
     }
-    Ok(Plan { manifest, ranges: picked.ranges, into })
+    Ok(Plan { manifest, bytes, ranges: picked.ranges, into })
 }
 
 /// Names the packs of a cloud that would be read: those of a cold class must be thawed first.
@@ -233,7 +245,7 @@ fn told(extracted: &Extracted, chosen: &Chosen, opened: &Opened, plan: &Plan, ow
 }
 
 /// Folders that a restore must stay out of.
-fn own_folders(opened: &Opened) -> Vec<PathBuf> {
+pub(crate) fn own_folders(opened: &Opened) -> Vec<PathBuf> {
     let mut folders: Vec<PathBuf> = opened.folder.iter().cloned().collect();
     if let Some(config) = &opened.config {
         folders.extend([config.repository.clone(), config.state.clone()]);

@@ -60,6 +60,11 @@ impl State {
         Lock::take(&self.folder.join("lock"), verb, now)
     }
 
+    /// The file whose lock sees to it that only one daemon waits.
+    pub(crate) fn daemon_lock(&self) -> PathBuf {
+        self.folder.join("daemon.lock")
+    }
+
     /// The file that remembers when each pack was read back.
     pub fn rounds(&self) -> PathBuf {
         self.folder.join("rounds.json")
@@ -68,6 +73,31 @@ impl State {
     /// The file that remembers where each Pi was found last.
     pub fn addresses(&self) -> PathBuf {
         self.folder.join("addresses.json")
+    }
+
+    /// The file that tells what is done right now.
+    pub fn live(&self) -> PathBuf {
+        self.folder.join("live.json")
+    }
+
+    /// The file whose lock tells that somebody writes the one above.
+    pub(crate) fn live_lock(&self) -> PathBuf {
+        self.folder.join("live.lock")
+    }
+
+    /// The file that remembers what the owner was told.
+    pub fn told(&self) -> PathBuf {
+        self.folder.join("told.json")
+    }
+
+    /// The file whose lock sees to it that only one process tells.
+    pub(crate) fn told_lock(&self) -> PathBuf {
+        self.folder.join("told.lock")
+    }
+
+    /// The folder of notices that wait for a screen.
+    pub fn notices(&self) -> PathBuf {
+        self.folder.join("notices")
     }
 
     /// The file of the vault's master key.

@@ -8,14 +8,19 @@ use crate::{
     awake::Awake,
     cli::Globals,
     exit::Exit,
-    journal::Standing,
-    night,
+    journal::{Outcome, Standing},
+    live::Live,
+    night, notify,
     owed::{OwedId, Schedule, owed},
     state::State,
 };
 
 /// Arguments of `offsite sync`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  offsite sync             a night, now
+  offsite sync --dry-run   what it would move and forget")]
 pub struct Args {
     /// Say what would be pulled, pushed and forgotten, and change nothing
     #[arg(long, short = 'n')]
@@ -30,9 +35,13 @@ pub async fn run(globals: &Globals, args: &Args) -> anyhow::Result<Exit> {
     }
     let state = State::open(&config.state)?;
     let _lock = state.lock("sync", Timestamp::now())?;
+    let _live = Live::begin(&state, "sync", Timestamp::now());
     let _awake = Awake::keep();
     let settled = Standing::of(&state.journal().read()?.receipts).settled;
-    let outcome = night::night(&config, slot(&config, settled)).await?;
+    notify::begun(&config).await;
+    let outcome = night::night(&config, slot(&config, settled)).await;
+    notify::ended(&config, Some(*outcome.as_ref().unwrap_or(&Outcome::Failed))).await;
+    let outcome = outcome?;
     night::conclude(&config, outcome).await
 }
 

@@ -32,6 +32,7 @@ use crate::{
     exit::Exit,
     hint,
     journal::{Fact, Journal, Receipt, Standing, Step},
+    live::Live,
     places,
     progress::Bar,
     restore::select::{absent, named},
@@ -40,6 +41,11 @@ use crate::{
 
 /// Arguments of `offsite verify`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  offsite verify                        everything this Mac holds
+  offsite verify services/2026-11-22T030000Z
+  offsite verify --heal-from cold       and bring back what is damaged")]
 pub struct Args {
     /// Only this archive [default: everything]
     #[arg(value_name = "ARCHIVE")]
@@ -57,6 +63,7 @@ pub async fn run(globals: &Globals, args: &Args) -> anyhow::Result<Exit> {
     let config = globals.load()?;
     let state = State::open(&config.state)?;
     let _lock = state.lock("verify", Timestamp::now())?;
+    let _live = Live::begin(&state, "verify", Timestamp::now());
     let journal = state.journal();
     let cloud = args.heal_from.as_ref().map(|name| heal::find(&config, name)).transpose()?;
     let report = match check(&config, &journal, args.archive.as_ref(), cloud).await {

@@ -61,7 +61,9 @@ impl Stage {
             mac("known_hosts")
         );
         let cloud = format!("{{name: cold, url: {}}}", Value::from(self.cloud_url()));
-        let text = format!("repository: {}\nstate: {}\npis:\n- {pi}\nclouds:\n- {cloud}\n", mac("repository"), mac("state"));
+        // A demonstration alarms nobody.
+        let quiet = "notify: {macos: none}\n";
+        let text = format!("repository: {}\nstate: {}\n{quiet}pis:\n- {pi}\nclouds:\n- {cloud}\n", mac("repository"), mac("state"));
         let path = self.globals().config_path()?;
         fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
         let config = self.globals().load()?;

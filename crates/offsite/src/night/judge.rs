@@ -58,7 +58,8 @@ impl Night<'_> {
         // Without a verdict there is no receipt, so the next night asks again.
         let Some(verified) = self.verdict(info).await? else { return Ok(()) };
         let (archive, sequence, total) = (info.name.clone(), info.sequence, info.end.bytes);
-        self.receipt(Fact::Pulled { pi: pi.clone(), archive, sequence, moved, total, verified })?;
+        let complete = Some(info.end.complete);
+        self.receipt(Fact::Pulled { pi: pi.clone(), archive, sequence, moved, total, verified, complete })?;
         self.reread()
     }
 

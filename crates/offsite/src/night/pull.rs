@@ -1,5 +1,7 @@
 //! Pi to Mac: what the Mac lacks and would keep, newest first, so that the best copy arrives first.
 
+use std::time::Instant;
+
 use offsite_archive::ArchiveName;
 use offsite_repository::{ArchiveInfo, Copied, CopyError, CopyOptions, Index, Repository, copy, plan_prune, recover_arrivals};
 
@@ -31,6 +33,12 @@ impl Night<'_> {
         Ok(())
     }
 
+    /// A Pi that is not at home: what an earlier pull of it brought stays for the next.
+    pub(super) async fn leave_out(&mut self, pi: &Pi) {
+        tracing::info!(pi = %pi.name, "not at home");
+        self.trouble.partial |= self.something_waits().await;
+    }
+
     /// Whether packs lie there that no archive needs. Before anything was forgotten that is what an earlier pull brought that did not end: a
     /// night that ends leaves none.
     async fn something_waits(&self) -> bool {
@@ -44,6 +52,7 @@ impl Night<'_> {
             Err(error) => return self.fail(Step::Reach, &pi.name, &error.into()).map(|()| false),
         };
         reached.remember(self.config, pi);
+        tracing::info!(pi = %pi.name, "reached");
         let repository = reached.repository;
         let mine = match self.mac.repository.archives().await {
             Ok(mine) => mine.good,
@@ -115,10 +124,13 @@ impl Night<'_> {
         }
         let bar = Bar::new(&format!("pull {}", info.name));
         let options = CopyOptions { folder: Some(self.mac.local.clone()), prove: true, ..CopyOptions::default() };
+        let began = Instant::now();
         let copied = copy(from, &self.mac.repository, held, &info.name, &options, &|progress| bar.set(progress)).await;
         match copied {
             Ok(copied) => {
                 bar.line(&line("pulled", &info.name, &pi.name, &copied, copied.bytes_moved));
+                let seconds = began.elapsed().as_secs_f64();
+                tracing::info!(archive = %info.name, pi = %pi.name, bytes = copied.bytes_moved, seconds, "fetched");
                 drop(bar);
                 self.did();
                 if copied.already {

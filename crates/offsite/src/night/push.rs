@@ -1,5 +1,7 @@
 //! Mac to cloud: what the cloud lacks and would keep, newest first, sealed.
 
+use std::time::Instant;
+
 use offsite_archive::ArchiveName;
 use offsite_repository::{ArchiveInfo, Copied, CopyOptions, Index, Repository, copy};
 
@@ -80,10 +82,13 @@ impl Night<'_> {
 
     async fn push_one(&mut self, cloud: &Cloud, to: &Repository, held: &mut Index, info: &ArchiveInfo) -> anyhow::Result<()> {
         let bar = Bar::new(&format!("push {}", info.name));
+        let began = Instant::now();
         let copied = copy(&self.mac.repository, to, held, &info.name, &CopyOptions::default(), &|progress| bar.set(progress)).await;
         match copied {
             Ok(copied) => {
                 bar.line(&line("pushed", &info.name, &cloud.name, &copied, copied.bytes_written));
+                let seconds = began.elapsed().as_secs_f64();
+                tracing::info!(archive = %info.name, cloud = %cloud.name, bytes = copied.bytes_written, seconds, "sent");
                 drop(bar);
                 self.did();
                 self.pushed(cloud, info, &copied)

@@ -140,6 +140,7 @@ impl Night<'_> {
                         "not pruned in {place}: {packs} there twice, because frames in the other one could not be read or are bad (offsite verify)"
                     );
                 }
+                tracing::info!(%place, bytes = pruned.freed, "pruned");
                 if pruned.freed > 0 {
                     println!("pruned {place}: {} free", human::size(pruned.freed));
                 }

@@ -5,6 +5,7 @@
 
 use std::{fmt, io, path::PathBuf, str::FromStr, sync::Arc};
 
+use jiff::Timestamp;
 use object_store::{ObjectStore, ObjectStoreExt, path::Path};
 use offsite_repository::{
     Repository, RepositoryError,
@@ -18,6 +19,7 @@ use crate::{
     config::{Cloud, CloudUrl, Config, ConfigError, PlaceName},
     journal::Standing,
     key::{self, Key},
+    live::Live,
     places,
     state::State,
 };
@@ -152,6 +154,14 @@ pub struct Opened {
     pub config: Option<Config>,
     /// What the journal says; nothing without a configuration.
     pub standing: Standing,
+}
+
+impl Opened {
+    /// Tells for whoever looks that `verb` is at work now, as long as what is given back lives; only where there is a state folder to tell it in.
+    pub(crate) fn tell(&self, verb: &str) -> Option<Live> {
+        let config = self.config.as_ref()?;
+        Some(Live::begin(&State::at(&config.state), verb, Timestamp::now()))
+    }
 }
 
 /// Opens the place that `from` means. Only an address needs no configuration.

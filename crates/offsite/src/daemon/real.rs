@@ -1,0 +1,87 @@
+//! The world as it is.
+
+use std::{path::Path, time::Duration};
+
+use jiff::{Timestamp, tz::TimeZone};
+
+use super::{disk, probe, world::World};
+use crate::{
+    awake::Awake,
+    cli::Globals,
+    clocks::Clocks,
+    config::{Config, Pi},
+    journal::Outcome,
+    live::Live,
+    night::{self, Tonight},
+    notify,
+    platform::{self, Power},
+    state::State,
+};
+
+/// No program of the system is waited for longer; what it does not say is not known.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// A night that takes longer may be slept through: the machine is worn for nothing if it hangs.
+const AWAKE: Duration = Duration::from_secs(12 * 3600);
+
+/// This computer.
+#[derive(Debug)]
+pub struct Real<'a> {
+    /// What was said on the command line.
+    pub globals: &'a Globals,
+}
+
+impl World for Real<'_> {
+    fn config(&self) -> anyhow::Result<Config> {
+        Ok(self.globals.load()?)
+    }
+
+    fn clocks(&self) -> Clocks {
+        Clocks::now()
+    }
+
+    fn zone(&self) -> TimeZone {
+        TimeZone::system()
+    }
+
+    async fn pause(&self, length: Duration) {
+        tokio::time::sleep(length).await;
+    }
+
+    async fn power(&self) -> Option<Power> {
+        let asked = tokio::task::spawn_blocking(|| platform::current().power());
+        tokio::time::timeout(PATIENCE, asked).await.ok()?.ok()?
+    }
+
+    fn is_unplugged(&self, repository: &Path) -> bool {
+        disk::is_unplugged(repository)
+    }
+
+    async fn answers(&self, config: &Config, pi: &Pi) -> bool {
+        probe::answers(config, pi).await
+    }
+
+    fn look_due(&self, config: &Config) -> bool {
+        notify::look_due(&State::at(&config.state), Timestamp::now())
+    }
+
+    async fn begin(&self, config: &Config) {
+        notify::begun(config).await;
+    }
+
+    async fn play(&self, config: &Config, tonight: &Tonight) -> anyhow::Result<Outcome> {
+        let _live = Live::begin(&State::at(&config.state), "daemon", Timestamp::now());
+        let awake = Awake::keep();
+        let mut night = std::pin::pin!(night::play(config, tonight));
+        tokio::select! {
+            outcome = &mut night => outcome,
+            () = tokio::time::sleep(AWAKE) => {
+                drop(awake);
+                night.await
+            }
+        }
+    }
+
+    async fn tell(&self, config: &Config, ran: Option<Outcome>) {
+        notify::ended(config, ran).await;
+    }
+}

@@ -1,0 +1,233 @@
+//! One start of the daemon: from what is owed to its end, or to the reason why not now.
+//!
+//! Everything is read again before it is acted on: after each pause, after the lock was taken, after a sleep. The lock on the state folder is held
+//! while a night is played and never while something is waited for, so that a person's `offsite sync` is not refused by a daemon that sits in a
+//! hotel. That only one daemon waits is seen to by a lock of its own.
+
+use std::time::Duration;
+
+use futures::future;
+use jiff::Timestamp;
+
+use super::{
+    plan::{self, Before, Heard, Known, Step},
+    world::World,
+};
+use crate::{
+    config::Config,
+    journal::{Fact, Outcome, Receipt, Standing, Waiting},
+    lock::{Lock, LockError},
+    night::Tonight,
+    owed::{Owed, Schedule, owed},
+    state::State,
+};
+
+/// A wake is noticed at most this much later.
+const SLICE: Duration = Duration::from_secs(10);
+
+/// How a start of the daemon ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ended {
+    /// Nothing is owed.
+    Nothing,
+    /// What is owed failed not long ago, and is tried again then.
+    Later(Timestamp),
+    /// What is owed waits.
+    Waits(Waiting),
+    /// Another offsite is at it.
+    Busy,
+    /// A night was played.
+    Ran(Outcome),
+}
+
+/// What one start remembers.
+struct Watch<'w, W> {
+    world: &'w W,
+    config: Config,
+    state: State,
+    /// Since when it waits, and how often it asked.
+    since: Duration,
+    asked: u32,
+    /// Whether a run broke because this computer slept in it. It is played once more at once; after that it is the next start's.
+    slept: bool,
+}
+
+/// Does what is owed, or says why not. May be dropped at any point, as it may be killed.
+///
+/// # Errors
+/// If the configuration, the state folder or the journal cannot be used, or a night could not be begun.
+pub async fn watch<W: World>(world: &W) -> anyhow::Result<Ended> {
+    let config = world.config()?;
+    let state = State::open(&config.state)?;
+    let mut watch = Watch { world, config, state, since: world.clocks().uptime, asked: 0, slept: false };
+    if watch.owed()?.is_none() {
+        if world.look_due(&watch.config) {
+            watch.look().await?;
+        }
+        return Ok(Ended::Nothing);
+    }
+    let _only = match Lock::take(&watch.state.daemon_lock(), "daemon", world.clocks().wall) {
+        Ok(lock) => lock,
+        Err(LockError::Busy { .. }) => return Ok(Ended::Busy),
+        Err(error) => return Err(error.into()),
+    };
+    loop {
+        if let Some(ended) = watch.turn().await? {
+            return Ok(ended);
+        }
+    }
+}
+
+impl<W: World> Watch<'_, W> {
+    /// One turn: ask, decide, act; `None`: once more.
+    async fn turn(&mut self) -> anyhow::Result<Option<Ended>> {
+        match self.known().await?.before() {
+            Before::Done => return Ok(Some(Ended::Nothing)),
+            Before::Later(at) => {
+                self.look().await?;
+                return Ok(Some(Ended::Later(at)));
+            }
+            Before::Postpone(why) => return self.postpone(why).await.map(Some),
+            Before::Ask => {}
+        }
+        let clocks = self.world.clocks();
+        let heard = self.ask().await;
+        if clocks.slept_until(self.world.clocks()) {
+            return self.wake().map(|()| None);
+        }
+        // Decided under the lock, from what is true under it: a sync may have settled it, or be at it.
+        let lock = match self.state.lock("daemon", self.world.clocks().wall) {
+            Ok(lock) => lock,
+            Err(LockError::Busy { .. }) if self.waited() >= heard.wait => return Ok(Some(Ended::Busy)),
+            Err(LockError::Busy { .. }) => return self.pause().await.map(|()| None),
+            Err(error) => return Err(error.into()),
+        };
+        let known = self.known().await?;
+        if known.before() != Before::Ask {
+            return Ok(None);
+        }
+        match known.step(&heard) {
+            Step::Run(tonight) => self.run(lock, &tonight).await,
+            Step::Pause => {
+                drop(lock);
+                self.pause().await.map(|()| None)
+            }
+            Step::Postpone(why) => {
+                drop(lock);
+                self.postpone(why).await.map(Some)
+            }
+        }
+    }
+
+    async fn run(&mut self, lock: Lock, tonight: &Tonight) -> anyhow::Result<Option<Ended>> {
+        // Without a Pi it is half a night, which nobody should wait for the end of.
+        if !self.slept && tonight.lacking().is_empty() {
+            self.world.begin(&self.config).await;
+        }
+        let played = self.world.play(&self.config, tonight).await;
+        let tried = self.standing()?.tried;
+        let broke = tried.as_ref().is_some_and(|tried| tried.slept) && !matches!(played, Ok(Outcome::Fine));
+        if broke && !self.slept {
+            // The network was gone when this computer woke in the middle of it; that is nobody's failure, and the rest is done now.
+            tracing::info!("slept in the middle of a run: once more");
+            self.slept = true;
+            drop(lock);
+            return self.wake().map(|()| None);
+        }
+        // A night that lacks but a Pi, or was slept through, is not over: nothing to boast of, and nothing to complain about.
+        let only_away = tried.is_some_and(|tried| tried.failed == 0 && !tried.slept) && matches!(played, Ok(Outcome::Incomplete));
+        let ran = played.as_ref().copied().unwrap_or(Outcome::Failed);
+        self.world.tell(&self.config, (!only_away && !broke).then_some(ran)).await;
+        drop(lock);
+        played?;
+        // Those that are away are waited for, by what is left of the time.
+        Ok((!only_away).then_some(Ended::Ran(ran)))
+    }
+
+    /// Notes why nothing is done, unless that is known, and ends.
+    async fn postpone(&self, why: Waiting) -> anyhow::Result<Ended> {
+        let (standing, owed) = (self.standing()?, self.owed()?.map(|owed| owed.id));
+        let known = standing.waiting.is_some_and(|waited| waited.why.same(&why) && waited.owed == owed);
+        if !known {
+            let fact = Fact::Waited { owed, why: why.clone() };
+            self.state.journal().append(&Receipt { time: self.world.clocks().wall, fact })?;
+        }
+        self.look().await?;
+        Ok(Ended::Waits(why))
+    }
+
+    /// Looks for alarms that began by time, unless another offsite is at work: that one looks when it ends.
+    async fn look(&self) -> anyhow::Result<()> {
+        match self.state.lock("daemon", self.world.clocks().wall) {
+            Ok(_lock) => self.world.tell(&self.config, None).await,
+            Err(LockError::Busy { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+        Ok(())
+    }
+
+    /// Waits for the next question, and begins anew if this computer slept meanwhile.
+    async fn pause(&mut self) -> anyhow::Result<()> {
+        let mut left = plan::pause(self.asked);
+        self.asked = self.asked.saturating_add(1);
+        while !left.is_zero() {
+            let (slice, clocks) = (left.min(SLICE), self.world.clocks());
+            self.world.pause(slice).await;
+            left -= slice;
+            if clocks.slept_until(self.world.clocks()) {
+                return self.wake();
+            }
+        }
+        Ok(())
+    }
+
+    /// After a sleep nothing is as it was, and the network comes back in a moment.
+    fn wake(&mut self) -> anyhow::Result<()> {
+        self.config = self.world.config()?;
+        self.state = State::open(&self.config.state)?;
+        (self.since, self.asked) = (self.world.clocks().uptime, 0);
+        Ok(())
+    }
+
+    fn waited(&self) -> Duration {
+        self.world.clocks().uptime.saturating_sub(self.since)
+    }
+
+    /// Asks all Pis at once.
+    async fn ask(&self) -> Heard {
+        let asked = self.config.pis.iter().map(|pi| async {
+            let answers = self.world.answers(&self.config, pi).await;
+            answers.then(|| pi.name.clone())
+        });
+        let answers = future::join_all(asked).await.into_iter().flatten().collect();
+        Heard { answers, waited: self.waited(), wait: self.config.wait.unsigned_abs() }
+    }
+
+    fn standing(&self) -> anyhow::Result<Standing> {
+        Ok(Standing::of(&self.state.journal().tail()?.receipts))
+    }
+
+    fn owed(&self) -> anyhow::Result<Option<Owed>> {
+        Ok(self.owed_after(&self.standing()?))
+    }
+
+    fn owed_after(&self, standing: &Standing) -> Option<Owed> {
+        let schedule = Schedule { at: self.config.at, zone: self.world.zone() };
+        owed(&schedule, self.world.clocks().wall, standing.settled)
+    }
+
+    async fn known(&self) -> anyhow::Result<Known> {
+        let tail = self.state.journal().tail()?.receipts;
+        let standing = Standing::of(&tail);
+        Ok(Known {
+            now: self.world.clocks().wall,
+            owed: self.owed_after(&standing),
+            standing,
+            begun: plan::begun(&tail),
+            power: self.world.power().await,
+            battery: self.config.battery,
+            unplugged: self.world.is_unplugged(&self.config.repository).then(|| self.config.repository.clone()),
+            pis: self.config.pis.iter().map(|pi| pi.name.clone()).collect(),
+        })
+    }
+}

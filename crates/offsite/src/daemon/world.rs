@@ -1,0 +1,46 @@
+//! All that the daemon asks of the world, as one trait, so that a test can live through a year of it in a second.
+
+use std::{path::Path, time::Duration};
+
+use jiff::tz::TimeZone;
+
+use crate::{
+    clocks::Clocks,
+    config::{Config, Pi},
+    journal::Outcome,
+    night::Tonight,
+    platform::Power,
+};
+
+/// The world around the daemon.
+#[expect(async_fn_in_trait, reason = "the daemon's loop stays on the thread that began it")]
+pub trait World {
+    /// The configuration, as it is now.
+    ///
+    /// # Errors
+    /// If it cannot be read or is wrong.
+    fn config(&self) -> anyhow::Result<Config>;
+    /// What the clock on the wall shows, which may be set, and how long this computer was awake.
+    fn clocks(&self) -> Clocks;
+    /// The time zone, which travels.
+    fn zone(&self) -> TimeZone;
+    /// Waits for so long, of being awake.
+    async fn pause(&self, length: Duration);
+    /// How this computer is powered, if it has a battery.
+    async fn power(&self) -> Option<Power>;
+    /// Whether the repository's disk is known not to be there.
+    fn is_unplugged(&self, repository: &Path) -> bool;
+    /// Whether there is somebody where the Pi's SSH should be.
+    async fn answers(&self, config: &Config, pi: &Pi) -> bool;
+    /// Whether an alarm may have begun by time alone since somebody looked.
+    fn look_due(&self, config: &Config) -> bool;
+    /// A night begins.
+    async fn begin(&self, config: &Config);
+    /// Plays the night; the caller holds the lock.
+    ///
+    /// # Errors
+    /// If nothing could be begun, or its receipts could not be written.
+    async fn play(&self, config: &Config, tonight: &Tonight) -> anyhow::Result<Outcome>;
+    /// Looks whether there is something to tell the owner, and tells it; `ran` is the run that has just ended.
+    async fn tell(&self, config: &Config, ran: Option<Outcome>);
+}

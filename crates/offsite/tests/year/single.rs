@@ -1,0 +1,203 @@
+//! One mishap at a time, in a household where nothing else happens: what exactly the journal and the owner get of it.
+
+use offsite::{
+    daemon::Ended,
+    journal::{Fact, Outcome, Waiting},
+};
+
+use super::{
+    House,
+    house::Message,
+    script::{BERLIN, DAY, HOUR, Script, Second},
+};
+
+/// The slot of a day in winter's Berlin.
+const SLOT: Second = 3 * HOUR + 1800;
+const MINUTE: Second = 60;
+
+impl Message {
+    pub fn names(&self, alarm: &str) -> bool {
+        self.begun.iter().chain(&self.again).any(|key| key == alarm)
+    }
+}
+
+/// Forty days, of which the first that are of interest are about the twentieth.
+fn lives(script: Script) -> House {
+    let house = House::new(7, script.sorted());
+    house.live(40, &mut |_| {});
+    house
+}
+
+/// True times and outcomes of the runs from the twentieth day on, those of quiet nights at their usual time left out.
+fn unusual(house: &House) -> Vec<(Second, Outcome)> {
+    let runs = house.receipts().into_iter().filter_map(|receipt| {
+        let Fact::Ran { outcome, began, .. } = receipt.fact else { return None };
+        let at = began.unwrap().duration_since(house.wall(0)).as_secs();
+        Some((at, outcome))
+    });
+    runs.filter(|(at, outcome)| *at > 19 * DAY && !(*outcome == Outcome::Fine && (at.rem_euclid(DAY) - SLOT).abs() < 2 * MINUTE)).collect()
+}
+
+fn waits(house: &House) -> Vec<Waiting> {
+    let why = house.receipts().into_iter().filter_map(|receipt| if let Fact::Waited { why, .. } = receipt.fact { Some(why) } else { None });
+    why.collect()
+}
+
+fn failures(house: &House) -> usize {
+    house.receipts().iter().filter(|receipt| matches!(receipt.fact, Fact::Failed { .. })).count()
+}
+
+#[test]
+fn a_quiet_year_is_a_run_a_night_at_half_past_four_and_not_a_word() {
+    let house = House::new(1, Script { twice: 100, ..Script::quiet(2) });
+    house.live(366, &mut |_| {});
+    let receipts = house.receipts();
+    let mut runs = 0;
+    for receipt in &receipts {
+        let Fact::Ran { owed, outcome, began, .. } = &receipt.fact else { continue };
+        runs += 1;
+        assert_eq!(*outcome, Outcome::Fine);
+        let local = began.unwrap().to_zoned(jiff::tz::TimeZone::posix(BERLIN).unwrap());
+        if runs > 1 {
+            assert_eq!((local.hour(), local.minute()), (4, 30), "{local}");
+            assert_eq!(Some(offsite::owed::OwedId::new(local.date())), *owed);
+        }
+    }
+    assert_eq!(runs, 366 + 1, "the first is for the day before");
+    assert!(house.messages.borrow().is_empty() && waits(&house).is_empty(), "{:?}", house.messages.borrow());
+}
+
+#[test]
+fn a_week_without_the_pi_is_told_when_it_is_overdue_and_made_good_by_one_run() {
+    let away = (20 * DAY + 12 * HOUR, 27 * DAY + 12 * HOUR);
+    let house = lives(Script { away: vec![vec![away]], ..Script::quiet(1) });
+    assert_eq!(failures(&house), 0, "to be away is no failure");
+    assert_eq!(waits(&house), vec![Waiting::Away { pis: ["pi".parse().unwrap()].into() }; 7], "once for each slot");
+    let [(at, Outcome::Fine)] = unusual(&house)[..] else { panic!("{:?}", unusual(&house)) };
+    assert!((away.1..away.1 + HOUR + 6 * MINUTE).contains(&at), "a start that waits, or the next one: {at}");
+
+    let messages = house.messages.borrow();
+    // The newest archive is from 02:00 of that day, the last run from an hour and a half later; starts are an hour apart.
+    let first = &messages[0];
+    assert!(first.names("overdue services") || first.names("overdue run"), "{first:?}");
+    let begins = 20 * DAY + 2 * HOUR + 36 * HOUR;
+    assert!((begins..begins + 2 * HOUR + 10 * MINUTE).contains(&first.at), "the start that waits ends, and the next looks: {first:?}");
+    let last = messages.last().unwrap();
+    assert!(last.well && (at..at + HOUR).contains(&last.at), "{last:?}");
+    assert_eq!(messages.iter().filter(|message| message.well).count(), 1);
+    let overdue: Vec<Second> = messages.iter().filter(|message| message.names("overdue run")).map(|message| message.at).collect();
+    assert!((5..=7).contains(&overdue.len()) && overdue.windows(2).all(|pair| pair[1] - pair[0] >= 22 * HOUR), "{overdue:?}");
+}
+
+#[test]
+fn a_day_without_the_cloud_is_some_tries_and_one_message() {
+    let storm = (20 * DAY, 20 * DAY + 11 * HOUR);
+    let house = lives(Script { storm: vec![storm], ..Script::quiet(1) });
+    let runs = unusual(&house);
+    // Starts are an hour apart, so that a pause of thirty minutes takes an hour.
+    let hours: Vec<Second> = runs.iter().map(|run| (run.0 - 20 * DAY - SLOT) / HOUR).collect();
+    assert_eq!(hours, [0, 1, 2, 4, 8], "{runs:?}");
+    assert!(runs.iter().all(|run| (run.1 == Outcome::Fine) == (run.0 > storm.1)), "{runs:?}");
+    let messages = house.messages.borrow();
+    let [told, well] = &messages[..] else { panic!("{messages:?}") };
+    assert!(told.begun == ["failed reach cold"] && told.at < 20 * DAY + SLOT + HOUR, "{told:?}");
+    assert!(well.well && well.at < storm.1 + 5 * HOUR, "{well:?}");
+    assert!(waits(&house).is_empty());
+}
+
+#[test]
+fn an_agent_that_makes_nothing_for_three_days_is_told_of() {
+    let lazy = (20 * DAY + 12 * HOUR, 23 * DAY + 12 * HOUR);
+    let house = lives(Script { lazy: vec![lazy], ..Script::quiet(1) });
+    assert_eq!((failures(&house), unusual(&house).len()), (0, 0), "its runs are fine");
+    let messages = house.messages.borrow();
+    let (first, last) = (&messages[0], messages.last().unwrap());
+    assert_eq!(first.begun, ["overdue services"]);
+    let begins = 20 * DAY + 2 * HOUR + 36 * HOUR;
+    assert!((begins..begins + HOUR).contains(&first.at), "{first:?}");
+    assert!(last.well && (24 * DAY..24 * DAY + 5 * HOUR).contains(&last.at), "{last:?}");
+    assert!(messages.len() <= 4, "{messages:?}");
+}
+
+#[test]
+fn a_battery_and_a_disk_are_waited_for_without_a_word() {
+    let night = (20 * DAY, 20 * DAY + 10 * HOUR);
+    let drained = lives(Script { drained: vec![night], ..Script::quiet(1) });
+    assert_eq!(waits(&drained), [Waiting::Battery { percent: 11 }]);
+    let [(at, Outcome::Fine)] = unusual(&drained)[..] else { panic!("{:?}", unusual(&drained)) };
+    assert!((night.1..night.1 + HOUR).contains(&at), "the next start: {at}");
+
+    let unplugged = lives(Script { unplugged: vec![night], ..Script::quiet(1) });
+    assert_eq!(waits(&unplugged), [Waiting::Disk { folder: unplugged.config.repository.clone() }]);
+    let [(at, Outcome::Fine)] = unusual(&unplugged)[..] else { panic!("{:?}", unusual(&unplugged)) };
+    assert!((night.1..night.1 + MINUTE).contains(&at), "launchd starts us when it is mounted: {at}");
+    for house in [drained, unplugged] {
+        assert!(house.messages.borrow().is_empty(), "{:?}", house.messages.borrow());
+        assert_eq!(failures(&house), 0);
+    }
+}
+
+#[test]
+fn a_disk_that_stays_away_is_told_when_the_run_is_overdue() {
+    let house = lives(Script { unplugged: vec![(20 * DAY, 23 * DAY)], ..Script::quiet(1) });
+    assert_eq!(waits(&house).len(), 3);
+    let messages = house.messages.borrow();
+    assert!(messages[0].names("overdue run") || messages[0].names("overdue services"), "{messages:?}");
+    assert!(messages[0].at > 20 * DAY + 10 * HOUR && messages.last().unwrap().well, "{messages:?}");
+}
+
+#[test]
+fn a_night_that_is_slept_through_is_played_again_at_the_wake_and_is_no_failure() {
+    // Asleep from the middle of the pull on, until the morning; and the network comes a minute after the wake.
+    let (from, until) = (20 * DAY + SLOT + 8, 20 * DAY + 8 * HOUR);
+    let house = lives(Script { asleep: vec![(from, until)], offline: vec![(until, until + MINUTE)], ..Script::quiet(1) });
+    let runs = unusual(&house);
+    assert!(matches!(runs[..], [(_, Outcome::Incomplete), (at, Outcome::Fine)] if (until..until + 15 * MINUTE).contains(&at)), "{runs:?}");
+    let slept = house.receipts().iter().filter(|receipt| matches!(receipt.fact, Fact::Ran { slept: true, .. })).count();
+    assert_eq!(slept, 1);
+    assert!(failures(&house) > 0, "the journal keeps what broke");
+    assert!(house.messages.borrow().is_empty(), "{:?}", house.messages.borrow());
+}
+
+#[test]
+fn one_of_two_that_is_away_costs_the_other_five_minutes() {
+    let away = (20 * DAY, 20 * DAY + 10 * HOUR);
+    let house = lives(Script { away: vec![vec![], vec![away]], ..Script::quiet(2) });
+    let runs = unusual(&house);
+    let [(half, Outcome::Incomplete), (whole, Outcome::Fine)] = runs[..] else { panic!("{runs:?}") };
+    assert!((5 * MINUTE..10 * MINUTE).contains(&(half - 20 * DAY - SLOT)), "{half}");
+    assert!((away.1..away.1 + HOUR + 6 * MINUTE).contains(&whole), "{whole}");
+    assert_eq!(waits(&house), [Waiting::Away { pis: ["attic".parse().unwrap()].into() }]);
+    assert_eq!((failures(&house), house.messages.borrow().len()), (0, 0));
+}
+
+#[test]
+fn two_that_are_never_home_together_are_both_settled() {
+    // The one is there by day, the other by night.
+    let days: Vec<_> = (19..35).map(|day| (day * DAY + 6 * HOUR, day * DAY + 18 * HOUR)).collect();
+    let nights: Vec<_> = (19..35).map(|day| (day * DAY + 18 * HOUR, day * DAY + 30 * HOUR)).collect();
+    let house = lives(Script { away: vec![days, nights], ..Script::quiet(2) });
+    let fine = unusual(&house).iter().filter(|run| run.1 == Outcome::Fine).count();
+    assert!((14..=17).contains(&fine), "{:?}", unusual(&house));
+    assert_eq!((failures(&house), house.messages.borrow().len()), (0, 0));
+}
+
+#[test]
+fn days_off_are_one_run_at_boot() {
+    let off = (20 * DAY - 2 * HOUR, 25 * DAY + 9 * HOUR);
+    let house = lives(Script { off: vec![off], ..Script::quiet(1) });
+    let runs = unusual(&house);
+    assert!(matches!(runs[..], [(at, Outcome::Fine)] if (off.1..off.1 + MINUTE).contains(&at)), "{runs:?}");
+}
+
+#[test]
+fn a_clock_that_was_years_ahead_silences_nothing() {
+    let wrong = (20 * DAY, 20 * DAY + 6 * HOUR);
+    let house = lives(Script { clock: vec![(Second::MIN, 0), (wrong.0, 800 * DAY), (wrong.1, 0)], ..Script::quiet(1) });
+    let fine: Vec<_> =
+        house.receipts().into_iter().filter(|receipt| matches!(receipt.fact, Fact::Ran { outcome: Outcome::Fine, .. })).collect();
+    assert!(fine.len() >= 41, "{}", fine.len());
+    assert!(house.starts.borrow().iter().all(|start| start.ended.is_some()));
+    let ran = house.starts.borrow().iter().filter(|start| matches!(start.ended, Some(Ended::Ran(_)))).count();
+    assert_eq!(ran, fine.len());
+}
