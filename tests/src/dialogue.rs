@@ -98,6 +98,15 @@ impl Dialogue {
         self.keyboard.write_all(keys.as_bytes()).unwrap();
     }
 
+    /// Whether the terminal shows what is typed.
+    ///
+    /// # Panics
+    /// If it is gone.
+    #[must_use]
+    pub fn echoes(&self) -> bool {
+        rustix::termios::tcgetattr(&self.keyboard).unwrap().local_modes.contains(rustix::termios::LocalModes::ECHO)
+    }
+
     /// The end of the program: its exit code, and all that was on the screen.
     ///
     /// # Panics

@@ -29,6 +29,7 @@ use jiff::SignedDuration;
 pub use offsite_agent::config::TimeOfDay;
 use offsite_archive::JobName;
 
+pub(crate) use self::{cloud::without_user, home::straight};
 pub use self::{
     cloud::{Cloud, CloudUrl, InvalidCloud, StorageClass},
     credentials::{Credentials, CredentialsError, S3Keys},

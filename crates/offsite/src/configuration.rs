@@ -5,8 +5,6 @@
 mod unwise;
 mod words;
 
-use std::io::Write;
-
 use anyhow::Context;
 use jiff::{Timestamp, tz::TimeZone};
 
@@ -43,15 +41,13 @@ pub async fn run(globals: &Globals, args: &Args) -> anyhow::Result<Exit> {
         Verb::Schema => SCHEMA.to_owned(),
         Verb::Check => {
             let config = globals.load()?;
-            let home = Home::of_process()?;
+            let home = Home::of_process_if_any();
             // It was read a moment ago; this is for what only the text shows.
             let source = std::fs::read_to_string(&config.path).with_context(|| format!("cannot read {}", config.path.display()))?;
             check(&config, &source, &home)
         }
     };
-    let mut out = std::io::stdout().lock();
-    out.write_all(text.as_bytes())?;
-    out.flush()?;
+    crate::say::text(&text);
     Ok(Exit::Fine)
 }
 

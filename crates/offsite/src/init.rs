@@ -12,6 +12,7 @@ mod draft;
 mod login;
 mod meet;
 mod place;
+mod repository;
 mod talk;
 #[cfg(test)]
 mod tests;
@@ -32,6 +33,7 @@ pub use self::{
     destination::Destination,
     login::LoginKey,
     place::{PlaceProblem, existing, judge},
+    repository::RepositoryAway,
     trust::TrustError,
 };
 use self::{
@@ -112,14 +114,18 @@ pub fn configuration(args: &Args, home: &Home) -> anyhow::Result<String> {
         Some(LoginKey::New) => Some(login::OWN.to_owned()),
         Some(LoginKey::Ssh) | None => None,
     };
-    let draft = Draft {
+    let mut draft = Draft {
         pi: args.pi.clone(),
-        user_of_ssh: args.pi.is_some(),
+        user_of_ssh: false,
         path: args.path.clone(),
         key,
         repository: args.repository.as_deref().map(|folder| folder.to_string_lossy().into_owned()),
-        cloud: destination::choose(&mut Nobody, home, &given)?,
+        cloud: destination::choose(&mut Nobody, home, &given, &mut Vec::new())?,
     };
+    // As the conversation does: the account is left to ssh only where ssh has one.
+    if args.pi.as_ref().is_some_and(|pi| pi.user.is_none()) {
+        draft.user_of_ssh = talk::account_of_ssh(&home.default_config(), home, &draft)?.is_some();
+    }
     Ok(draft.text())
 }
 
@@ -129,7 +135,7 @@ pub async fn run(globals: &Globals, args: &Args) -> anyhow::Result<Exit> {
     args.repository = args.repository.as_deref().map(absolute).transpose().context("cannot tell the working folder")?;
     let home = Home::of_process()?;
     if args.print {
-        print!("{}", configuration(&args, &home)?);
+        crate::say::text(&configuration(&args, &home)?);
         return Ok(Exit::Fine);
     }
     let mut ask: Box<dyn Ask> = if io::stdin().is_terminal() && !args.yes { Box::new(Terminal) } else { Box::new(Nobody) };

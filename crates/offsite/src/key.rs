@@ -20,7 +20,7 @@ pub use self::{
 use crate::{
     cli::Globals,
     cloud,
-    config::{Cloud, CloudUrl, Config, Credentials, PlaceName},
+    config::{Cloud, CloudUrl, Config, Credentials, PlaceName, without_user},
     exit::Exit,
     state::State,
 };
@@ -105,13 +105,14 @@ impl Desk for Console {
     }
 
     fn show(&mut self, text: &str) -> anyhow::Result<()> {
-        println!("{text}");
-        Ok(io::stdout().flush()?)
+        // Shown to nobody, a recovery key would be lost: here a reader that went away is a failure, too.
+        let mut out = io::stdout();
+        writeln!(out, "{text}")?;
+        Ok(out.flush()?)
     }
 
     fn back(&mut self, question: &str) -> anyhow::Result<Zeroizing<String>> {
-        eprint!("{question}: ");
-        io::stderr().flush()?;
+        crate::say::prompt(&format!("{question}: "));
         Ok(ask::line(&mut io::stdin().lock())?)
     }
 }
@@ -174,10 +175,10 @@ fn ask_back(recovery: &RecoveryKey, picked: [usize; 2], desk: &mut dyn Desk) -> 
 fn show(config: &Config) -> anyhow::Result<Exit> {
     let path = State::at(&config.state).key();
     let key = Key::load(&path)?;
-    println!("vault  {}", key.vault);
-    println!("key    {}", path.display());
+    say!("vault  {}", key.vault);
+    say!("key    {}", path.display());
     for slot in &key.slots {
-        println!("slot   {}  opens with a {}", slot.id(), slot.kind());
+        say!("slot   {}  opens with a {}", slot.id(), slot.kind());
     }
     Ok(Exit::Fine)
 }
@@ -191,10 +192,14 @@ pub(crate) fn find(config: Option<&Config>, text: &str, endpoint: Option<&str>, 
     let url: CloudUrl = text.parse().with_context(|| {
         let names: Vec<&str> = clouds.iter().map(|cloud| cloud.name.as_str()).collect();
         format!(
-            "no cloud of the configuration is called {text:?} ({})",
+            "no cloud of the configuration is called {:?} ({})",
+            without_user(text),
             if names.is_empty() { "it has none".to_owned() } else { names.join(", ") }
         )
     })?;
+    if endpoint.is_some_and(|endpoint| endpoint.contains('@')) {
+        bail!("an address has no user and no password in it: they belong into the environment");
+    }
     Ok(Cloud {
         name: "given".parse::<PlaceName>()?,
         url,
@@ -233,9 +238,9 @@ async fn recover(config: &Config, cloud: &Cloud, passphrase: bool) -> anyhow::Re
     // Damaged slots stay in the cloud; those that are whole and of this vault will begin further copies of it.
     let slots: Vec<Slot> = slots.into_iter().filter(|slot| *slot.vault() == vault).collect();
     Key { vault, master, slots }.save_new(&path)?;
-    println!("The key of vault {vault} is back, in {}.", path.display());
+    say!("The key of vault {vault} is back, in {}.", path.display());
     for slot in &bad {
-        println!("note: key slot {} in {} is damaged: {}", slot.object, cloud.url, slot.error);
+        say!("note: key slot {} in {} is damaged: {}", slot.object, cloud.url, slot.error);
     }
     Ok(if bad.is_empty() { Exit::Fine } else { Exit::Incomplete })
 }

@@ -20,7 +20,9 @@ pub enum RepositoryError {
         place: String,
     },
     /// Archives or packs are there, but the file that says what they are is gone.
-    #[error("{place} holds objects of a repository, but its repository.json is lost (adopt the place to write it anew)")]
+    #[error(
+        "{place} holds objects of a repository, but its repository.json is lost (put it back as docs/format.md shows it, or name an empty place)"
+    )]
     MarkerLost {
         /// The place.
         place: String,
@@ -32,7 +34,7 @@ pub enum RepositoryError {
         place: String,
     },
     /// repository.json is there and says nothing that we understand.
-    #[error("repository.json of {place} is damaged (move it away and adopt the place to write it anew)")]
+    #[error("repository.json of {place} is damaged (write it anew as docs/format.md shows it)")]
     MarkerDamaged {
         /// The place.
         place: String,

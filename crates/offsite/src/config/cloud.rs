@@ -53,7 +53,7 @@ impl FromStr for CloudUrl {
     type Err = InvalidCloud;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let invalid = || InvalidCloud::Url(text.chars().take(200).collect());
+        let invalid = || InvalidCloud::Url(without_user(text).chars().take(200).collect());
         // No user, port, query or escape belongs in either form; a text with one means something we would get wrong.
         if text.chars().any(|char| char.is_whitespace() || char.is_control() || "?#@%\\".contains(char)) && text.starts_with("s3:") {
             return Err(invalid());
@@ -72,6 +72,14 @@ impl FromStr for CloudUrl {
         }
         let folder = text.strip_prefix("file://").map(PathBuf::from).filter(|path| path.is_absolute() && path.parent().is_some());
         folder.map(Self::File).ok_or_else(invalid)
+    }
+}
+
+/// An address as it may be shown: what stands before an `@` may be a password, which can have any character in it.
+pub(crate) fn without_user(text: &str) -> String {
+    match text.rsplit_once('@') {
+        Some((before, rest)) => format!("{}…@{rest}", before.split_once("://").map_or(String::new(), |(scheme, _)| format!("{scheme}://"))),
+        None => text.to_owned(),
     }
 }
 
@@ -143,6 +151,19 @@ mod tests {
         }
         for text in ["file://", "file:///", "file://relative/x", "file:/x", "https://example.org/x", "onedrive://x"] {
             assert!(text.parse::<CloudUrl>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_password_in_an_address_is_not_repeated() {
+        for (text, shown) in [
+            ("s3://AK:SEC/RET@bucket/x", "s3://…@bucket/x"),
+            ("https://me:SEC@RET@host", "https://…@host"),
+            ("AK:SECRET@bucket", "…@bucket"),
+            ("https://host/x", "https://host/x"),
+        ] {
+            assert_eq!(without_user(text), shown);
+            assert!(!text.parse::<CloudUrl>().unwrap_err().to_string().contains("SEC"), "{text}");
         }
     }
 

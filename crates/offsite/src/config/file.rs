@@ -26,7 +26,7 @@ struct File {
     verify: Option<String>,
     plain: Option<String>,
     overdue_hours: Option<u32>,
-    battery: Option<u8>,
+    battery: Option<u32>,
     wait: Option<u32>,
     #[serde(default, deserialize_with = "super::jobs::once_each")]
     jobs: BTreeMap<String, JobFile>,
@@ -124,7 +124,7 @@ pub(super) fn parse(path: &Path, text: &str, home: &Home) -> Result<Config, Conf
         },
         state: match file.state {
             Some(folder) => check.folder("state", &folder)?,
-            None => home.default_state(),
+            None => Some(home.default_state()).filter(|folder| folder.is_absolute()).ok_or(ConfigError::NoHome)?,
         },
     };
     check.names(&keys, &config)?;
@@ -181,11 +181,10 @@ impl Check<'_> {
         }
     }
 
-    fn battery(&self, percent: Option<u8>) -> Result<u8, ConfigError> {
-        match percent {
-            Some(percent) if percent > 100 => Err(self.invalid("battery", format!("expected 0 to 100 per cent, not {percent}"))),
-            percent => Ok(percent.unwrap_or(BATTERY)),
-        }
+    fn battery(&self, percent: Option<u32>) -> Result<u8, ConfigError> {
+        let Some(percent) = percent else { return Ok(BATTERY) };
+        let small = u8::try_from(percent).ok().filter(|percent| *percent <= 100);
+        small.ok_or_else(|| self.invalid("battery", format!("expected 0 to 100 per cent, not {percent}")))
     }
 
     /// A start that waits for longer would only keep a newer offsite from taking over.
@@ -203,9 +202,15 @@ impl Check<'_> {
     }
 
     fn folder(&self, key: &str, text: &str) -> Result<PathBuf, ConfigError> {
-        self.home
-            .expand(text)
-            .ok_or_else(|| self.invalid(key, format!("{text:?} is neither absolute nor below ~/, and a daemon has no folder of its own")))
+        self.home.expand(text).ok_or_else(|| {
+            self.unplaced(key, text, format!("{text:?} is neither absolute nor below ~/, and a daemon has no folder of its own"))
+        })
+    }
+
+    /// A path that is not absolute: below `~`, because nobody said where that is, or else because of the `problem`.
+    fn unplaced(&self, key: &str, text: &str, problem: String) -> ConfigError {
+        let nowhere = self.home.home.as_os_str().is_empty() && (text == "~" || text.starts_with("~/"));
+        if nowhere { ConfigError::NoHome } else { self.invalid(key, problem) }
     }
 
     /// A lone `~` is "nothing" to YAML and the home folder to a shell; neither is meant.
@@ -254,7 +259,14 @@ impl Check<'_> {
     fn cloud(&self, key: &str, cloud: CloudFile) -> Result<Cloud, ConfigError> {
         let scheme = |endpoint: &String| endpoint.starts_with("https://") || endpoint.starts_with("http://");
         if let Some(endpoint) = cloud.endpoint.as_ref().filter(|endpoint| !scheme(endpoint)) {
-            return Err(self.invalid(&format!("{key}.endpoint"), format!("{endpoint:?} does not begin with https:// or http://")));
+            let shown = super::without_user(endpoint);
+            return Err(self.invalid(&format!("{key}.endpoint"), format!("{shown:?} does not begin with https:// or http://")));
+        }
+        // It is shown in errors, in the journal and in the log, so nothing may be in it that is to be kept.
+        if cloud.endpoint.as_ref().is_some_and(|endpoint| endpoint.contains('@')) {
+            return Err(
+                self.invalid(&format!("{key}.endpoint"), "an address has no user and no password in it: they belong into `credentials`")
+            );
         }
         let bare = cloud.endpoint.is_none() && cloud.region.is_none() && cloud.class.is_none() && cloud.credentials.is_none();
         let url = self.value(&format!("{key}.url"), &cloud.url)?;
@@ -266,7 +278,8 @@ impl Check<'_> {
             Some(file) => match self.home.expand(file) {
                 Some(path) => Credentials::File(path),
                 None => {
-                    return Err(self.invalid(&format!("{key}.credentials"), format!("expected `env` or an absolute path, not {file:?}")));
+                    let problem = format!("expected `env` or an absolute path, not {file:?}");
+                    return Err(self.unplaced(&format!("{key}.credentials"), file, problem));
                 }
             },
         };
@@ -293,7 +306,8 @@ impl Check<'_> {
         Ok(())
     }
 
-    /// A cloud inside the repository, or the state inside either, would be counted, pruned or carried away with it.
+    /// A cloud inside the repository, or the state inside either, would be counted, pruned or carried away with it. By their names alone:
+    /// a disk that is away, or does not answer, must not keep the configuration from being read.
     fn apart(&self, config: &Config) -> Result<(), ConfigError> {
         let mut folders = vec![("repository".to_owned(), config.repository.clone())];
         let file = |(at, cloud): (usize, &Cloud)| match &cloud.url {
@@ -302,6 +316,9 @@ impl Check<'_> {
         };
         folders.extend(config.clouds.iter().enumerate().filter_map(file));
         folders.push(("state".to_owned(), config.state.clone()));
+        for (_, folder) in &mut folders {
+            *folder = super::straight(folder);
+        }
         for (at, (key, folder)) in folders.iter().enumerate() {
             let inside = |(_, other): &&(String, PathBuf)| folder.starts_with(other) || (other.starts_with(folder) && key != "state");
             if let Some((other, _)) = folders[..at].iter().find(inside) {
@@ -424,6 +441,14 @@ state: /var/offsite
                 format!("repository: /b\nstate: /b/state\npi: {SMALL}\n"),
                 "offsite.yaml:2: state: /b/state and the folder of `repository` must lie apart",
             ),
+            (
+                format!("repository: /x/../b\nstate: /b/./s\npi: {SMALL}\n"),
+                "offsite.yaml:2: state: /b/s and the folder of `repository` must lie apart",
+            ),
+            (
+                pis("clouds:\n- {name: c, url: 's3://bucket', endpoint: 'https://me:secret@h'}\n"),
+                "offsite.yaml:5: clouds[0].endpoint: an address has no user",
+            ),
             (pis("- {name: a, host: h, user: u, path: /p}\n"), "offsite.yaml:4: pis[1].name: \"a\" is already the name of another place"),
             (pis("clouds:\n- {name: a, url: 's3://bucket'}\n"), "offsite.yaml:5: clouds[0].name: \"a\" is already"),
             (pis("clouds:\n- {name: mac, url: 's3://bucket'}\n"), "offsite.yaml:5: clouds[0].name: \"mac\" is already"),
@@ -445,6 +470,7 @@ state: /var/offsite
         ] {
             let found = problem(&text);
             assert!(found.starts_with(wanted), "{text}\n{found}");
+            assert!(!found.contains("secret"), "{found}");
         }
     }
 

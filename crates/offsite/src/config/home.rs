@@ -1,6 +1,6 @@
 //! Where the owner's files are by default, and what `~` means.
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use super::ConfigError;
 use crate::platform;
@@ -19,14 +19,25 @@ pub struct Home {
 impl Home {
     /// The folders of the user who runs this process. Relative values are ignored, as the XDG specification asks.
     pub fn of_process() -> Result<Self, ConfigError> {
+        let home = Self::of_process_if_any();
+        if home.home.is_absolute() { Ok(home) } else { Err(ConfigError::NoHome) }
+    }
+
+    /// As [`of_process`](Self::of_process), and with an empty home folder where `HOME` does not say one: then nothing is below `~`.
+    pub fn of_process_if_any() -> Self {
         let absolute = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
-        let home = absolute("HOME").ok_or(ConfigError::NoHome)?;
-        Ok(Self { home, config: absolute("XDG_CONFIG_HOME"), state: absolute("XDG_STATE_HOME") })
+        Self { home: absolute("HOME").unwrap_or_default(), config: absolute("XDG_CONFIG_HOME"), state: absolute("XDG_STATE_HOME") }
     }
 
     /// A user without XDG variables.
     pub fn at(home: &Path) -> Self {
         Self { home: home.to_owned(), config: None, state: None }
+    }
+
+    /// The XDG variables that are set, for a process that must find the same folders.
+    pub fn xdg(&self) -> Vec<(&'static str, PathBuf)> {
+        let set = [("XDG_CONFIG_HOME", &self.config), ("XDG_STATE_HOME", &self.state)];
+        set.into_iter().filter_map(|(name, path)| Some((name, path.clone()?))).collect()
     }
 
     /// `~/.config/offsite/offsite.yaml`, on macOS too: a file people edit belongs where they find it.
@@ -50,9 +61,42 @@ impl Home {
     }
 }
 
+/// A path without `.` and `..`, by its text alone.
+pub(crate) fn straight(path: &Path) -> PathBuf {
+    path.components().fold(PathBuf::new(), |mut straight, part| {
+        match part {
+            Component::CurDir => {}
+            Component::ParentDir => {
+                straight.pop();
+            }
+            part => straight.push(part),
+        }
+        straight
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_path_is_made_straight_by_its_text() {
+        for (path, wanted) in [("/b/../b/./c", "/b/c"), ("/../a", "/a"), ("/a/b/../../c/", "/c"), ("/a", "/a")] {
+            assert_eq!(straight(Path::new(path)), Path::new(wanted));
+        }
+    }
+
+    #[test]
+    fn without_a_home_folder_a_tilde_is_nowhere() {
+        let nowhere = Home { home: PathBuf::new(), config: None, state: None };
+        assert_eq!((nowhere.expand("~/a"), nowhere.expand("~"), nowhere.expand("/a")), (None, None, Some("/a".into())));
+        let parsed = |text: &str| crate::config::Config::parse(Path::new("c.yaml"), text, &nowhere);
+        let pi = "pi: {host: h, user: u, path: /p}";
+        assert!(parsed(&format!("repository: /b\nstate: /s\n{pi}\n")).is_ok());
+        for text in [format!("repository: /b\n{pi}\n"), format!("repository: ~/b\nstate: /s\n{pi}\n")] {
+            assert!(matches!(parsed(&text), Err(ConfigError::NoHome)), "{text}");
+        }
+    }
 
     #[test]
     fn a_tilde_is_the_home_folder_and_relative_paths_are_none() {

@@ -134,7 +134,7 @@ fn a_wrong_type_at_any_key_is_named_in_plain_words() {
     for (more, wanted) in [
         ("keep: many", "c.yaml:2: keep: expected a whole number from 1, not the text \"many\""),
         ("keep: 0", "c.yaml:2: keep: expected a whole number from 1, not 0"),
-        ("battery: 300", "c.yaml:2: battery: expected a whole number from 0 to 255, not 300"),
+        ("battery: 300\npi: {host: h, user: u, path: /p}", "c.yaml:2: battery: expected 0 to 100 per cent, not 300"),
         ("pis: {host: h}", "c.yaml:2: pis: expected a list, not keys and their values"),
         ("pi: [h]", "c.yaml:2: pi: expected keys and their values, not a list"),
         ("jobs: 5", "c.yaml:2: jobs: expected jobs by name, not 5"),

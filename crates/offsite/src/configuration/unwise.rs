@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    net::IpAddr,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
@@ -79,6 +80,21 @@ pub fn notes(config: &Config, source: &str, ground: &Ground) -> Vec<String> {
             note(format!("{} is reached without TLS: everyone on the way sees its names and sizes", cloud.name));
         }
     }
+    let said = &config.notify;
+    let addresses = [
+        ("ntfy", said.ntfy.as_ref().and_then(|ntfy| ntfy.url.as_ref())),
+        ("healthchecks", said.healthchecks.as_ref().and_then(|check| check.url.as_ref())),
+        ("webhook", said.webhook.as_ref().and_then(|webhook| webhook.url.as_ref())),
+    ];
+    for (channel, url) in addresses.into_iter().filter_map(|(channel, url)| Some((channel, url?))) {
+        if url.scheme() == "http" && !url.host_str().is_some_and(is_this_host) {
+            note(format!("notify.{channel} is reached without TLS: everyone on the way sees its address, its token and what is told"));
+        }
+        // The others get theirs as it is; this one gets its messages at the server's root.
+        if channel == "ntfy" && url.query().is_some() {
+            note("notify.ntfy.url: what follows the ? is not sent; put a token into the credentials, as NTFY_TOKEN".to_owned());
+        }
+    }
     for pi in config.pis.iter().filter(|pi| pi.auth == PiAuth::Agent) {
         note(format!(
             "{} is logged in to through the ssh-agent, which a job of the system does not have: name a file with `key:`",
@@ -104,6 +120,11 @@ pub fn notes(config: &Config, source: &str, ground: &Ground) -> Vec<String> {
 
 fn is_here(endpoint: &str) -> bool {
     ["http://localhost", "http://127.", "http://[::1]"].iter().any(|here| endpoint.starts_with(here))
+}
+
+fn is_this_host(host: &str) -> bool {
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
 }
 
 /// Whether `scheme://user:password@` stands in a line that is no comment.
@@ -134,6 +155,17 @@ mod tests {
     }
 
     #[test]
+    fn what_is_told_to_this_very_host_needs_no_tls() {
+        for url in ["http://localhost:80/x", "http://127.0.0.1/x", "http://[::1]:8080/x", "https://ntfy.sh/x"] {
+            let text = format!(
+                "repository: /b\n{SMALL}clouds:\n- {{name: c, url: 's3://bucket', credentials: /aws.env}}\n\
+                 notify: {{ntfy: {{url: '{url}'}}, webhook: {{url: '{url}'}}}}\n"
+            );
+            assert_eq!(found(&text, &Ground::default()), [""; 0], "{url}");
+        }
+    }
+
+    #[test]
     fn each_unwise_thing_is_named() {
         let cold = "clouds:\n- {name: c, url: 's3://bucket', credentials: /aws.env";
         for (more, words) in [
@@ -148,12 +180,7 @@ mod tests {
             (format!("verify: none\n{SMALL}{cold}}}\n"), "verify is none"),
             (format!("overdue_hours: 24\n{SMALL}{cold}}}\n"), "overdue_hours is 24"),
             (format!("jobs: {{a: {{overdue_hours: 3}}}}\n{SMALL}{cold}}}\n"), "jobs.a.overdue_hours is 3"),
-            (
-                format!(
-                    "{SMALL}clouds:\n- name: c\n  url: 's3://bucket'\n  credentials: /aws.env\n  endpoint: https://me:sesame@s3.example.org\n"
-                ),
-                "line 7: endpoint: an address with a password",
-            ),
+            (format!("pi:\n  host: h\n  path: ssh://me:sesame@pi/srv\n{cold}}}\n"), "line 4: path: an address with a password"),
         ] {
             let notes = found(&format!("repository: /b\n{more}"), &Ground::default());
             assert!(notes.len() == 1 && notes[0].starts_with(words), "{more}\n{notes:?}");

@@ -13,8 +13,8 @@ use crate::{
 /// What `config` means, some lines.
 pub fn words(config: &Config, home: &Home, now: Timestamp, zone: &TimeZone) -> String {
     let short = |path: &Path| match path.strip_prefix(&home.home) {
-        Ok(below) => format!("~/{}", below.display()),
-        Err(_) => path.display().to_string(),
+        Ok(below) if home.home.is_absolute() => format!("~/{}", below.display()),
+        _ => path.display().to_string(),
     };
     let mut lines: Vec<(String, String)> = Vec::new();
     let mut line = |name: &str, text: String| lines.push((name.to_owned(), text));

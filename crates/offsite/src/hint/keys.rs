@@ -12,7 +12,11 @@ pub(super) fn hint(error: &anyhow::Error) -> Option<String> {
 fn own(error: &anyhow::Error) -> Option<String> {
     Some(match find::<KeyError>(error)? {
         KeyError::None { .. } => "on the first Mac: offsite key new; on a new one: offsite key recover CLOUD".to_owned(),
-        KeyError::Exists { .. } => "see what it is for: offsite key show; a new key could not read what is sealed with this one".to_owned(),
+        KeyError::Exists { path } => format!(
+            "see what it is for: offsite key show; a new key could not read what is sealed with this one. If it is the wrong one, move {} away \
+             and keep it, then: offsite key recover CLOUD",
+            path.display()
+        ),
         KeyError::Open { path, .. } => format!("chmod 600 {}", path.display()),
         KeyError::Damaged { path, .. } => format!("move {} away and get it back from a cloud: offsite key recover CLOUD", path.display()),
         KeyError::Read { .. } | KeyError::Write { .. } => return None,
@@ -26,7 +30,10 @@ fn vault(error: &anyhow::Error) -> Option<&'static str> {
             "check it against the paper, group by group; it must be the one shown when this vault's key was made"
         }
         VaultError::NoSlot { .. } => "use the other way to open it: the recovery key, or --passphrase",
-        VaultError::WrongVault { .. } => "that place holds another vault: use its own key, or give this one an empty place",
+        VaultError::WrongVault { .. } => {
+            "that place holds another vault: give this key an empty place; or, if that vault is yours, see where the key is (offsite key show), move \
+             that key.json away and keep it, then: offsite key recover CLOUD"
+        }
         VaultError::DamagedHeader { .. } | VaultError::NotEmpty { .. } => {
             "another cloud holds the same vault: copy vault.json from there, or push into an empty place"
         }

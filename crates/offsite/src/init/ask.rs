@@ -1,7 +1,7 @@
 //! The conversation of `offsite init`, behind a trait: a terminal, nobody, or a test.
 //!
 //! A question never changes anything. Whoever stops answering leaves what was finished before the question, and `offsite init` goes on from
-//! there: so an interrupt may come at any time and needs no handling.
+//! there: so an interrupt may come at any time. Only where the echo is off it is held back until it is on again (`key/ask.rs`).
 
 use std::io::{self, BufRead, Write};
 
@@ -91,7 +91,7 @@ impl Ask for Terminal {
     }
 
     fn say(&mut self, text: &str) {
-        println!("{text}");
+        say!("{text}");
     }
 
     fn line(&mut self, question: &Question<'_>) -> Result<String, AskError> {
@@ -138,7 +138,7 @@ impl Ask for Nobody {
     }
 
     fn say(&mut self, text: &str) {
-        println!("{text}");
+        say!("{text}");
     }
 
     fn line(&mut self, question: &Question<'_>) -> Result<String, AskError> {

@@ -1,8 +1,9 @@
-//! The one line that a person pastes on the Pi, so that this Mac may log in there and read, and nothing else.
+//! The one line that a person pastes on the Pi, so that this Mac may log in there and read, and not write.
 //!
 //! It can be pasted twice: whatever is there already is left. The forced command is what keeps the key harmless: whoever steals it can fetch
-//! what the account may read, and cannot write, forward or run anything. The line ends by showing the Pi's own host keys, because that is the one
-//! place where they can be compared honestly.
+//! what the account may read, which for an account of its own is what every account there may read, and cannot write, forward or run anything. The
+//! line ends by showing the Pi's own host key, because that is the one place where it can be compared honestly: the one that a connection asks
+//! for first, so that there is one line to paste back.
 
 use super::address::ACCOUNT;
 
@@ -10,8 +11,9 @@ use super::address::ACCOUNT;
 const FENCE: &str = r#"restrict,command=\"internal-sftp -R\""#;
 /// Leaves the key `$k` in the file `$f`, once and on a line of its own.
 const ADD: &str = r#"test -z "$(tail -c 1 "$f")" || echo >>"$f"; grep -qxF "$k" "$f" || echo "$k" >>"$f""#;
-/// The Pi's own word on who it is.
-const SHOW: &str = r#"for p in /etc/ssh/ssh_host_*_key.pub; do ssh-keygen -lf "$p"; done"#;
+/// The Pi's own word on who it is: its ed25519 key, or the first there is.
+const SHOW: &str =
+    r#"for p in /etc/ssh/ssh_host_ed25519_key.pub /etc/ssh/ssh_host_*_key.pub; do test ! -e "$p" || { ssh-keygen -lf "$p"; break; }; done"#;
 
 /// Whether the account is made for this purpose: then the line makes it, and is for root.
 pub(super) fn is_dedicated(account: &str) -> bool {
@@ -60,6 +62,23 @@ mod tests {
         assert_eq!(line.matches('\'').count(), 2, "{line}");
         assert_eq!(public_words("ssh-ed25519 AAAA"), "ssh-ed25519 AAAA");
         assert!(!line.contains('\n'));
+    }
+
+    #[test]
+    fn one_host_key_is_shown_and_it_is_the_one_that_is_asked_for_first() {
+        let dir = tempfile::tempdir().unwrap();
+        let shown = || {
+            let text = SHOW.replace("/etc/ssh", &dir.path().to_string_lossy()).replace("ssh-keygen -lf", "basename");
+            let output = Command::new("sh").args(["-ec", &text]).output().unwrap();
+            assert!(output.status.success());
+            String::from_utf8(output.stdout).unwrap()
+        };
+        fs::write(dir.path().join("ssh_host_rsa_key.pub"), "").unwrap();
+        assert_eq!(shown(), "ssh_host_rsa_key.pub\n");
+        for kind in ["ecdsa", "ed25519"] {
+            fs::write(dir.path().join(format!("ssh_host_{kind}_key.pub")), "").unwrap();
+        }
+        assert_eq!(shown(), "ssh_host_ed25519_key.pub\n");
     }
 
     #[test]

@@ -72,11 +72,11 @@ pub(super) struct Given {
     pub credentials: Option<String>,
 }
 
-/// Asks where. `None` for nowhere.
+/// Asks where. `None` for nowhere. `written` are the files of credentials that this conversation has made, which alone it may make anew.
 ///
 /// # Errors
 /// If nobody answers, or a file cannot be written.
-pub(super) fn choose(ask: &mut dyn Ask, home: &Home, given: &Given) -> anyhow::Result<Option<CloudDraft>> {
+pub(super) fn choose(ask: &mut dyn Ask, home: &Home, given: &Given, written: &mut Vec<PathBuf>) -> anyhow::Result<Option<CloudDraft>> {
     let destination = match &given.destination {
         Some(destination) => destination.clone(),
         None => asked(ask)?,
@@ -86,7 +86,7 @@ pub(super) fn choose(ask: &mut dyn Ask, home: &Home, given: &Given) -> anyhow::R
         Destination::Url(url @ CloudUrl::File(_)) => {
             Some(CloudDraft { name: "disk", url: url.to_string(), endpoint: None, region: None, class: None, credentials: None })
         }
-        Destination::Url(url @ CloudUrl::S3 { .. }) => Some(bucket(ask, home, given, &url)?),
+        Destination::Url(url @ CloudUrl::S3 { .. }) => Some(bucket(ask, home, given, written, &url)?),
     })
 }
 
@@ -106,7 +106,7 @@ fn asked(ask: &mut dyn Ask) -> anyhow::Result<Destination> {
     }
 }
 
-fn bucket(ask: &mut dyn Ask, home: &Home, given: &Given, url: &CloudUrl) -> anyhow::Result<CloudDraft> {
+fn bucket(ask: &mut dyn Ask, home: &Home, given: &Given, written: &mut Vec<PathBuf>, url: &CloudUrl) -> anyhow::Result<CloudDraft> {
     let mut optional = |given: &Option<String>, text: &str, proposal: &str, flag: &'static str| match given {
         Some(value) => Ok(value.clone()),
         None if !ask.person() => Ok(String::new()),
@@ -128,7 +128,11 @@ fn bucket(ask: &mut dyn Ask, home: &Home, given: &Given, url: &CloudUrl) -> anyh
             let text = "File with the credentials, or env";
             let file = ask.line(&Question { text, proposal: Some(CREDENTIALS), flag: "--credentials" })?;
             if file != "env" {
-                write_credentials(ask, &home.expand(&file).with_context(|| format!("{file:?} is neither absolute nor below ~/"))?)?;
+                write_credentials(
+                    ask,
+                    &home.expand(&file).with_context(|| format!("{file:?} is neither absolute nor below ~/"))?,
+                    written,
+                )?;
             }
             file
         }
@@ -136,12 +140,15 @@ fn bucket(ask: &mut dyn Ask, home: &Home, given: &Given, url: &CloudUrl) -> anyh
     Ok(CloudDraft { name: "cold", url: url.to_string(), endpoint, region, class, credentials: Some(credentials) })
 }
 
-/// Asks for the credentials and writes the file, unless it is there.
-fn write_credentials(ask: &mut dyn Ask, path: &Path) -> anyhow::Result<()> {
-    if path.exists() {
+/// Asks for the credentials and writes the file. One that is there stays, unless it was `written` a moment ago with a slip in it.
+fn write_credentials(ask: &mut dyn Ask, path: &Path, written: &mut Vec<PathBuf>) -> anyhow::Result<()> {
+    let own = written.iter().any(|own| own == path);
+    if path.exists() && !(own && ask.yes(&format!("Type the credentials in {} once more", path.display()), true, "--credentials")?) {
         return Ok(());
     }
-    ask.say(&format!("{} is not there yet, and is made of two answers. Give that key no right to delete versions.", path.display()));
+    if !own {
+        ask.say(&format!("{} is not there yet, and is made of two answers. Give that key no right to delete versions.", path.display()));
+    }
     let id = ask.line(&Question { text: "Access key ID", proposal: None, flag: "--credentials" })?;
     let secret = ask.secret(&Question { text: "Secret access key", proposal: None, flag: "--credentials" })?;
     let write = || {
@@ -151,9 +158,11 @@ fn write_credentials(ask: &mut dyn Ask, path: &Path) -> anyhow::Result<()> {
         let mut file = tempfile::NamedTempFile::new_in(folder)?;
         writeln!(file, "AWS_ACCESS_KEY_ID={id}\nAWS_SECRET_ACCESS_KEY={}", secret.as_str())?;
         file.as_file().sync_all()?;
-        file.persist_noclobber(path).map(|_| ()).map_err(|error| error.error)
+        if own { file.persist(path) } else { file.persist_noclobber(path) }.map(|_| ()).map_err(|error| error.error)
     };
-    write().with_context(|| format!("cannot write the credentials {}", path.display()))
+    write().with_context(|| format!("cannot write the credentials {}", path.display()))?;
+    written.push(path.to_owned());
+    Ok(())
 }
 
 /// What is at a destination.
@@ -236,7 +245,7 @@ mod tests {
         let home = Home::at(dir.path());
         let answers = ["onedrive://x", "s3://bucket/offsite", "", "eu-central-1", "DEEP_ARCHIVE", "", "AKIA", "secret"];
         let mut ask = Scripted::answers(&answers);
-        let draft = choose(&mut ask, &home, &Given::default()).unwrap().unwrap();
+        let draft = choose(&mut ask, &home, &Given::default(), &mut Vec::new()).unwrap().unwrap();
         assert_eq!((draft.name, draft.url.as_str(), draft.endpoint), ("cold", "s3://bucket/offsite", None));
         assert_eq!((draft.region.as_deref(), draft.class.as_deref()), (Some("eu-central-1"), Some("DEEP_ARCHIVE")));
         assert_eq!(draft.credentials.as_deref(), Some(CREDENTIALS));
@@ -248,11 +257,33 @@ mod tests {
     }
 
     #[test]
+    fn credentials_with_a_slip_are_typed_once_more_and_older_ones_stay() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = Home::at(dir.path());
+        let file = dir.path().join(".config/offsite/aws.env");
+        let mut written = Vec::new();
+        let mut turn = |answers: &[&str]| {
+            let mut ask = Scripted::answers(&[&["s3://bucket", "", "", "", ""], answers].concat());
+            choose(&mut ask, &home, &Given::default(), &mut written).unwrap();
+            let keys = Credentials::File(file.clone()).load().unwrap();
+            (keys.access_key_id.to_string(), keys.secret_access_key.to_string())
+        };
+        let pair = |id: &str, secret: &str| (id.to_owned(), secret.to_owned());
+        assert_eq!(turn(&["AKIA", "slip"]), pair("AKIA", "slip"));
+        assert_eq!(turn(&["no"]), pair("AKIA", "slip"));
+        assert_eq!(turn(&["yes", "AKIB", "right"]), pair("AKIB", "right"));
+        written.clear();
+        let mut ask = Scripted::answers(&["s3://bucket", "", "", "", ""]);
+        choose(&mut ask, &home, &Given::default(), &mut written).unwrap();
+        assert!(!ask.said().contains("once more"), "{}", ask.said());
+    }
+
+    #[test]
     fn without_a_person_it_is_none_or_as_given() {
         let home = Home::at(Path::new("/home/owner"));
-        assert_eq!(choose(&mut Nobody, &home, &Given::default()).unwrap(), None);
+        assert_eq!(choose(&mut Nobody, &home, &Given::default(), &mut Vec::new()).unwrap(), None);
         let given = Given { destination: Some("s3://bucket".parse().unwrap()), region: Some("eu-west-1".to_owned()), ..Given::default() };
-        let draft = choose(&mut Nobody, &home, &given).unwrap().unwrap();
+        let draft = choose(&mut Nobody, &home, &given, &mut Vec::new()).unwrap().unwrap();
         assert_eq!((draft.region.as_deref(), draft.credentials.as_deref(), draft.class), (Some("eu-west-1"), Some("env"), None));
     }
 

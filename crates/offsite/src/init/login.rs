@@ -1,7 +1,7 @@
 //! The key that this Mac logs in with.
 //!
-//! Its own by default: a job of the system has no agent and nobody to type a passphrase, and a key that can do nothing but read archives is no
-//! loss without one.
+//! Its own by default: a job of the system has no agent and nobody to type a passphrase, and a key that writes nothing, and reads
+//! what any account of the Pi reads, is no great loss without one.
 
 use std::{
     fs::DirBuilder,
@@ -70,8 +70,8 @@ pub(super) fn choose(ask: &mut dyn Ask, home: &Home, chosen: Option<&LoginKey>) 
 
 fn asked(ask: &mut dyn Ask) -> anyhow::Result<LoginKey> {
     ask.say(&format!(
-        "\nThe key to log in with. `new` makes {OWN}: it can only read archives, and has no passphrase,\n\
-         because at night nobody is there to type it. `ssh` uses the keys that ssh itself would use. Or name a file."
+        "\nThe key to log in with. `new` makes {OWN}: with the line for the Pi it can read and not write,\n\
+         and it has no passphrase, because at night nobody is there to type it. `ssh` uses the keys that ssh itself would use. Or name a file."
     ));
     loop {
         let answer = ask.line(&Question { text: "Key", proposal: Some("new"), flag: "--key" })?;

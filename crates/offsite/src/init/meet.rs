@@ -104,14 +104,15 @@ pub(super) fn show_line(ask: &mut dyn Ask, pi: &Pi) {
     let account = pi.user.clone().or_else(|| login::ssh(pi).map(|found| found.user));
     let text = match (account, login::public(pi)) {
         (Some(account), Some(public)) if authorise::is_dedicated(&account) => format!(
-            "\nOn the Pi, as somebody who may use sudo, paste this one line. It makes the account {account}, which can read archives\n\
-             and nothing else, lets this Mac's key in, and shows the Pi's host keys. Pasting it twice does no harm.\n\n{}\n\n\
+            "\nOn the Pi, as somebody who may use sudo, paste this one line. It makes the account {account}, which can read\n\
+             what every account there can read and write nothing, lets this Mac's key in, and shows the Pi's host key. Pasting it twice\n\
+             does no harm.\n\n{}\n\n\
              That account must be allowed to read the archives: `group: {account}` in the Pi's agent.yaml, then sudo offsite-agent init\n",
             authorise::line(&account, &public)
         ),
         (Some(account), Some(public)) => format!(
-            "\nOn the Pi, as {account}, paste this one line. It lets this Mac's key in, to read files as {account} and nothing else, and shows\n\
-             the Pi's host keys. Pasting it twice does no harm.\n\n{}\n",
+            "\nOn the Pi, as {account}, paste this one line. It lets this Mac's key in, to read what {account} can read and write\n\
+             nothing, and shows the Pi's host key. Pasting it twice does no harm.\n\n{}\n",
             authorise::line(&account, &public)
         ),
         (_, None) => "\nssh has no key that this Mac could show to the Pi. Make one (ssh-keygen -t ed25519), and put its public half into the account's \

@@ -3,12 +3,13 @@
 //! Nothing is undone and nothing is done twice: a key, a host key, the configuration, a repository that are there are used. So whatever ends
 //! this (an interrupt, a power cut, a no), the next `offsite init` goes on where it stopped.
 
-use std::{collections::BTreeMap, fs, io, io::Write as _, path::Path, path::PathBuf, sync::Arc};
+use std::{collections::BTreeMap, fs, io, io::Write as _, path::Path, path::PathBuf};
 
 use anyhow::Context;
 use jiff::Timestamp;
 use offsite_archive::JobName;
-use offsite_repository::{ArchiveInfo, Layout, LocalStore, Repository};
+use offsite_repository::ArchiveInfo;
+use offsite_sftp::openssh::SshHost;
 use zeroize::Zeroizing;
 
 use super::{
@@ -20,7 +21,7 @@ use super::{
     draft::Draft,
     login,
     meet::{self, Met},
-    place,
+    place, repository,
 };
 use crate::{
     cli::Globals,
@@ -60,15 +61,14 @@ impl Talk<'_> {
     pub(super) async fn run(mut self) -> anyhow::Result<Exit> {
         let there = self.path.try_exists().with_context(|| format!("cannot look for the configuration {}", self.path.display()))?;
         let (config, stock) = if there { self.again().await? } else { self.first().await? };
-        self.repository(&config).await?;
         if !self.thorough() {
             self.next_steps(&config);
             return Ok(Exit::Fine);
         }
-        self.key(&config).await?;
+        let key = self.key(&config).await?;
         let first = self.first_night(&config, stock).await?;
         let every = self.every_night(&config).await?;
-        Ok(first.worst(every))
+        Ok(key.worst(first).worst(every))
     }
 
     /// Whether to go through all of it, the Pi and the first night too: with a person, or told to.
@@ -96,6 +96,7 @@ impl Talk<'_> {
                 }
             }
         }
+        repository::open(self.ask, &config).await?;
         Ok((config, stock))
     }
 
@@ -118,6 +119,8 @@ impl Talk<'_> {
         // It is read as the daemon will read it, before it is there to be read.
         let text = draft.text();
         let config = Config::parse(&self.path, &text, &self.home)?;
+        // Before the file, too: a folder that cannot be the repository may then be named anew.
+        repository::open(self.ask, &config).await?;
         let written = write_new(&self.path, &text).with_context(|| format!("cannot write the configuration {}", self.path.display()))?;
         if !written {
             anyhow::bail!("{} was made by somebody else in the meantime, and is kept: run offsite init again", self.path.display());
@@ -143,10 +146,7 @@ impl Talk<'_> {
         if address.user.is_some() {
             return Ok(());
         }
-        let parsed = Config::parse(&self.path, &Draft { user_of_ssh: true, ..draft.clone() }.text(), &self.home)?;
-        let found = parsed.pis.first().and_then(login::ssh);
-        let me = std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).ok();
-        if let Some(found) = found.filter(|found| address::is_alias(&address, Some(found), me.as_deref())) {
+        if let Some(found) = account_of_ssh(&self.path, &self.home, draft)? {
             self.ask.say(&format!("ssh knows {}: {}@{} port {}.", address.host, found.user, found.host, found.port));
             draft.user_of_ssh = true;
             return Ok(());
@@ -235,8 +235,9 @@ impl Talk<'_> {
             class: self.args.class.clone(),
             credentials: self.args.credentials.clone(),
         };
+        let mut written = Vec::new();
         loop {
-            draft.cloud = destination::choose(self.ask, &self.home, &given)?;
+            draft.cloud = destination::choose(self.ask, &self.home, &given, &mut written)?;
             given = Given::default();
             let parsed = Config::parse(&self.path, &draft.text(), &self.home);
             let config = match parsed {
@@ -254,34 +255,36 @@ impl Talk<'_> {
         }
     }
 
-    async fn repository(&mut self, config: &Config) -> anyhow::Result<()> {
-        let store = LocalStore::create(&config.repository)?;
-        let repository = Repository::open_or_create(Arc::new(store), Layout::Packs).await?;
-        if repository.layout() != Layout::Packs {
-            anyhow::bail!("{} is a repository of another kind: {}", config.repository.display(), repository.layout());
-        }
-        self.ask.say(&format!("the Mac's repository is {}", config.repository.display()));
-        if let Some(advice) = platform::leave_out(&config.repository) {
-            self.ask.say(&format!("note: {advice}"));
-        }
-        Ok(())
-    }
-
-    /// Makes the key of the sealed copies, if there is to be one and none that a cloud already has.
-    async fn key(&mut self, config: &Config) -> anyhow::Result<()> {
+    /// Makes the key of the sealed copies, if there is to be one and none that a cloud already has. A cloud that cannot be asked may have one:
+    /// a second key would open nothing of what lies there, and the first would then be refused here.
+    async fn key(&mut self, config: &Config) -> anyhow::Result<Exit> {
         if config.clouds.is_empty() || load_key(config)?.is_some() {
-            return Ok(());
+            return Ok(Exit::Fine);
         }
+        let mut unknown = None;
         for cloud in &config.clouds {
-            // One that cannot be reached now was said before, or is for the first night to say.
-            if let Ok(destination::There::Others(_)) = destination::look(cloud, None).await {
-                let back = format!("offsite key recover {}", cloud.name);
-                self.ask.say(&format!("note: {} holds sealed copies already; no key was made. Get theirs back: {back}", cloud.url));
-                return Ok(());
+            match destination::look(cloud, None).await {
+                Ok(destination::There::Others(_)) => {
+                    let back = self.command(&format!("key recover {}", cloud.name));
+                    self.ask.say(&format!("note: {} holds sealed copies already; no key was made. Get theirs back: {back}", cloud.url));
+                    return Ok(Exit::Fine);
+                }
+                Ok(_) => {}
+                Err(error) => unknown = unknown.or(Some((cloud, error))),
             }
         }
+        if let Some((cloud, error)) = unknown {
+            let (again, new) = (self.command("init"), self.command("key new"));
+            self.ask.say(&format!(
+                "note: no key was made, because {} cannot be asked whether it holds sealed copies already, which need the key that they have:\n      {}\n\
+                 when it can: {again}; if it never held any: {new}",
+                cloud.url,
+                crate::human::plain(&crate::hint::message(&error))
+            ));
+            return Ok(Exit::Incomplete);
+        }
         self.ask.say("");
-        key::make(config, None, &mut AtTheDesk(self.ask)).map(|_| ())
+        key::make(config, None, &mut AtTheDesk(self.ask))
     }
 
     async fn first_night(&mut self, config: &Config, stock: Option<Stock>) -> anyhow::Result<Exit> {
@@ -329,16 +332,26 @@ impl Talk<'_> {
     }
 
     fn next_steps(&mut self, config: &Config) {
+        let sudo = if platform::current().has_launchd() { "sudo " } else { "" };
+        let command = |verb: &str| self.command(verb);
         let mut steps = vec![format!("look through {}", config.path.display())];
-        steps.push("trust the Pi's host key, and see whether it lets this Mac in: offsite init, at a terminal".to_owned());
+        steps.push(format!("trust the Pi's host key, and see whether it lets this Mac in: {}, at a terminal", command("init")));
         if !config.clouds.is_empty() && load_key(config).is_ok_and(|key| key.is_none()) {
-            steps.push("make the key of the sealed copies: offsite key new".to_owned());
+            steps.push(format!("make the key of the sealed copies: {}", command("key new")));
         }
-        steps.push("run once and look: offsite sync, then offsite status".to_owned());
-        steps.push("let it run every night: offsite install".to_owned());
+        steps.push(format!("run once and look: {}, then {}", command("sync"), command("status")));
+        steps.push(format!("let it run every night: {sudo}{}", command("install")));
         let steps: Vec<_> = steps.iter().enumerate().map(|(at, step)| format!("  {}. {step}", at + 1)).collect();
         self.ask.say(&format!("\nnext:\n{}", steps.join("\n")));
     }
+}
+
+/// What ssh's own configuration says of the Pi of a draft that names no account, if it says who logs in there.
+pub(super) fn account_of_ssh(path: &Path, home: &Home, draft: &Draft) -> anyhow::Result<Option<SshHost>> {
+    let Some(address) = &draft.pi else { return Ok(None) };
+    let parsed = Config::parse(path, &Draft { user_of_ssh: true, ..draft.clone() }.text(), home)?;
+    let me = std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).ok();
+    Ok(parsed.pis.first().and_then(login::ssh).filter(|found| address::is_alias(address, Some(found), me.as_deref())))
 }
 
 fn load_key(config: &Config) -> Result<Option<Key>, KeyError> {

@@ -39,6 +39,16 @@ pub enum TrustError {
         /// What was expected.
         wanted: String,
     },
+    /// The fingerprint of a key of another kind was given, which says nothing about this one.
+    #[error("{host} presented a host key of the kind {presented}, and the fingerprint that was given is of its {given} key")]
+    Kind {
+        /// The server.
+        host: String,
+        /// Of what was presented.
+        presented: String,
+        /// Of what was given.
+        given: String,
+    },
     /// There is nobody to ask.
     #[error(transparent)]
     Ask(#[from] AskError),
@@ -101,23 +111,71 @@ fn confirm(ask: &mut dyn Ask, presented: &Presented, given: Option<&str>) -> Res
     let Presented { host, fingerprint, algorithm, .. } = presented;
     let differs = |wanted: &str| TrustError::Differs { host: host.clone(), fingerprint: fingerprint.clone(), wanted: wanted.to_owned() };
     if let Some(wanted) = given {
-        return if wanted.trim() == fingerprint { Ok(()) } else { Err(differs(wanted.trim())) };
+        return match compare(wanted, fingerprint, algorithm) {
+            Compared::Same => Ok(()),
+            Compared::Other(other) => Err(differs(&other)),
+            Compared::OtherKind(given) => {
+                Err(TrustError::Kind { host: host.clone(), presented: kind(algorithm).to_uppercase(), given: given.to_uppercase() })
+            }
+            Compared::Nothing => Err(differs(wanted.trim())),
+        };
     }
-    let short = algorithm.trim_start_matches("ssh-").split('-').next().unwrap_or_default();
+    let short = kind(algorithm);
     ask.say(&format!(
         "\n{host} presents a host key that this Mac does not know:\n\n    {algorithm} {fingerprint}\n\n\
          Compare it with the Pi's own, at the Pi itself (the line for the Pi shows it, too):\n\n    \
          ssh-keygen -lf /etc/ssh/ssh_host_{short}_key.pub\n"
     ));
     let text = "Is it the same? Type yes, or paste what the Pi shows";
-    let answer = ask.line(&Question { text, proposal: ask.person().then_some("no"), flag: FLAG })?;
-    // A whole line of ssh-keygen may be pasted.
-    match answer.split_whitespace().find(|word| word.starts_with("SHA256:")) {
-        Some(pasted) if pasted == fingerprint => Ok(()),
-        Some(pasted) => Err(differs(pasted)),
-        None if answer.eq_ignore_ascii_case("yes") => Ok(()),
-        None => Err(TrustError::Declined { host: host.clone(), fingerprint: fingerprint.clone() }),
+    loop {
+        let answer = ask.line(&Question { text, proposal: ask.person().then_some("no"), flag: FLAG })?;
+        return match compare(&answer, fingerprint, algorithm) {
+            Compared::Same => Ok(()),
+            Compared::OtherKind(other) => {
+                ask.say(&format!(
+                    "That is the Pi's {} key. To compare is the one of the kind {}.",
+                    other.to_uppercase(),
+                    short.to_uppercase()
+                ));
+                continue;
+            }
+            Compared::Other(other) => Err(differs(&other)),
+            Compared::Nothing if answer.eq_ignore_ascii_case("yes") => Ok(()),
+            Compared::Nothing => Err(TrustError::Declined { host: host.clone(), fingerprint: fingerprint.clone() }),
+        };
     }
+}
+
+/// What a fingerprint that somebody gave says.
+#[derive(Debug, PartialEq, Eq)]
+enum Compared {
+    Same,
+    /// Of a key of another kind, which a server has beside the one that it presented: it says nothing.
+    OtherKind(String),
+    /// Another key.
+    Other(String),
+    /// There is none in it.
+    Nothing,
+}
+
+/// Compares what was given, a fingerprint or what `ssh-keygen -l` prints, with what was presented.
+fn compare(given: &str, fingerprint: &str, algorithm: &str) -> Compared {
+    let found: Vec<&str> = given.split_whitespace().filter(|word| word.starts_with("SHA256:")).collect();
+    if found.contains(&fingerprint) {
+        return Compared::Same;
+    }
+    let Some(first) = found.first() else { return Compared::Nothing };
+    // It ends with the kind: "256 SHA256:… comment (ED25519)".
+    let said = given.trim().rsplit_once('(').and_then(|(_, kind)| kind.strip_suffix(')')).map(str::to_lowercase);
+    match said.filter(|said| *said != kind(algorithm)) {
+        Some(other) if ["rsa", "ecdsa", "ed25519", "dsa"].contains(&other.as_str()) => Compared::OtherKind(other),
+        _ => Compared::Other((*first).to_owned()),
+    }
+}
+
+/// What OpenSSH calls a key's kind in the names of its files.
+fn kind(algorithm: &str) -> &str {
+    algorithm.trim_start_matches("ssh-").split('-').next().unwrap_or_default()
 }
 
 /// Adds a line at the end of a file, which is made if it is not there. In one piece, so that a kill leaves no half of it; and if it did, the
@@ -182,6 +240,29 @@ mod tests {
             assert!(ask.said().contains("SHA256:abc") && ask.said().contains("ssh_host_ed25519_key.pub"), "{}", ask.said());
             assert_eq!(file.exists(), trusted, "{answer}");
         }
+    }
+
+    #[test]
+    fn a_key_of_another_kind_is_no_alarm_and_no_trust() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("known_hosts");
+        let pasted = ["256 SHA256:ec root@pi (ECDSA)", "3072 SHA256:rs root@pi (RSA)", "256 SHA256:abc root@pi (ED25519)"];
+        let mut ask = Scripted::answers(&pasted);
+        trust(&mut ask, &presented(&file), None).unwrap();
+        assert!(ask.said().contains("That is the Pi's ECDSA key") && ask.said().contains("That is the Pi's RSA key"), "{}", ask.said());
+        let file = dir.path().join("other");
+        let mut ask = Scripted::answers(&[pasted[0], "no"]);
+        assert!(matches!(trust(&mut ask, &presented(&file), None), Err(TrustError::Declined { .. })));
+        // Of the same kind, and of none: another key.
+        for given in ["256 SHA256:abd root@pi (ED25519)", "SHA256:abd"] {
+            let differs = |ask: &mut dyn Ask, option| matches!(trust(ask, &presented(&file), option), Err(TrustError::Differs { .. }));
+            assert!(differs(&mut Scripted::answers(&[given]), None) && differs(&mut Nobody, Some(given)), "{given}");
+        }
+        assert!(matches!(trust(&mut Nobody, &presented(&file), Some(pasted[0])), Err(TrustError::Kind { .. })));
+        assert!(!file.exists());
+        // All that is pasted counts, for the option as for the question.
+        trust(&mut Nobody, &presented(&file), Some(&pasted.join("\n"))).unwrap();
+        assert_eq!(kind("rsa-sha2-512"), "rsa");
     }
 
     #[test]
