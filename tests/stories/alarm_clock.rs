@@ -101,6 +101,24 @@ fn a_timer_of_the_owner_rings_by_itself_and_when_the_disk_appears_and_goes_away(
     let _ = desk.offsite(&["install"]).succeeds();
     let _ = desk.rings(&before);
 
+    // Half of it removed by hand: the timer still rings, so it is not called nothing.
+    let units = |name: &str| format!("{}/.config/systemd/user/{name}", lab.home().display());
+    let _ = desk.owner(&["rm", &units(SERVICE), &units(TIMER)]).succeeds();
+    desk.offsite(&["uninstall"]).succeeds().says("nothing starts the daemon any more");
+    assert_ne!(desk.property(TIMER, "ActiveState"), "active");
+    desk.offsite(&["uninstall"]).succeeds().says("nothing of offsite's is installed here");
+
+    // This shell's variables: the units lie where systemd looks, the daemon finds the state where the shell does.
+    let (config, state) = (lab.home().join("shell/config"), lab.home().join("shell/state"));
+    let _ = desk.owner(&["mkdir", "-p", &format!("{}/offsite", config.display())]).succeeds();
+    let from = lab.home().join(".config/offsite/offsite.yaml");
+    let _ = desk.owner(&["cp", from.to_str().unwrap(), &format!("{}/offsite/", config.display())]).succeeds();
+    let variables = [format!("XDG_CONFIG_HOME={}", config.display()), format!("XDG_STATE_HOME={}", state.display())];
+    let before = desk.property(SERVICE, "InvocationID");
+    let _ = desk.owner(&["env", &variables[0], &variables[1], program.to_str().unwrap(), "install", "--now"]).succeeds();
+    let _ = desk.rings(&before);
+    assert!(state.join("offsite/journal.jsonl").exists());
+
     let _ = desk.offsite(&["uninstall"]).succeeds();
     desk.offsite(&["uninstall"]).succeeds().says("nothing of offsite's is installed here");
     assert_eq!(desk.owner(&["systemctl", "--user", "list-unit-files", "--no-legend", "offsite*"]).out, "");

@@ -22,12 +22,10 @@ mod state;
 mod systemd;
 mod wake;
 
-use std::path::Path;
-
 use jiff::{Timestamp, tz::TimeZone};
 
-use self::apply::Real;
 pub(crate) use self::here::Here;
+use self::{apply::Real, wake::Remembered};
 pub use self::{
     apply::{Hands, Tool, apply},
     error::InstallError,
@@ -41,13 +39,7 @@ pub use self::{
     state::{Clock, Installed, Program, state},
     wake::Wake,
 };
-use crate::{
-    cli::Globals,
-    config::{Config, PiAuth},
-    exit::Exit,
-    owed::Schedule,
-    platform,
-};
+use crate::{cli::Globals, config::Config, exit::Exit, owed::Schedule, platform};
 
 /// Arguments of `offsite install`.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -85,15 +77,16 @@ fn on_mac(globals: &Globals, args: &Args, here: &Here, config: &Config) -> anyho
     let mac = Mac::of(here.owner.clone());
     if args.print {
         for (label, text) in job.lists()? {
-            print!("# {}\n{text}", mac.list(label).display());
+            crate::say::text(&format!("# {}\n{text}", mac.list(label).display()));
         }
         return Ok(Exit::Fine);
     }
     let pmset = Real(|| platform::current().pmset());
     let there = mac.look(&RealLaunchctl)?;
     let mut steps = plan::install(&mac, &job, &there, args.now)?;
-    let wake = Some(Wake::before(config.at)).filter(|_| args.wake || Wake::remembered(&config.state).is_some());
-    let waking = match wake.map(|wake| plan::wake(&mac, &config.state, wake, &sched(&pmset)?)).transpose() {
+    let (usual, _) = here.leftovers();
+    let wake = Some(Wake::before(config.at)).filter(|_| args.wake || Remembered::read(&usual).is_some());
+    let waking = match wake.map(|wake| plan::wake(&mac, &usual, wake, &sched(&pmset)?)).transpose() {
         // Once asked for, it moves with the hour; but what the owner has set since is not in the way of an installation that does not ask.
         Err(InstallError::OtherWake { .. }) if !args.wake => None,
         planned => planned?,
@@ -117,22 +110,21 @@ fn on_mac(globals: &Globals, args: &Args, here: &Here, config: &Config) -> anyho
     let hands = Hands { launchctl: &RealLaunchctl, pmset: &pmset, systemctl: &Real(|| None) };
     let later = apply(&steps, &hands)?;
     let found = state::on_mac(&mac, &RealLaunchctl, std::env::current_exe().ok().as_deref())?;
-    print!("{}", say::installed(&job, &found, &later, next(config).as_deref(), wake));
+    crate::say::text(&say::installed(&job, &found, &later, next(config).as_deref(), wake));
     if !args.agent {
-        for pi in config.pis.iter().filter(|pi| pi.auth == PiAuth::Agent) {
-            println!("but {} is reached through the ssh-agent, which is not there without a login: name a key file for it", pi.name);
-        }
+        crate::say::text(&say::keys(&config.pis, std::env::var_os("OFFSITE_SSH_PASSPHRASE").is_some()));
     }
     Ok(Exit::Fine)
 }
 
 fn on_systemd(args: &Args, here: &Here, config: &Config) -> anyhow::Result<Exit> {
-    let folder = systemd::folder(&here.home);
+    let systemctl = Real(|| platform::current().systemctl());
+    let folder = systemd::folder(&here.home, &systemctl);
     let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
     let units = systemd::units(&here.job(config, Kind::Agent), &config.repository, &mounts)?;
     if args.print {
         for (name, text) in units {
-            print!("# {}\n{text}\n", folder.join(name).display());
+            say!("# {}\n{text}", folder.join(name).display());
         }
         return Ok(Exit::Fine);
     }
@@ -145,12 +137,11 @@ fn on_systemd(args: &Args, here: &Here, config: &Config) -> anyhow::Result<Exit>
         say::steps(&steps, None);
         return Ok(Exit::Fine);
     }
-    if here.root {
-        return Err(InstallError::NotAsRoot { what: "installed" }.into());
+    if let Some(error) = here.not_ours("installed") {
+        return Err(error.into());
     }
-    let systemctl = Real(|| platform::current().systemctl());
     apply(&steps, &Hands { launchctl: &RealLaunchctl, pmset: &Real(|| None), systemctl: &systemctl })?;
-    print!("{}", say::timer(&here.owner.name, next(config).as_deref(), systemd::lingers(&here.owner.name)));
+    crate::say::text(&say::timer(&here.owner.name, next(config).as_deref(), systemd::lingers(&here.owner.name)));
     Ok(Exit::Fine)
 }
 
@@ -183,21 +174,25 @@ fn sched(pmset: &dyn Tool) -> Result<String, InstallError> {
 }
 
 /// What `offsite uninstall` takes here, and what it says where it has not the rights.
-pub(crate) fn removal(globals: &Globals, here: &Here, state: Option<&Path>) -> anyhow::Result<(Vec<Step>, Option<InstallError>)> {
+pub(crate) fn removal(globals: &Globals, here: &Here) -> anyhow::Result<(Vec<Step>, Option<InstallError>)> {
     if !platform::current().has_launchd() {
-        let steps = systemd::uninstall(&systemd::folder(&here.home));
-        let refused = (here.root && !steps.is_empty()).then_some(InstallError::NotAsRoot { what: "removed" });
-        return Ok((steps, refused));
+        // Another account's systemd would answer for its own units.
+        if let Some(error) = here.not_ours("removed") {
+            return Ok((Vec::new(), Some(error)));
+        }
+        let systemctl = Real(|| platform::current().systemctl());
+        return Ok((systemd::uninstall(&systemd::folder(&here.home, &systemctl), &systemctl)?, None));
     }
     let mac = Mac::of(here.owner.clone());
     let there = mac.look(&RealLaunchctl)?;
     let mut steps = plan::uninstall(&mac, &there);
-    let woken = state.filter(|state| Wake::remembered(state).is_some());
-    if let Some(state) = woken {
-        steps.extend(plan::sleep_on(state, &sched(&Real(|| platform::current().pmset()))?));
+    let (usual, _) = here.leftovers();
+    let woken = Remembered::read(&usual).is_some();
+    if woken {
+        steps.extend(plan::sleep_on(&usual, &sched(&Real(|| platform::current().pmset()))?));
     }
     let system = there.iter().any(|found| found.label == Label::System);
-    let refused = (!here.root && (system || woken.is_some()))
+    let refused = (!here.root && (system || woken))
         .then(|| InstallError::NeedsRoot { what: "removing what starts with the Mac", command: here.sudo(globals, &["uninstall"]) });
     Ok((steps, refused))
 }

@@ -25,25 +25,26 @@ pub async fn run(globals: &Globals, args: &Args) -> anyhow::Result<Exit> {
     let config = here.config();
     let (folder, path) = here.leftovers();
     let state = config.as_ref().map_or(folder, |config| config.state.clone());
-    let (steps, refused) = removal(globals, &here, Some(&state))?;
+    let (steps, refused) = removal(globals, &here)?;
+    // Who cannot look cannot tell that there is nothing.
+    if let Some(error) = refused.filter(|_| !args.dry_run || steps.is_empty()) {
+        return Err(error.into());
+    }
     if steps.is_empty() {
-        println!("nothing of offsite's is installed here");
+        say!("nothing of offsite's is installed here");
         return Ok(Exit::Fine);
     }
     if args.dry_run {
         for (at, step) in steps.iter().enumerate() {
-            println!("{:>2}. {step}", at + 1);
+            say!("{:>2}. {step}", at + 1);
         }
         return Ok(Exit::Fine);
     }
-    if let Some(error) = refused {
-        return Err(error.into());
-    }
     remove(&steps)?;
-    println!("nothing starts the daemon any more");
-    println!("  left in place: {} (configuration), {} (journal, key)", path.display(), state.display());
+    say!("nothing starts the daemon any more");
+    say!("  left in place: {} (configuration), {} (journal, key)", path.display(), state.display());
     if let Some(config) = config {
-        println!("  and every copy: {}{}", config.repository.display(), if config.clouds.is_empty() { "" } else { ", and the clouds'" });
+        say!("  and every copy: {}{}", config.repository.display(), if config.clouds.is_empty() { "" } else { ", and the clouds'" });
     }
     Ok(Exit::Fine)
 }

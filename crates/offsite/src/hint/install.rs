@@ -1,5 +1,7 @@
 //! Next steps for an alarm clock that cannot be installed or removed.
 
+use std::io::ErrorKind;
+
 use super::find;
 use crate::install::InstallError;
 
@@ -8,6 +10,14 @@ pub(super) fn hint(error: &anyhow::Error) -> Option<String> {
     match find::<InstallError>(error)? {
         InstallError::NeedsRoot { command, .. } => Some(format!("type: {command}")),
         InstallError::NotAsRoot { .. } => plain("the same as yourself, without sudo"),
+        InstallError::NotAsAnother { name, .. } => Some(format!("log in as {name} and do the same, without --user")),
+        InstallError::Run { program, source, .. }
+            if program.starts_with("systemctl") && [ErrorKind::NotFound, ErrorKind::Unsupported].contains(&source.kind()) =>
+        {
+            plain(
+                "this system has no systemd: have whatever starts things here start `offsite daemon` every ten minutes, as this account (cron: */10 * * * *)",
+            )
+        }
         InstallError::NoAccount => plain("call it from your own account (on a Mac with sudo), or name one: --user NAME"),
         InstallError::OtherWake { .. } => plain("keep it, and leave --wake out; or, if you do not need it: sudo pmset repeat cancel"),
         InstallError::InTheWay { path, .. } => {

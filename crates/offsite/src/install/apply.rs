@@ -1,11 +1,20 @@
 //! The steps, done. Each may find its work done already: an installation that was cut off is finished by the next one.
 
 use std::{
+    ffi::OsStr,
     fs, io,
     io::Write,
-    os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, fchown, lchown},
+    os::{
+        fd::OwnedFd,
+        unix::fs::{MetadataExt, PermissionsExt, fchown},
+    },
     path::{Path, PathBuf},
     process::Command,
+};
+
+use rustix::{
+    fs::{AtFlags, FileType, Mode, OFlags, RawMode},
+    io::Errno,
 };
 
 use super::{
@@ -56,7 +65,7 @@ pub fn apply(steps: &[Step], hands: &Hands<'_>) -> Result<Vec<Label>, InstallErr
         match step {
             Step::Folder { path, owner, mode } => folder(path, *owner, *mode)?,
             Step::Give { path, owner } => give(path, *owner)?,
-            Step::Write { path, text, owner } => write(path, text, *owner).map_err(|source| failed("write", path, source))?,
+            Step::Write { path, text, owner } => write(path, text, *owner)?,
             Step::Remove { path } => remove(path)?,
             Step::Stop(target) => stop(hands.launchctl, *target)?,
             Step::Enable(target) => enable(hands.launchctl, *target)?,
@@ -82,47 +91,91 @@ fn failed(what: &'static str, path: &Path, source: io::Error) -> InstallError {
 fn folder(path: &Path, owner: Ids, mode: u32) -> Result<(), InstallError> {
     let missing: Vec<&Path> = path.ancestors().take_while(|folder| folder.symlink_metadata().is_err()).collect();
     for folder in missing.into_iter().rev() {
-        match fs::DirBuilder::new().mode(mode).create(folder) {
-            Ok(()) => lchown(folder, Some(owner.uid), Some(owner.gid)).map_err(|source| failed("give away", folder, source))?,
-            Err(source) if source.kind() == io::ErrorKind::AlreadyExists => {}
-            Err(source) => return Err(failed("make", folder, source)),
+        let (above, name) = above(folder, owner)?;
+        match rustix::fs::mkdirat(&above, name, Mode::from_raw_mode(mode as RawMode)) {
+            Ok(()) => given(&above, name, folder, owner, OFlags::DIRECTORY)?,
+            Err(Errno::EXIST) => {}
+            Err(source) => return Err(failed("make", folder, source.into())),
         }
     }
-    given(path, owner, "a symbolic link", fs::Metadata::is_symlink)
-}
-
-fn give(path: &Path, owner: Ids) -> Result<(), InstallError> {
-    if path.symlink_metadata().is_err() {
-        return Ok(());
-    }
-    given(path, owner, "not a plain file", |meta| !meta.is_file())
-}
-
-/// Nothing is given away through a link, or taken from a third account.
-fn given(path: &Path, owner: Ids, what: &'static str, wrong: fn(&fs::Metadata) -> bool) -> Result<(), InstallError> {
-    let meta = path.symlink_metadata().map_err(|source| failed("read", path, source))?;
-    let in_the_way = |what| Err(InstallError::InTheWay { path: path.to_owned(), what, owner: owner.uid });
+    let meta = path.metadata().map_err(|source| failed("read", path, source))?;
     if meta.uid() == owner.uid {
         return Ok(());
     }
-    if wrong(&meta) {
-        return in_the_way(what);
+    let (above, name) = above(path, owner)?;
+    given(&above, name, path, owner, OFlags::DIRECTORY)
+}
+
+fn give(path: &Path, owner: Ids) -> Result<(), InstallError> {
+    match path.symlink_metadata() {
+        Err(_) => Ok(()),
+        Ok(meta) if meta.uid() == owner.uid => Ok(()),
+        Ok(_) => {
+            let (above, name) = above(path, owner)?;
+            given(&above, name, path, owner, OFlags::NONBLOCK)
+        }
     }
-    if meta.uid() != 0 || !rustix::process::geteuid().is_root() {
+}
+
+/// The folder that `path` lies in, held open, and the name there. Root goes only into one of the owner's own: a link of the owner's could lead to
+/// any other, and what is made or given away there would be a right that the owner never had.
+fn above(path: &Path, owner: Ids) -> Result<(OwnedFd, &OsStr), InstallError> {
+    let (folder, name) = (path.parent().unwrap_or(Path::new("/")), path.file_name().unwrap_or_default());
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let open = rustix::fs::open(folder, flags, Mode::empty()).map_err(|source| failed("open", folder, source.into()))?;
+    let meta = rustix::fs::fstat(&open).map_err(|source| failed("read", folder, source.into()))?;
+    if rustix::process::geteuid().is_root() && meta.st_uid != owner.uid {
+        return Err(InstallError::InTheWay { path: folder.to_owned(), what: "another account's", owner: owner.uid });
+    }
+    Ok((open, name))
+}
+
+/// Gives what root left in the owner's folder to the owner. Nothing is given away through a link of either sort: a second name of a file may be
+/// the owner's for a file that is not. It is looked at by its name first and held open then, so that it cannot be exchanged in between.
+fn given(above: &OwnedFd, name: &OsStr, path: &Path, owner: Ids, kind: OFlags) -> Result<(), InstallError> {
+    let in_the_way = |what| Err(InstallError::InTheWay { path: path.to_owned(), what, owner: owner.uid });
+    let unread = |source: Errno| failed("read", path, source.into());
+    let seen = rustix::fs::statat(above, name, AtFlags::SYMLINK_NOFOLLOW).map_err(unread)?;
+    match FileType::from_raw_mode(seen.st_mode) {
+        FileType::Symlink => return in_the_way("a symbolic link"),
+        _ if seen.st_uid == owner.uid => return Ok(()),
+        FileType::Directory if kind == OFlags::DIRECTORY => {}
+        _ if kind == OFlags::DIRECTORY => return in_the_way("not a folder"),
+        FileType::RegularFile if seen.st_nlink == 1 => {}
+        FileType::RegularFile => return in_the_way("a file with another name elsewhere"),
+        _ => return in_the_way("not a plain file"),
+    }
+    if seen.st_uid != 0 || !rustix::process::geteuid().is_root() {
         return in_the_way("another account's");
     }
-    lchown(path, Some(owner.uid), Some(owner.gid)).map_err(|source| failed("give away", path, source))
+    let open =
+        rustix::fs::openat(above, name, OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | kind, Mode::empty()).map_err(unread)?;
+    let held = rustix::fs::fstat(&open).map_err(unread)?;
+    if (held.st_dev, held.st_ino) != (seen.st_dev, seen.st_ino) {
+        return in_the_way("being exchanged for something else");
+    }
+    fchown(&open, Some(owner.uid), Some(owner.gid)).map_err(|source| failed("give away", path, source))
 }
 
 /// launchd refuses a list that others may write, or that is not its domain's owner's; so both are set and not left to the umask.
-fn write(path: &Path, text: &str, owner: Ids) -> io::Result<()> {
-    let mut file = tempfile::NamedTempFile::new_in(path.parent().unwrap_or(Path::new("/")))?;
-    file.write_all(text.as_bytes())?;
-    file.as_file().set_permissions(fs::Permissions::from_mode(0o644))?;
-    fchown(file.as_file(), Some(owner.uid), Some(owner.gid))?;
-    file.as_file().sync_all()?;
-    file.persist(path).map_err(|error| error.error)?;
-    Ok(())
+fn write(path: &Path, text: &str, owner: Ids) -> Result<(), InstallError> {
+    let (above, name) = above(path, owner)?;
+    let mut new = name.to_owned();
+    new.push(format!(".{}.new", std::process::id()));
+    let written = || -> io::Result<()> {
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let mut file = fs::File::from(rustix::fs::openat(&above, &new, flags, Mode::RUSR | Mode::WUSR)?);
+        file.write_all(text.as_bytes())?;
+        file.set_permissions(fs::Permissions::from_mode(0o644))?;
+        fchown(&file, Some(owner.uid), Some(owner.gid))?;
+        file.sync_all()?;
+        Ok(rustix::fs::renameat(&above, &new, &above, name)?)
+    };
+    written().map_err(|source| {
+        // Best effort: the failure to write is what is told.
+        let _ = rustix::fs::unlinkat(&above, &new, AtFlags::empty());
+        failed("write", path, source)
+    })
 }
 
 fn remove(path: &Path) -> Result<(), InstallError> {

@@ -39,6 +39,14 @@ pub enum InstallError {
         /// Installed or removed.
         what: &'static str,
     },
+    /// This is the owner's own, and another account has one of its own.
+    #[error("on this system the timer is the owner's own: only {name} can have it {what}")]
+    NotAsAnother {
+        /// Installed or removed.
+        what: &'static str,
+        /// The owner.
+        name: String,
+    },
     /// The launchd crate refuses a value.
     #[error("cannot describe the job to launchd")]
     Describe(#[source] launchd::Error),

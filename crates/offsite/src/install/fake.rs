@@ -1,8 +1,8 @@
 //! A launchd for tests: a state machine that answers as the real one does where its answers surprise.
 //!
 //! Codes and words are those of public logs: 3 for booting out what is not there, 5 for a bootstrap of what is there already, of what is
-//! switched off and of a list with a bad owner or mode, 36 while a process ends, 37 for starting what runs, 113 for asking about nothing, 125 for a domain that does
-//! not exist. The mark "switched off" outlives everything.
+//! switched off and of a list with a bad owner or mode, 36 while a process ends, 37 for starting what runs, 113 for asking about nothing, 112 for
+//! asking about a domain that does not exist, 125 for doing something in it. The mark "switched off" outlives everything.
 
 use std::{
     cell::{Cell, RefCell},
@@ -114,7 +114,7 @@ impl Fake {
 
     fn print(&self, target: Target) -> Reply {
         if !self.domains.borrow().contains(&target.domain) {
-            return says(125, "Could not print domain: 125: Domain does not support specified action");
+            return says(112, &format!("Could not find domain for {}", target.domain));
         }
         match self.jobs.borrow().get(&target) {
             None => says(113, &format!("Bad request.\nCould not find service \"{}\" in domain", target.label)),

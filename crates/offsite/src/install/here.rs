@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 
 use super::{
-    Job, Kind, Owner,
+    InstallError, Job, Kind, Owner,
     owner::{Caller, look_up, whose},
     program,
 };
@@ -18,6 +18,8 @@ use crate::{
 /// Who calls, for whom, with what.
 pub(crate) struct Here {
     pub(super) root: bool,
+    /// Whether the owner is who calls.
+    pub(super) same: bool,
     pub(super) owner: Owner,
     pub(super) home: Home,
     pub(super) config: PathBuf,
@@ -35,7 +37,15 @@ impl Here {
         let config = globals.config.clone().unwrap_or_else(|| home.default_config());
         let config = std::path::absolute(config).context("cannot tell the working folder")?;
         let program = std::env::current_exe().context("cannot tell where the offsite program is")?;
-        Ok(Self { root: uid == 0, owner, home, config, program: program::lasting(&program) })
+        Ok(Self { root: uid == 0, same: owner.uid == uid, owner, home, config, program: program::lasting(&program) })
+    }
+
+    /// Where a systemd of each account's own starts the daemon: why this process cannot ask the owner's.
+    pub(super) fn not_ours(&self, what: &'static str) -> Option<InstallError> {
+        if self.root {
+            return Some(InstallError::NotAsRoot { what });
+        }
+        (!self.same).then(|| InstallError::NotAsAnother { what, name: self.owner.name.clone() })
     }
 
     /// This command once more, with the administrator's rights.
@@ -52,10 +62,10 @@ impl Here {
     pub(super) fn job(&self, config: &Config, kind: Kind) -> Job {
         Job {
             program: self.program.clone(),
-            // One that is not the default, or that a system job could look for in another place.
-            config: (matches!(kind, Kind::System { .. }) || self.config != self.home.default_config()).then(|| self.config.clone()),
+            config: self.config.clone(),
             at: config.at,
             home: self.home.home.clone(),
+            xdg: self.home.xdg(),
             logs: platform::current().log_folder(&self.home),
             notices: config.state.join("notices"),
             kind,

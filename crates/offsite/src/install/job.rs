@@ -24,12 +24,14 @@ pub(super) const GRACE: u32 = 20;
 pub struct Job {
     /// The offsite program.
     pub program: PathBuf,
-    /// The configuration, where it is not the default one.
-    pub config: Option<PathBuf>,
+    /// The configuration. Always named: where its default is depends on variables of the shell that installs.
+    pub config: PathBuf,
     /// When the run is due.
     pub at: TimeOfDay,
     /// The owner's home folder.
     pub home: PathBuf,
+    /// XDG variables that lead to the owner's folders. For systemd; a Mac's folders do not follow them.
+    pub xdg: Vec<(&'static str, PathBuf)>,
     /// Folder of log files.
     pub logs: PathBuf,
     /// Folder of notices that nobody has been shown yet.
@@ -91,12 +93,7 @@ impl Job {
 
     /// The command line of `verb`: the program by its absolute path, since launchd has no `PATH` of ours.
     pub(super) fn arguments(&self, verb: &str) -> Result<Vec<String>, InstallError> {
-        let mut arguments = vec![text(&self.program)?];
-        if let Some(config) = &self.config {
-            arguments.extend(["--config".to_owned(), text(config)?]);
-        }
-        arguments.push(verb.to_owned());
-        Ok(arguments)
+        Ok(vec![text(&self.program)?, "--config".to_owned(), text(&self.config)?, verb.to_owned()])
     }
 
     fn xml(&self, mut keys: Dictionary) -> Result<String, InstallError> {
@@ -166,7 +163,7 @@ fn dictionary(job: &Launchd) -> Result<Dictionary, InstallError> {
     Ok(plist::to_value(job).map_err(InstallError::Xml)?.into_dictionary().unwrap_or_default())
 }
 
-fn text(path: &Path) -> Result<String, InstallError> {
+pub(super) fn text(path: &Path) -> Result<String, InstallError> {
     path.to_str().map(str::to_owned).ok_or_else(|| InstallError::NotText { path: path.to_owned() })
 }
 

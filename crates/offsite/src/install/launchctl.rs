@@ -72,7 +72,8 @@ impl Reply {
             0 => Means::Done,
             // bootout says 3, print and kickstart say 113.
             3 | 113 => Means::Absent,
-            125 => Means::NoDomain,
+            // print says 112, "could not find domain", the others 125.
+            112 | 125 => Means::NoDomain,
             36 | 37 => Means::Ending,
             _ => Means::Refused,
         }

@@ -12,7 +12,7 @@ use std::{
 use super::{
     InstallError, Job, Label, Target,
     mac::{Ids, Mac, There},
-    wake::{self, Wake},
+    wake::{self, Remembered, Wake},
 };
 
 /// One step.
@@ -135,22 +135,26 @@ fn remove(mac: &Mac, found: &There) -> Vec<Step> {
 /// # Errors
 /// If the schedule holds something that was not set here.
 pub(super) fn wake(mac: &Mac, state: &Path, wanted: Wake, sched: &str) -> Result<Vec<Step>, InstallError> {
-    let remembered = Wake::remembered(state);
+    let remembered = Remembered::read(state);
+    let alone = Remembered { wake: wanted, before: None };
+    let write = |what: Remembered| Step::Write { path: state.join(wake::FILE), text: what.text(), owner: mac.ids() };
+    let set = Step::Pmset(wanted.arguments().to_vec());
+    // The folder is there already, unless the configuration names another one.
+    let folder = Step::Folder { path: state.to_owned(), owner: mac.ids(), mode: 0o700 };
     match wake::standing(sched, remembered) {
         wake::Standing::Theirs(theirs) => Err(InstallError::OtherWake { theirs }),
-        wake::Standing::Ours if remembered == Some(wanted) => Ok(Vec::new()),
-        wake::Standing::Ours | wake::Standing::Free => {
-            let text = serde_json::json!({ "hour": wanted.hour, "minute": wanted.minute }).to_string() + "\n";
-            Ok(vec![Step::Write { path: state.join(wake::FILE), text, owner: mac.ids() }, Step::Pmset(wanted.arguments().to_vec())])
-        }
+        wake::Standing::Ours(_) if remembered == Some(alone) => Ok(Vec::new()),
+        wake::Standing::Ours(is) if is == wanted => Ok(vec![write(alone)]),
+        wake::Standing::Ours(is) => Ok(vec![write(Remembered { wake: wanted, before: Some(is) }), set, write(alone)]),
+        wake::Standing::Free => Ok(vec![folder, write(alone), set]),
     }
 }
 
 /// What giving the schedule back takes: all of it only if it is ours and nothing else.
 pub(super) fn sleep_on(state: &Path, sched: &str) -> Vec<Step> {
-    let Some(wake) = Wake::remembered(state) else { return Vec::new() };
+    let Some(remembered) = Remembered::read(state) else { return Vec::new() };
     let mut steps = Vec::new();
-    if wake::standing(sched, Some(wake)) == wake::Standing::Ours {
+    if matches!(wake::standing(sched, Some(remembered)), wake::Standing::Ours(_)) {
         steps.push(Step::Pmset(vec!["repeat".into(), "cancel".into()]));
     }
     steps.push(Step::Remove { path: state.join(wake::FILE) });

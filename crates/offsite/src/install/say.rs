@@ -3,14 +3,15 @@
 use std::fmt::Write;
 
 use super::{Clock, Installed, Job, Kind, Label, Step, Wake, job::RETRY};
+use crate::config::{Pi, PiAuth};
 
 /// The steps that would be done, one on a line.
 pub(super) fn steps(steps: &[Step], sudo: Option<&str>) {
     for (at, step) in steps.iter().enumerate() {
-        println!("{:>2}. {step}", at + 1);
+        say!("{:>2}. {step}", at + 1);
     }
     if let Some(command) = sudo {
-        println!("to do them: {command}");
+        say!("to do them: {command}");
     }
 }
 
@@ -60,6 +61,31 @@ pub(super) fn installed(job: &Job, found: &[Installed], later: &[Label], next: O
             line("  (asked at the first run, and perhaps again after an update; the switch is in System Settings, Privacy & Security, Local Network)".into());
             line("  without a login there are no runs; `offsite install` without --agent needs neither".into());
         }
+    }
+    text
+}
+
+/// What this shell may have and a daemon of the system has not: the ssh-agent, and the passphrase of a key (`passphrase`: whether it is set here).
+pub(super) fn keys(pis: &[Pi], passphrase: bool) -> String {
+    let mut text = String::new();
+    for Pi { name, auth, .. } in pis {
+        let _ = match auth {
+            PiAuth::Agent => {
+                writeln!(text, "but {name} is reached through the ssh-agent, which is not there without a login: name a key file for it")
+            }
+            PiAuth::Ssh => writeln!(
+                text,
+                "{name} is reached with the keys that ssh would use, but without the ssh-agent and without a passphrase: see whether that is enough with\n  \
+                 env -u SSH_AUTH_SOCK -u OFFSITE_SSH_PASSPHRASE offsite doctor\n  if not, name a key file without a passphrase for it (key: in the configuration)"
+            ),
+            PiAuth::Key(_) if passphrase => {
+                writeln!(
+                    text,
+                    "but the passphrase of {name}'s key is in this shell only (OFFSITE_SSH_PASSPHRASE): name a key file without one"
+                )
+            }
+            PiAuth::Key(_) => Ok(()),
+        };
     }
     text
 }

@@ -8,7 +8,10 @@ use super::{
     mac::{Mac, There},
     owner, systemd,
 };
-use crate::{config::Home, platform};
+use crate::{
+    config::{Home, TimeOfDay},
+    platform,
+};
 
 /// What starts the daemon.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,6 +58,27 @@ pub struct Installed {
     pub program: Program,
 }
 
+impl Installed {
+    /// The hour at which it rings, as its list or unit says; `None` if that does not say.
+    pub fn at(&self) -> Option<TimeOfDay> {
+        let list = self.list.as_deref()?;
+        match self.clock {
+            Clock::Timer => hour_of_timer(&std::fs::read_to_string(list).ok()?),
+            Clock::System | Clock::Agent => hour_of_list(&plist::Value::from_file(list).ok()?),
+        }
+    }
+}
+
+fn hour_of_timer(text: &str) -> Option<TimeOfDay> {
+    text.lines().find_map(|line| line.strip_prefix("OnCalendar=*-*-* ")?.strip_suffix(":00")?.parse().ok())
+}
+
+fn hour_of_list(list: &plist::Value) -> Option<TimeOfDay> {
+    let slot = list.as_dictionary()?.get("StartCalendarInterval")?.as_dictionary()?;
+    let number = |key| u8::try_from(slot.get(key)?.as_unsigned_integer()?).ok();
+    TimeOfDay::new(number("Hour")?, number("Minute")?)
+}
+
 /// What is installed for the owner with this home folder, who runs this process. Nothing: empty.
 ///
 /// # Errors
@@ -68,7 +92,7 @@ pub fn state(home: &Home) -> Result<Vec<Installed>, InstallError> {
         return on_mac(&Mac::of(owner), &RealLaunchctl, this.as_deref());
     }
     let systemctl: &dyn Tool = &Real(|| platform::current().systemctl());
-    Ok(systemd::state(&systemd::folder(home), systemctl, this.as_deref()).into_iter().collect())
+    Ok(systemd::state(&systemd::folder(home, systemctl), systemctl, this.as_deref()).into_iter().collect())
 }
 
 /// The daemons among what is there.
@@ -108,5 +132,28 @@ pub(super) fn judge(program: Option<&Path>, this: Option<&Path>) -> Program {
         (Err(_), _) => Program::Gone(program.to_owned()),
         (Ok(one), Some(Ok(other))) if one == other => Program::This,
         (Ok(_), _) => Program::Other(program.to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_hour_is_read_from_what_is_installed() {
+        let dir = tempfile::tempdir().unwrap();
+        let of = |clock, text: &str| {
+            let list = dir.path().join("list");
+            std::fs::write(&list, text).unwrap();
+            let (program, list) = (Program::This, Some(list));
+            Installed { clock, list, loaded: true, enabled: true, pid: None, runs: None, last_exit: None, program }.at()
+        };
+        let golden = include_str!("../../../../launchd/offsite.login.plist");
+        let at = |text: &str| Some(text.parse::<TimeOfDay>().unwrap());
+        assert_eq!(of(Clock::Agent, golden), at("04:30"));
+        assert_eq!(of(Clock::Timer, "[Timer]\nOnCalendar=*-*-* 02:05:00\nPersistent=true\n"), at("02:05"));
+        for clock in [Clock::System, Clock::Timer] {
+            assert_eq!(of(clock, "OnCalendar=daily"), None);
+        }
     }
 }

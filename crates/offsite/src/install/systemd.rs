@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use super::{
     InstallError, Job, Step, Tool,
+    job::text,
     mac::Ids,
     state::{Clock, Installed, judge},
 };
@@ -17,9 +18,15 @@ use crate::config::Home;
 const TIMER: &str = "offsite.timer";
 const SERVICE: &str = "offsite.service";
 
-/// Where the owner's units lie.
-pub(super) fn folder(home: &Home) -> PathBuf {
-    home.config.clone().unwrap_or_else(|| home.home.join(".config")).join("systemd/user")
+/// Where the owner's units lie. This shell's `XDG_CONFIG_HOME` counts only if the owner's systemd, which was started before it, looks there too.
+pub(super) fn folder(home: &Home, systemctl: &dyn Tool) -> PathBuf {
+    let usual = home.home.join(".config/systemd/user");
+    let Some(folder) = home.config.as_ref().map(|config| config.join("systemd/user")).filter(|folder| *folder != usual) else {
+        return usual;
+    };
+    let shown = ask(systemctl, &["show", "--property=UnitPath"]);
+    let looks = value(&shown, "UnitPath").is_some_and(|paths| paths.split_whitespace().any(|path| Path::new(path) == folder));
+    if looks { folder } else { usual }
 }
 
 /// The units, with their files' names. `mounts` is `/proc/self/mountinfo`, for the disk that `repository` lies on.
@@ -32,7 +39,8 @@ pub(super) fn units(job: &Job, repository: &Path, mounts: &str) -> Result<Vec<(&
         return Err(InstallError::OddProgram { path: job.program.clone() });
     }
     let disk = mount::of(mounts, repository).filter(|disk| !job.home.starts_with(disk)).map(|disk| mount::unit(&disk));
-    Ok(vec![(SERVICE, units::service(&arguments, disk.as_deref())), (TIMER, units::timer(job.at))])
+    let variables = job.xdg.iter().map(|(name, path)| Ok(format!("{name}={}", text(path)?))).collect::<Result<Vec<_>, _>>()?;
+    Ok(vec![(SERVICE, units::service(&arguments, &variables, disk.as_deref())), (TIMER, units::timer(job.at))])
 }
 
 /// What installing the units takes.
@@ -52,17 +60,45 @@ pub(super) fn install(folder: &Path, owner: Ids, units: &[(&'static str, String)
     steps
 }
 
-/// What removing them takes; nothing if they are not there.
-pub(super) fn uninstall(folder: &Path) -> Vec<Step> {
-    let there: Vec<&str> = [TIMER, SERVICE].into_iter().filter(|name| folder.join(name).symlink_metadata().is_ok()).collect();
-    if there.is_empty() {
-        return Vec::new();
+/// What removing them takes, however much of them is left: files, links that start them, and what systemd still has although the file is gone.
+/// Nothing if none of that is there; where systemd does not answer, only files and links are known.
+pub(super) fn uninstall(folder: &Path, systemctl: &dyn Tool) -> Result<Vec<Step>, InstallError> {
+    let (there, gone): (Vec<&str>, Vec<&str>) = [TIMER, SERVICE].into_iter().partition(|name| folder.join(name).symlink_metadata().is_ok());
+    let at_work = |name: &&str| {
+        let shown = show(systemctl, name, "ActiveState");
+        value(&shown, "ActiveState").is_some_and(|state| !["inactive", "failed"].contains(&state))
+    };
+    let gone: Vec<&str> = gone.into_iter().filter(at_work).collect();
+    let links = links(folder)?;
+    if there.is_empty() && gone.is_empty() && links.is_empty() {
+        return Ok(Vec::new());
     }
     let words = |first: &[&str], rest: &[&str]| Step::Systemctl([first, rest].concat().iter().map(|&word| word.to_owned()).collect());
-    let mut steps = vec![words(&["disable", "--now"], &there)];
-    steps.extend(there.iter().map(|name| Step::Remove { path: folder.join(name) }));
+    let mut steps = Vec::new();
+    // It cannot be disabled without its file.
+    steps.extend((!gone.is_empty()).then(|| words(&["stop"], &gone)));
+    steps.extend((!there.is_empty()).then(|| words(&["disable", "--now"], &there)));
+    steps.extend(there.iter().map(|name| folder.join(name)).chain(links).map(|path| Step::Remove { path }));
     steps.push(words(&["daemon-reload"], &[]));
-    steps
+    Ok(steps)
+}
+
+/// What starts the units: links in the folders `UNIT.wants`, in the order of their names.
+fn links(folder: &Path) -> Result<Vec<PathBuf>, InstallError> {
+    let unread = |source| InstallError::File { what: "read", path: folder.to_owned(), source };
+    let entries = match std::fs::read_dir(folder) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.map_err(unread)?,
+    };
+    let mut links = Vec::new();
+    for entry in entries {
+        let wants = entry.map_err(unread)?.path();
+        if wants.extension().is_some_and(|kind| kind == "wants") {
+            links.extend([TIMER, SERVICE].map(|name| wants.join(name)).into_iter().filter(|link| link.symlink_metadata().is_ok()));
+        }
+    }
+    links.sort();
+    Ok(links)
 }
 
 /// Whether the timer is there. Where systemd does not answer, only the file is known.
@@ -90,7 +126,12 @@ pub(super) fn state(folder: &Path, systemctl: &dyn Tool, this: Option<&Path>) ->
 }
 
 fn show(systemctl: &dyn Tool, unit: &str, properties: &str) -> String {
-    let arguments = ["show".to_owned(), format!("--property={properties}"), unit.to_owned()];
+    ask(systemctl, &["show", &format!("--property={properties}"), unit])
+}
+
+/// The answer; empty if there is none.
+fn ask(systemctl: &dyn Tool, words: &[&str]) -> String {
+    let arguments: Vec<String> = words.iter().map(|&word| word.to_owned()).collect();
     systemctl.run(&arguments).ok().filter(|reply| reply.code == 0).map(|reply| reply.out).unwrap_or_default()
 }
 

@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{fake::Fake, *};
+use super::{fake::Fake, wake::Remembered, *};
 use crate::config::Home;
 
 /// A Mac with its owner, who is whoever runs the tests; so is its administrator.
@@ -51,9 +51,10 @@ impl House {
     fn job(&self, kind: Kind) -> Job {
         Job {
             program: "/bin/true".into(),
-            config: None,
+            config: self.mac.owner.home.join(".config/offsite/offsite.yaml"),
             at: "04:30".parse().unwrap(),
             home: self.mac.owner.home.clone(),
+            xdg: Vec::new(),
             logs: self.mac.owner.home.join("Library/Logs/offsite"),
             notices: self.state().join("notices"),
             kind,
@@ -258,10 +259,15 @@ fn a_link_or_another_accounts_folder_is_not_given_away() {
     let (folder, link) = (home.dir.path().join("folder"), home.dir.path().join("link"));
     fs::create_dir(&folder).unwrap();
     std::os::unix::fs::symlink(&folder, &link).unwrap();
+    // Root does not even look into a folder that is not the owner's.
+    let (link_is, folder_is) = match rustix::process::geteuid().is_root() {
+        true => ("is another account's", "is another account's"),
+        false => ("is a symbolic link", "is not a plain file"),
+    };
     let error = home.apply(&[Step::Folder { path: link, owner: other, mode: 0o700 }]).unwrap_err();
-    assert!(error.to_string().contains("is a symbolic link; nothing was given to"), "{error}");
+    assert!(error.to_string().contains(&format!("{link_is}; nothing was given to")), "{error}");
     let error = home.apply(&[Step::Give { path: folder, owner: other }]).unwrap_err();
-    assert!(error.to_string().contains("is not a plain file"), "{error}");
+    assert!(error.to_string().contains(folder_is), "{error}");
 }
 
 #[test]
@@ -275,6 +281,7 @@ fn with_root_what_sudo_made_becomes_the_owners() {
     let logs = home.dir.path().join("a/b/logs");
     let log = logs.join("launchd.log");
     fs::create_dir_all(home.dir.path().join("a")).unwrap();
+    std::os::unix::fs::chown(home.dir.path().join("a"), Some(501), Some(20)).unwrap();
     home.apply(&[Step::Folder { path: logs.clone(), owner, mode: 0o700 }]).unwrap();
     // An installation before this one left it to root: launchd could not start the job (exit code 78).
     fs::write(&log, "").unwrap();
@@ -282,14 +289,55 @@ fn with_root_what_sudo_made_becomes_the_owners() {
     let of = |path: &Path| (fs::metadata(path).unwrap().uid(), fs::metadata(path).unwrap().gid());
     assert_eq!([of(&logs), of(logs.parent().unwrap()), of(&log)], [(501, 20); 3]);
     // What was there before stays whose it was.
-    assert_eq!(of(&home.dir.path().join("a")).0, 0);
-    let list = home.dir.path().join("list");
+    assert_eq!(of(home.dir.path()).0, 0);
+    let list = home.dir.path().join("a/list");
     home.apply(&[Step::Write { path: list.clone(), text: "x".into(), owner }]).unwrap();
     assert_eq!(of(&list), (501, 20));
     // A third account's is nobody's to give.
     let third = Ids { uid: 502, gid: 20 };
     let error = home.apply(&[Step::Give { path: log, owner: third }]).unwrap_err();
     assert!(error.to_string().contains("is another account's"), "{error}");
+}
+
+#[test]
+fn with_root_no_link_of_the_owners_leads_to_a_right_that_the_owner_has_not() {
+    if !offsite_tests::is_root() && offsite_tests::lacking("root", "this test gives files away") {
+        return;
+    }
+    use std::os::unix::fs::{MetadataExt, chown, symlink};
+    let home = House::new();
+    let owner = Ids { uid: 501, gid: 20 };
+    let (theirs, roots) = (home.dir.path().join("theirs"), home.dir.path().join("roots"));
+    for folder in [&theirs, &roots] {
+        fs::create_dir(folder).unwrap();
+    }
+    chown(&theirs, Some(501), Some(20)).unwrap();
+    let uid = |path: &Path| fs::metadata(path).unwrap().uid();
+    let refused = |step: Step| home.apply(&[step]).unwrap_err().to_string();
+
+    // A second name, in the owner's folder, of a file of root's.
+    let (secret, log) = (roots.join("secret"), theirs.join("launchd.log"));
+    fs::write(&secret, "").unwrap();
+    fs::hard_link(&secret, &log).unwrap();
+    let error = refused(Step::Give { path: log, owner });
+    assert!(error.contains("is a file with another name elsewhere; nothing was given to 501"), "{error}");
+    assert_eq!(uid(&secret), 0);
+
+    // A link in the middle of the path: nothing is made, given away or written beyond it.
+    symlink(&roots, theirs.join("Logs")).unwrap();
+    fs::create_dir(roots.join("there")).unwrap();
+    for step in [
+        Step::Folder { path: theirs.join("Logs/new"), owner, mode: 0o700 },
+        Step::Folder { path: theirs.join("Logs/there"), owner, mode: 0o700 },
+        Step::Folder { path: theirs.join("Logs"), owner, mode: 0o700 },
+        Step::Give { path: theirs.join("Logs/secret"), owner },
+        Step::Write { path: theirs.join("Logs/list"), text: "x".into(), owner },
+    ] {
+        let error = refused(step);
+        assert!(error.contains("nothing was given to 501"), "{error}");
+    }
+    assert_eq!([uid(&roots), uid(&secret), uid(&roots.join("there"))], [0; 3]);
+    assert!(!roots.join("new").exists() && !roots.join("list").exists());
 }
 
 #[test]
@@ -321,15 +369,21 @@ fn the_mac_is_woken_only_if_nobody_else_wakes_it_and_what_is_ours_is_given_back(
     let home = House::new();
     let wake = |at: &str| Wake::before(at.parse().unwrap());
     let plan = |at: &str| plan::wake(&home.mac, &home.state(), wake(at), &home.pmset.sched.borrow());
-    fs::create_dir(home.state()).unwrap();
     for _ in 0..2 {
         home.apply(&plan("04:30").unwrap()).unwrap();
     }
     assert_eq!(home.pmset.asked.take(), ["repeat wakeorpoweron MTWRFSU 04:28:00"]);
-    // The hour was changed: it is ours to move.
-    assert_eq!(plan("05:30").unwrap().len(), 2);
+    // The hour was changed: it is ours to move. Power goes before the system is asked: the old one is still ours, to move and to give back.
+    let steps = plan("05:30").unwrap();
+    home.apply(&steps[..1]).unwrap();
+    assert_eq!(plan("05:30").unwrap(), steps);
+    assert_eq!(plan::sleep_on(&home.state(), &home.pmset.sched.borrow())[0], Step::Pmset(vec!["repeat".into(), "cancel".into()]));
+    // Or the hour is changed back, and then the old one is remembered alone.
+    home.apply(&plan("04:30").unwrap()).unwrap();
+    assert_eq!(plan("04:30").unwrap(), []);
+    assert_eq!(Remembered::read(&home.state()), Some(Remembered { wake: wake("04:30"), before: None }));
     home.apply(&plan::sleep_on(&home.state(), &sched(&home.pmset).unwrap())).unwrap();
-    assert_eq!((home.pmset.asked.take(), Wake::remembered(&home.state())), (vec!["repeat cancel".to_owned()], None));
+    assert_eq!((home.pmset.asked.take(), Remembered::read(&home.state())), (vec!["repeat cancel".to_owned()], None));
 
     *home.pmset.sched.borrow_mut() = "Repeating power events:\n  shutdown at 11:00PM weekdays only\n".into();
     let error = plan("04:30").unwrap_err();
@@ -337,7 +391,7 @@ fn the_mac_is_woken_only_if_nobody_else_wakes_it_and_what_is_ours_is_given_back(
     // Power went between remembering and setting, and then the owner set one: theirs stays.
     fs::write(home.state().join("wake.json"), r#"{"hour":4,"minute":28}"#).unwrap();
     home.apply(&plan::sleep_on(&home.state(), &sched(&home.pmset).unwrap())).unwrap();
-    assert_eq!((home.pmset.asked.take(), Wake::remembered(&home.state())), (vec![], None));
+    assert_eq!((home.pmset.asked.take(), Remembered::read(&home.state())), (vec![], None));
     assert_eq!(plan::sleep_on(&home.state(), ""), []);
 }
 
@@ -345,6 +399,7 @@ fn the_mac_is_woken_only_if_nobody_else_wakes_it_and_what_is_ours_is_given_back(
 fn a_command_to_type_is_whole() {
     let here = |config: &str| Here {
         root: false,
+        same: false,
         owner: Owner { name: "owner".into(), uid: 501, gid: 20, home: "/Users/owner".into() },
         home: Home::at(Path::new("/Users/owner")),
         config: config.into(),
@@ -377,4 +432,34 @@ macOS says once that an item was added that runs in the background: leave it swi
         agent.starts_with("offsite.login is installed; nobody is logged in at the screen") && agent.contains("local network: say Allow"),
         "{agent}"
     );
+}
+
+#[test]
+fn how_a_pi_is_reached_is_told_where_it_may_fail_without_a_login() {
+    let said = |lines: &str, passphrase| {
+        let text = format!("repository: /backups\npis:\n- {{name: attic, host: h, user: u, path: /p{lines}}}\n");
+        let config = Config::parse(Path::new("/offsite.yaml"), &text, &Home::at(Path::new("/home/owner"))).unwrap();
+        say::keys(&config.pis, passphrase)
+    };
+    assert!(said(", agent: true", false).starts_with("but attic is reached through the ssh-agent"));
+    let usual = said("", false);
+    assert!(usual.contains("env -u SSH_AUTH_SOCK -u OFFSITE_SSH_PASSPHRASE offsite doctor\n"), "{usual}");
+    assert!(said(", key: ~/k", true).contains("passphrase of attic's key is in this shell only"));
+    assert_eq!(said(", key: ~/k", false), "");
+}
+
+#[test]
+fn a_systemd_of_the_owners_own_is_asked_by_the_owner_alone() {
+    let here = |root, same| Here {
+        root,
+        same,
+        owner: Owner { name: "owner".into(), uid: 501, gid: 20, home: "/home/owner".into() },
+        home: Home::at(Path::new("/home/owner")),
+        config: "/home/owner/offsite.yaml".into(),
+        program: "/usr/bin/offsite".into(),
+    };
+    assert!(here(false, true).not_ours("installed").is_none());
+    assert!(matches!(here(true, false).not_ours("installed"), Some(InstallError::NotAsRoot { .. })));
+    let shown = crate::hint::render(&here(false, false).not_ours("removed").unwrap().into());
+    assert!(shown.contains("only owner can have it removed") && shown.contains("next:  log in as owner"), "{shown}");
 }

@@ -12,7 +12,8 @@ use crate::config::TimeOfDay;
 /// Minutes before the run.
 const EARLY: u16 = 2;
 
-/// The file in the state folder: what was asked of the system. Written before asking.
+/// The file that remembers what was asked of the system; written before asking. It lies in the state folder that is usual, also if the configuration
+/// names another: that name may change, and the schedule would be nobody's then.
 pub(super) const FILE: &str = "wake.json";
 
 /// A time of the Mac's own zone at which it wakes or is switched on, every day.
@@ -24,6 +25,39 @@ pub struct Wake {
     pub minute: u8,
 }
 
+/// What was set here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Remembered {
+    /// What was asked for last.
+    #[serde(flatten)]
+    pub(super) wake: Wake,
+    /// What it takes the place of, until it has: power may be cut in between.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) before: Option<Wake>,
+}
+
+impl Remembered {
+    /// What the file in `folder` says, if there is one.
+    pub(super) fn read(folder: &Path) -> Option<Self> {
+        serde_json::from_slice(&std::fs::read(folder.join(FILE)).ok()?).ok()
+    }
+
+    /// As the file's text.
+    pub(super) fn text(self) -> String {
+        let Self { wake, before } = self;
+        let mut text = serde_json::json!(wake);
+        if let Some(before) = before {
+            text["before"] = serde_json::json!(before);
+        }
+        text.to_string() + "\n"
+    }
+
+    /// Which of them a line of the schedule is.
+    fn of(self, line: &str) -> Option<Wake> {
+        [Some(self.wake), self.before].into_iter().flatten().find(|wake| wake.is(line))
+    }
+}
+
 impl Wake {
     /// In time for a run at `at`.
     pub fn before(at: TimeOfDay) -> Self {
@@ -31,11 +65,6 @@ impl Wake {
         let minutes = (u16::from(at.hour()) * 60 + u16::from(at.minute()) + day - EARLY) % day;
         // Both are below 60.
         Self { hour: (minutes / 60) as u8, minute: (minutes % 60) as u8 }
-    }
-
-    /// What was set here before, if anything was.
-    pub(super) fn remembered(state: &Path) -> Option<Self> {
-        serde_json::from_slice(&std::fs::read(state.join(FILE)).ok()?).ok()
     }
 
     /// Arguments of pmset that set it.
@@ -64,13 +93,13 @@ pub(super) enum Standing {
     /// There is none.
     Free,
     /// It is what was set here, at this time.
-    Ours,
+    Ours(Wake),
     /// Somebody else's, or more than ours; its lines.
     Theirs(Vec<String>),
 }
 
 /// Reads what `pmset -g sched` says.
-pub(super) fn standing(sched: &str, remembered: Option<Wake>) -> Standing {
+pub(super) fn standing(sched: &str, remembered: Option<Remembered>) -> Standing {
     let mut lines = Vec::new();
     let mut repeating = false;
     for line in sched.lines() {
@@ -83,9 +112,9 @@ pub(super) fn standing(sched: &str, remembered: Option<Wake>) -> Standing {
             lines.push(line.trim().to_owned());
         }
     }
-    match (lines.as_slice(), remembered) {
-        ([], _) => Standing::Free,
-        ([line], Some(wake)) if wake.is(line) => Standing::Ours,
+    match lines.as_slice() {
+        [] => Standing::Free,
+        [line] => remembered.and_then(|ours| ours.of(line)).map_or_else(|| Standing::Theirs(lines.clone()), Standing::Ours),
         _ => Standing::Theirs(lines),
     }
 }
@@ -108,11 +137,12 @@ mod tests {
     #[test]
     fn a_schedule_is_ours_only_if_it_is_all_that_there_is_and_we_set_it() {
         let ours = "Repeating power events:\n  wakepoweron at 4:28AM every day\nScheduled power events:\n [0]  wake at 11/23/2026 12:23:58 by 'com.apple.alarm'\n";
-        let set = Some(wake("04:30"));
-        assert_eq!(standing(ours, set), Standing::Ours);
+        let remembered = |at| Some(Remembered { wake: wake(at), before: None });
+        let set = remembered("04:30");
+        assert_eq!(standing(ours, set), Standing::Ours(wake("04:30")));
         let theirs = |lines: &[&str]| Standing::Theirs(lines.iter().map(|&line| line.to_owned()).collect());
         assert_eq!(standing(ours, None), theirs(&["wakepoweron at 4:28AM every day"]));
-        assert_eq!(standing(ours, Some(wake("05:30"))), theirs(&["wakepoweron at 4:28AM every day"]));
+        assert_eq!(standing(ours, remembered("05:30")), theirs(&["wakepoweron at 4:28AM every day"]));
         let more = "Repeating power events:\n  wakepoweron at 4:28AM every day\n  shutdown at 11:00PM weekdays only\n";
         assert_eq!(standing(more, set), theirs(&["wakepoweron at 4:28AM every day", "shutdown at 11:00PM weekdays only"]));
         assert_eq!(standing("Repeating power events:  wake at 7:45PM Monday\n", set), theirs(&["wake at 7:45PM Monday"]));

@@ -88,9 +88,10 @@ impl Type {
 fn agent() -> Job {
     Job {
         program: "/usr/local/bin/offsite".into(),
-        config: None,
+        config: "/Users/owner/.config/offsite/offsite.yaml".into(),
         at: "04:30".parse().unwrap(),
         home: "/Users/owner".into(),
+        xdg: Vec::new(),
         logs: "/Users/owner/Library/Logs/offsite".into(),
         notices: "/Users/owner/Library/Application Support/offsite/notices".into(),
         kind: Kind::Agent,
@@ -98,15 +99,14 @@ fn agent() -> Job {
 }
 
 fn system() -> Job {
-    let config = Some("/Users/owner/.config/offsite/offsite.yaml".into());
-    Job { config, kind: Kind::System { user: "owner".into() }, ..agent() }
+    Job { kind: Kind::System { user: "owner".into() }, ..agent() }
 }
 
 /// Paths with what XML, a shell, a property list and a person would stumble over.
 fn odd() -> Job {
     Job {
         program: "/Applications/A & B <1>/\"off\"'site'/ü €/$HOME/off\\site".into(),
-        config: Some("/Users/ow ner/]]>/off\tsite.yaml".into()),
+        config: "/Users/ow ner/]]>/off\tsite.yaml".into(),
         home: "/Users/ow ner".into(),
         logs: "/Users/ow ner/<logs>".into(),
         notices: "/Users/ow ner/&amp;".into(),
@@ -182,7 +182,7 @@ fn odd_paths_come_back() {
     let made = job.lists().unwrap();
     for (_, xml) in &made {
         assert_eq!(keys(xml)["Program"].as_string(), job.program.to_str());
-        assert_eq!(keys(xml)["ProgramArguments"].as_array().unwrap()[2].as_string(), job.config.as_ref().unwrap().to_str());
+        assert_eq!(keys(xml)["ProgramArguments"].as_array().unwrap()[2].as_string(), job.config.to_str());
     }
     assert_eq!(keys(&made[1].1)["WatchPaths"].as_array().unwrap()[0].as_string(), job.notices.to_str());
 }

@@ -10,9 +10,10 @@ const MOUNTS: &str = "1 0 8:1 / / rw - ext4 a rw\n2 1 8:2 / /media/disk rw - ext
 fn job(program: &Path) -> Job {
     Job {
         program: program.to_owned(),
-        config: Some("/home/owner/a $b %c \"d\".yaml".into()),
+        config: "/home/owner/a $b %c \"d\".yaml".into(),
         at: "04:30".parse().unwrap(),
         home: "/home/owner".into(),
+        xdg: vec![("XDG_STATE_HOME", "/home/owner/a $b %c \"d\"".into())],
         logs: "/home/owner/log".into(),
         notices: "/home/owner/notices".into(),
         kind: Kind::Agent,
@@ -96,7 +97,13 @@ fn installed_twice_and_removed_twice() {
         "start --no-block offsite.service",
     ];
     assert_eq!(*systemd.asked.borrow(), [wanted, wanted].concat());
-    assert!(std::fs::read_to_string(folder.join(SERVICE)).unwrap().ends_with("[Install]\nWantedBy=media-disk.mount\n"));
+    let service = std::fs::read_to_string(folder.join(SERVICE)).unwrap();
+    // What the shell's variables lead to, the daemon finds too; the configuration is named in any case.
+    assert!(
+        service.contains("\nEnvironment=\"XDG_STATE_HOME=/home/owner/a $b %%c \\\"d\\\"\"\nExecStart=\"/bin/true\" \"--config\" "),
+        "{service}"
+    );
+    assert!(service.ends_with("[Install]\nWantedBy=media-disk.mount\n"));
 
     // At home the repository starts nothing.
     let without = units(&job(Path::new("/bin/true")), Path::new("/home/owner/backups"), MOUNTS).unwrap();
@@ -105,10 +112,58 @@ fn installed_twice_and_removed_twice() {
     assert_eq!(systemd.asked.borrow()[2..], ["enable offsite.timer", "restart offsite.timer"]);
 
     let systemd = Fake::default();
-    done(&uninstall(&folder), &systemd).unwrap();
+    done(&uninstall(&folder, &systemd).unwrap(), &systemd).unwrap();
     assert_eq!(*systemd.asked.borrow(), ["disable --now offsite.timer offsite.service", "daemon-reload"]);
     assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 0);
-    assert_eq!(uninstall(&folder), []);
+    assert_eq!(uninstall(&folder, &systemd).unwrap(), []);
+}
+
+#[test]
+fn half_an_installation_is_removed_and_not_called_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let link = dir.path().join("timers.target.wants/offsite.timer");
+    std::fs::create_dir(link.parent().unwrap()).unwrap();
+    std::os::unix::fs::symlink(dir.path().join(TIMER), &link).unwrap();
+    // The files were removed by hand; systemd has the timer still, and it rings.
+    let rings = Fake { shows: "ActiveState=active".into(), ..Fake::default() };
+    done(&uninstall(dir.path(), &rings).unwrap(), &rings).unwrap();
+    assert_eq!(rings.asked.borrow()[2..], ["stop offsite.timer offsite.service", "daemon-reload"]);
+    assert!(link.symlink_metadata().is_err());
+    // Only the link, or only the service's file.
+    std::os::unix::fs::symlink(dir.path().join(TIMER), &link).unwrap();
+    let quiet = Fake { shows: "ActiveState=inactive".into(), ..Fake::default() };
+    assert_eq!(uninstall(dir.path(), &quiet).unwrap()[0], Step::Remove { path: link.clone() });
+    std::fs::remove_file(&link).unwrap();
+    assert_eq!(uninstall(dir.path(), &quiet).unwrap(), []);
+    std::fs::write(dir.path().join(SERVICE), "").unwrap();
+    let steps: Vec<String> = uninstall(dir.path(), &rings).unwrap().iter().map(ToString::to_string).collect();
+    assert_eq!(steps[..2], ["systemctl --user stop offsite.timer", "systemctl --user disable --now offsite.service"]);
+}
+
+#[test]
+fn units_lie_where_the_owners_systemd_looks_and_not_where_this_shell_says() {
+    let mut home = Home::at(Path::new("/home/owner"));
+    let looks = |paths: &str| Fake { shows: format!("UnitPath={paths}"), ..Fake::default() };
+    let usual = Path::new("/home/owner/.config/systemd/user");
+    assert_eq!(folder(&home, &looks("/elsewhere/systemd/user")), usual);
+    home.config = Some("/elsewhere".into());
+    assert_eq!(folder(&home, &looks("/home/owner/.config/systemd/user /etc/systemd/user")), usual);
+    assert_eq!(folder(&home, &looks("/etc/systemd/user /elsewhere/systemd/user")), Path::new("/elsewhere/systemd/user"));
+    assert_eq!(folder(&home, &Fake { refuses: Some("show"), ..Fake::default() }), usual);
+}
+
+#[test]
+fn where_there_is_no_systemd_the_next_step_says_what_else_would_do() {
+    struct Nothing;
+    impl Tool for Nothing {
+        fn run(&self, _: &[String]) -> io::Result<Reply> {
+            Err(io::ErrorKind::NotFound.into())
+        }
+    }
+    let reload = [Step::Systemctl(vec!["daemon-reload".into()])];
+    let error = apply(&reload, &Hands { launchctl: &RealLaunchctl, pmset: &Nothing, systemctl: &Nothing }).unwrap_err();
+    let shown = crate::hint::render(&error.into());
+    assert!(shown.contains("next:  this system has no systemd") && shown.contains("every ten minutes"), "{shown}");
 }
 
 #[test]

@@ -8,8 +8,10 @@ use crate::config::TimeOfDay;
 /// The service, started by the timer and, where there is one, by the disk with the repository.
 ///
 /// Without `RequiresMountsFor=`: a disk that is away is a state that the daemon records and waits out, not a failed unit.
-pub(super) fn service(arguments: &[String], disk: Option<&str>) -> String {
+pub(super) fn service(arguments: &[String], variables: &[String], disk: Option<&str>) -> String {
     let command: Vec<String> = arguments.iter().enumerate().map(|(at, word)| quoted(word, at == 0)).collect();
+    // As in a program's name, `$` stands for itself here.
+    let environment: String = variables.iter().map(|set| format!("Environment={}\n", quoted(set, true))).collect();
     let wanted = disk.map(|disk| format!("\n[Install]\nWantedBy={disk}\n")).unwrap_or_default();
     format!(
         "\
@@ -18,7 +20,7 @@ Description=offsite: pull, keep, push what is owed
 
 [Service]
 Type=oneshot
-ExecStart={command}
+{environment}ExecStart={command}
 TimeoutStopSec={GRACE}
 UMask=0077
 {wanted}",
@@ -90,7 +92,7 @@ mod tests {
     #[test]
     fn odd_paths_come_back() {
         for path in ["/usr/local/bin/offsite", "/a b/\"c\"/50%/$HOME/\\n\n\t/offsite"] {
-            let text = service(&[path.to_owned(), "--config".into(), "/x $y.yaml".into(), "daemon".into()], None);
+            let text = service(&[path.to_owned(), "--config".into(), "/x $y.yaml".into(), "daemon".into()], &[], None);
             assert_eq!(program(&text), Some(path.into()), "{text}");
             assert!(text.contains("\"/x $$y.yaml\" \"daemon\"\n"), "{text}");
         }
