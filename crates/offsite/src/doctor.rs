@@ -65,7 +65,7 @@ pub async fn run(globals: &Globals, args: &Args) -> anyhow::Result<Exit> {
     };
     if let Some(name) = args.pi.as_ref().filter(|name| config.pis.iter().all(|pi| pi.name != **name)) {
         let known: Vec<&str> = config.pis.iter().map(|pi| pi.name.as_str()).collect();
-        eprintln!("error: there is no Pi called {name} in {}; there is: {}", config.path.display(), known.join(", "));
+        note!("error: there is no Pi called {name} in {}; there is: {}", config.path.display(), known.join(", "));
         return Ok(Exit::Usage);
     }
     let mut lines = Lines::of("mac");
@@ -119,7 +119,7 @@ async fn here(config: &Config, args: &Args, said: &mut Said) -> Standing {
         let asked = home.clone();
         let found = within("ask what starts the daemon", tokio::task::spawn_blocking(move || install::state(&asked))).await;
         let found = found.and_then(|found| found.map_err(Trouble::of)?.map_err(Trouble::of));
-        said.all(alarm::judge_clock(&found, launchd));
+        said.all(alarm::judge_clock(&found, config.at, install::Installed::at, launchd));
     }
     let power = within("ask for the battery", tokio::task::spawn_blocking(|| platform::current().power())).await;
     said.all(alarm::judge_power(power.ok().and_then(Result::ok).flatten(), config.battery));
@@ -150,7 +150,7 @@ impl Said {
     /// Shows on a terminal what may take a moment.
     fn doing(&self, what: &PlaceName) {
         if !self.json && std::io::stderr().is_terminal() {
-            eprint!("  …     {what}\r");
+            crate::say::prompt(&format!("  …     {what}\r"));
         }
     }
 

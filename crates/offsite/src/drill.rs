@@ -7,22 +7,25 @@
 mod compare;
 mod folder;
 mod report;
+mod stop;
 mod twice;
 
 use std::{
     path::{Path, PathBuf},
-    process::{Command, ExitStatus, Stdio},
+    process::{ExitStatus, Stdio},
     time::Instant,
 };
 
 use jiff::Timestamp;
 use offsite_archive::{ArchiveName, JobName};
 use offsite_repository::Archives;
+use tokio::process::Command;
 
 use self::{
     compare::{Compared, compare},
-    folder::Folder,
+    folder::{Folder, Left},
     report::{Drill, Report},
+    stop::Stop,
 };
 use crate::{
     cli::Globals,
@@ -34,7 +37,7 @@ use crate::{
     live::Live,
     progress::Bar,
     restore::{
-        self, BridgeError,
+        self, BridgeError, Plan, RestoreError,
         bridge::Load,
         from::{self, From, Opened},
         select::Wanted,
@@ -171,36 +174,102 @@ pub async fn run(globals: &Globals, args: &Args) -> anyhow::Result<Exit> {
     let state = state(globals, &opened)?;
     let _lock = state.lock("drill", Timestamp::now())?;
     let _live = Live::begin(&state, "drill", Timestamp::now());
-    if let Some(left) = folder::remove_left(&state)? {
-        eprintln!("note: removed {}, which a drill that was killed had left", left.display());
-    }
+    tell(&folder::remove_left(&state)?);
     let archives = opened.repository.archives().await?;
     let jobs = jobs(&archives, args.job.as_ref());
     if jobs.is_empty() {
         return Err(DrillError::Nothing { place: opened.label.clone() }.into());
     }
+    let stop = Stop::listen()?;
+    let report = tokio::select! {
+        biased;
+        () = stop.asked() => None,
+        held = hold(&opened, &state, &archives, jobs, args, &stop) => held?,
+    };
+    let Some(report) = report else { return stopped(&state, &stop).await };
+    if args.json {
+        say!("{}", serde_json::to_string(&report)?);
+    }
+    Ok(report.exit())
+}
+
+/// The drills of `jobs`, one after the other; none if it is told to end meanwhile.
+async fn hold(
+    opened: &Opened,
+    state: &State,
+    archives: &Archives,
+    jobs: Vec<JobName>,
+    args: &Args,
+    stop: &Stop,
+) -> anyhow::Result<Option<Report>> {
     let journal = state.journal();
     let mut report = Report::new(&opened.label);
     for job in jobs {
         let began = Instant::now();
         let mut drill = Drill::of(&job);
-        let result = one(&opened, &state, &archives, &job, args, &mut drill).await;
+        let result = one(opened, state, archives, &job, args, stop, &mut drill).await;
+        // A failure that comes of the signal is none of the archive.
+        if stop.is_asked() {
+            return Ok(None);
+        }
         drill.seconds = began.elapsed().as_secs_f64();
         if let Err(error) = &result {
             (drill.message, drill.hint) = (Some(hint::message(error)), hint::hint(error));
         }
-        note(&journal, &opened, &job, &drill, args)?;
+        note(&journal, opened, &job, &drill, args)?;
         if let Err(error) = &result {
-            eprintln!("drill of {job}: {}", hint::render(error));
+            note!("drill of {job}: {}", hint::render(error));
         } else if !args.json {
-            println!("{}", drill.text(&opened.label));
+            say!("{}", drill.text(&opened.label));
         }
         report.drills.push(drill);
     }
-    if args.json {
-        println!("{}", serde_json::to_string(&report)?);
+    Ok(Some(report))
+}
+
+/// After a signal: what was restored is removed, and nothing is said about the archive.
+async fn stopped(state: &State, stop: &Stop) -> anyhow::Result<Exit> {
+    if !stop.rest().await {
+        note!("stopped by a signal, and the disk is busy: what was restored is removed by the next drill or sync");
+        return Ok(Exit::Failed);
     }
-    Ok(report.exit())
+    let left = folder::remove_left(state)?;
+    left.removed.iter().for_each(|path| note!("stopped by a signal; removed {}", path.display()));
+    tell(&Left { removed: Vec::new(), ..left });
+    Ok(Exit::Failed)
+}
+
+/// Says what became of what drills had left.
+fn tell(left: &Left) {
+    for path in &left.removed {
+        note!("note: removed {}, which a drill that was killed had left", path.display());
+    }
+    for path in &left.away {
+        note!("note: a drill that was killed may have left {}, on a disk that is away: it is removed once that is back", path.display());
+    }
+    for error in &left.stuck {
+        note!("note: {}; what a drill restored lies there in the clear", hint::message(error));
+    }
+}
+
+/// Removes what a drill left that was killed, for a night. The caller holds the lock. It is the owner's data in the clear, and no part of
+/// the night: what cannot be removed fails nothing.
+pub(crate) fn clean(state: &State) {
+    match folder::remove_left(state) {
+        Ok(left) => {
+            left.removed.iter().for_each(|path| tracing::info!(path = %path.display(), "removed what a drill left"));
+            left.stuck.iter().for_each(|error| tracing::warn!(error = hint::message(error), "a drill's folder stays"));
+        }
+        Err(error) => tracing::warn!(error = hint::message(&error.into()), "a drill's folder may stay"),
+    }
+}
+
+/// What drills left that were killed, for who only looks. Only for who knows that no drill runs.
+///
+/// # Errors
+/// If the memory of it cannot be read.
+pub(crate) fn left(state: &State) -> std::io::Result<Vec<PathBuf>> {
+    folder::left(state)
 }
 
 /// The state folder: the configured one or, on a machine without configuration, the usual one.
@@ -233,25 +302,47 @@ fn jobs(archives: &Archives, only: Option<&JobName>) -> Vec<JobName> {
     }
 }
 
-async fn one(opened: &Opened, state: &State, archives: &Archives, job: &JobName, args: &Args, drill: &mut Drill) -> anyhow::Result<()> {
+async fn one(
+    opened: &Opened,
+    state: &State,
+    archives: &Archives,
+    job: &JobName,
+    args: &Args,
+    stop: &Stop,
+    drill: &mut Drill,
+) -> anyhow::Result<()> {
     let chosen = restore::choose_among(archives, opened, &Wanted::Newest(job.clone()))?;
     let name = chosen.info.name;
-    let folder = Folder::make(opened, state, args.into.as_deref(), &name, chosen.info.end.raw)?;
+    // Before the folder is made, because it says how much room is needed.
+    let mut plan = match restore::plan(opened, &name, &args.path, PathBuf::new()).await {
+        Err(error) if !matches!(error.downcast_ref(), Some(RestoreError::Missing { .. })) => {
+            drill.archive = Some(name);
+            return Err(error);
+        }
+        planned => planned?,
+    };
+    let folder = Folder::make(opened, state, args.into.as_deref(), &name, plan.raw())?;
+    plan.into = folder.path().to_owned();
     // From here on a failure is one of the archive.
     drill.archive = Some(name.clone());
-    let result = restored(opened, &name, folder.path(), args, drill).await;
-    // A folder that stays is a lack of room tomorrow, but what was found out about the archive goes first.
-    let removed = folder.remove(state);
-    result?;
-    Ok(removed?)
+    let result = restored(opened, &name, &plan, args, stop, drill).await;
+    if stop.is_asked() {
+        // It is removed once nobody writes there any more.
+        return result;
+    }
+    // A folder that stays says nothing about the archive; it is remembered, and tried again.
+    if let Err(error) = folder.remove(state) {
+        note!("{}", hint::render(&error.into()));
+        drill.left = Some(plan.into);
+    }
+    result
 }
 
-async fn restored(opened: &Opened, name: &ArchiveName, folder: &Path, args: &Args, drill: &mut Drill) -> anyhow::Result<()> {
-    let plan = restore::plan(opened, name, &args.path, folder.to_owned()).await?;
+async fn restored(opened: &Opened, name: &ArchiveName, plan: &Plan, args: &Args, stop: &Stop, drill: &mut Drill) -> anyhow::Result<()> {
     let stopped = |source| DrillError::Stopped { archive: name.clone(), place: opened.label.clone(), source };
     let bar = Bar::new(&format!("drill {name}"));
     let load = Load { repository: &opened.repository, manifest: &plan.manifest, ranges: &plan.ranges };
-    let (extracted, contents) = twice::carry(load, &plan.into, &|progress| bar.set(progress)).await.map_err(stopped)?;
+    let (extracted, contents) = twice::carry(load, &plan.into, stop.hand().await, &|progress| bar.set(progress)).await.map_err(stopped)?;
     drop(bar);
     drill.warnings = extracted.warnings.len() as u64;
     let (bytes, into, whole) = (plan.bytes.clone(), plan.into.clone(), plan.whole());
@@ -259,7 +350,7 @@ async fn restored(opened: &Opened, name: &ArchiveName, folder: &Path, args: &Arg
     let compared = compared.map_err(|source| DrillError::Compare { archive: name.clone(), source })?;
     judge(name, &opened.label, &compared, drill)?;
     match &args.check {
-        Some(command) => check(name, &opened.label, command, &plan.into, drill).map_err(Into::into),
+        Some(command) => Ok(check(name, &opened.label, command, &plan.into, drill).await?),
         None => Ok(()),
     }
 }
@@ -280,11 +371,11 @@ fn judge(archive: &ArchiveName, place: &str, compared: &Compared, drill: &mut Dr
 }
 
 /// Runs the owner's command where the files are.
-fn check(archive: &ArchiveName, place: &str, command: &str, folder: &Path, drill: &mut Drill) -> Result<(), DrillError> {
+async fn check(archive: &ArchiveName, place: &str, command: &str, folder: &Path, drill: &mut Drill) -> Result<(), DrillError> {
     let mut shell = Command::new("/bin/sh");
     shell.args(["-c", command]).current_dir(folder).env("OFFSITE_ARCHIVE", archive.to_string()).env("OFFSITE_JOB", archive.job.to_string());
     // What it says is for people; standard output may be JSON.
-    let status = shell.stdin(Stdio::null()).stdout(std::io::stderr()).status();
+    let status = shell.stdin(Stdio::null()).stdout(std::io::stderr()).kill_on_drop(true).status().await;
     let status = status.map_err(|source| DrillError::Run { command: command.to_owned(), source })?;
     drill.check = Some(status.success());
     if status.success() {

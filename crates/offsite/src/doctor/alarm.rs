@@ -2,13 +2,19 @@
 
 use super::line::{Line, Lines, Trouble};
 use crate::{
-    config::{MacNotices, Notify},
+    config::{MacNotices, Notify, TimeOfDay},
     install::{Clock, Installed, Program},
     platform::Power,
 };
 
-/// The lines of what starts the daemon. `launchd` is whether this is a Mac.
-pub(super) fn judge_clock(found: &Result<Vec<Installed>, Trouble>, launchd: bool) -> Vec<Line> {
+/// The lines of what starts the daemon. `at` is when the configuration has it rung, `rings` when a clock does, as far as it says. `launchd` is
+/// whether this is a Mac.
+pub(super) fn judge_clock(
+    found: &Result<Vec<Installed>, Trouble>,
+    at: TimeOfDay,
+    rings: impl Fn(&Installed) -> Option<TimeOfDay>,
+    launchd: bool,
+) -> Vec<Line> {
     let mut lines = Lines::of("mac");
     const CHECK: &str = "alarm clock";
     let install = if launchd { "sudo offsite install" } else { "offsite install" };
@@ -26,12 +32,12 @@ pub(super) fn judge_clock(found: &Result<Vec<Installed>, Trouble>, launchd: bool
         lines.note(CHECK, "two are installed, and both fire", format!("keep one: offsite uninstall, then {install}"));
     }
     for installed in found {
-        one(installed, install, &mut lines);
+        one(installed, at, rings(installed), install, &mut lines);
     }
     lines.all
 }
 
-fn one(installed: &Installed, install: &str, lines: &mut Lines) {
+fn one(installed: &Installed, at: TimeOfDay, rings: Option<TimeOfDay>, install: &str, lines: &mut Lines) {
     const CHECK: &str = "alarm clock";
     let name = match installed.clock {
         Clock::System => "launchd, from boot on",
@@ -65,6 +71,12 @@ fn one(installed: &Installed, install: &str, lines: &mut Lines) {
             CHECK,
             format!("{name}: it starts {}, not this program", path.display()),
             format!("to have it start this one: {install}"),
+        );
+    } else if let Some(rings) = rings.filter(|rings| *rings != at) {
+        lines.note(
+            CHECK,
+            format!("{name}: it rings at {rings}, and `at:` says {at}"),
+            format!("an alarm clock rings as it was when it was installed; set it anew: {install}"),
         );
     } else {
         let ended = match (installed.pid, installed.last_exit) {
@@ -136,10 +148,14 @@ mod tests {
         }
     }
 
+    fn judged(found: Vec<Installed>, rings: Option<&str>) -> Vec<Line> {
+        judge_clock(&Ok(found), "04:30".parse().unwrap(), |_| rings.map(|rings| rings.parse().unwrap()), true)
+    }
+
     fn of(change: impl Fn(&mut Installed)) -> (Verdict, String) {
         let mut one = installed();
         change(&mut one);
-        let lines = judge_clock(&Ok(vec![one]), true);
+        let lines = judged(vec![one], Some("04:30"));
         assert_eq!(lines.len(), 1);
         assert_eq!(lines[0].fix.is_some(), lines[0].verdict != Fine);
         (lines[0].verdict, format!("{} {}", lines[0].words, lines[0].fix.clone().unwrap_or_default()))
@@ -160,10 +176,14 @@ mod tests {
         ] {
             assert!(found.0 == verdict && found.1.contains(words), "{found:?} {words}");
         }
-        let none = judge_clock(&Ok(vec![]), true);
+        let none = judged(vec![], None);
         assert!(none[0].verdict == Bad && none[0].fix.as_deref().unwrap().contains("sudo offsite install"));
-        let two = judge_clock(&Ok(vec![installed(), installed()]), true);
+        let two = judged(vec![installed(), installed()], None);
         assert_eq!((two.len(), two[0].verdict), (3, Note));
+        let moved = judged(vec![installed()], Some("02:00"));
+        assert_eq!(moved[0].verdict, Note);
+        assert_eq!(moved[0].words, "launchd, while you are logged in: it rings at 02:00, and `at:` says 04:30");
+        assert!(moved[0].fix.as_deref().unwrap().ends_with("sudo offsite install"));
     }
 
     #[test]

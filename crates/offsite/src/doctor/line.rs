@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::{
     exit::Exit,
-    human::{look::Paint, plain},
+    human::{count, look::Paint, plain},
 };
 
 /// How a check ended.
@@ -142,10 +142,10 @@ pub fn text(line: &Line, paint: Paint) -> String {
 
 /// The last line: how many of what.
 pub fn summary(lines: &[Line]) -> String {
-    let count = |verdict| lines.iter().filter(|line| line.verdict == verdict).count();
-    let (bad, notes, skipped) = (count(Verdict::Bad), count(Verdict::Note), count(Verdict::Skipped) + count(Verdict::Off));
+    let of = |verdict| lines.iter().filter(|line| line.verdict == verdict).count();
+    let (bad, notes, skipped) = (of(Verdict::Bad), of(Verdict::Note), of(Verdict::Skipped) + of(Verdict::Off));
     let checked = lines.len() - skipped;
-    let mut text = format!("{checked} checks");
+    let mut text = count(checked as u64, "check", "checks");
     match (bad, notes) {
         (0, 0) => text.push_str(", all well"),
         (bad, notes) => {
@@ -174,7 +174,7 @@ mod tests {
     fn the_worst_line_decides_and_what_was_skipped_does_not() {
         let mut all = lines();
         all.off("login");
-        assert_eq!((exit(&all.all), summary(&all.all).as_str()), (Exit::Fine, "1 checks, all well; 1 not checked"));
+        assert_eq!((exit(&all.all), summary(&all.all).as_str()), (Exit::Fine, "1 check, all well; 1 not checked"));
         all.note("clock", "late", "set it");
         assert_eq!((exit(&all.all), summary(&all.all).as_str()), (Exit::Incomplete, "2 checks, 1 to look at; 1 not checked"));
         all.bad("login", "refused", "a key");

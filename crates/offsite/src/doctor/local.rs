@@ -11,9 +11,11 @@ use jiff::{SignedDuration, Timestamp};
 use super::line::{Line, Lines, Trouble};
 use crate::{
     config::{Config, Home},
+    drill,
     human::{age, count, size},
-    journal::Standing,
+    journal::{Standing, Waiting},
     key::{Key, KeyError},
+    live,
     owed::Schedule,
     places, platform,
     state::State,
@@ -33,6 +35,8 @@ pub struct StateFacts {
     pub folder: Option<Result<(u32, bool), String>>,
     /// What the journal adds up to, when its last receipt was written, and how many of its lines are damaged.
     pub journal: Result<(Box<Standing>, Option<Timestamp>, usize), Trouble>,
+    /// Folders with restored files that drills left which were killed.
+    pub drills: Vec<PathBuf>,
 }
 
 /// Looks at the state folder.
@@ -48,7 +52,10 @@ pub fn state(config: &Config) -> StateFacts {
         let last = read.receipts.iter().map(|receipt| receipt.time).max();
         (Box::new(Standing::of(&read.receipts)), last, read.damaged.len())
     });
-    StateFacts { path, folder, journal }
+    // While somebody is at work it may be a drill, and its folder is none that was left.
+    let state = State::at(&path);
+    let drills = if live::read(&state).is_some() { Vec::new() } else { drill::left(&state).unwrap_or_default() };
+    StateFacts { path, folder, journal, drills }
 }
 
 /// The lines of the state folder.
@@ -75,6 +82,26 @@ pub fn judge_state(facts: &StateFacts) -> Vec<Line> {
         ),
         Ok((_, None, _)) => lines.note("journal", "nothing has happened yet", "run the first night by hand: offsite sync"),
         Ok((_, Some(_), _)) => lines.ok("journal", "can be read"),
+    }
+    if let Ok((standing, ..)) = &facts.journal
+        && let Some(why @ Waiting::Away { no_route, .. }) = standing.waiting.as_ref().map(|waited| &waited.why)
+        && !no_route.is_empty()
+    {
+        // What starts a doctor may often go where the daemon may not.
+        let next = if platform::current().has_launchd() {
+            "if the Pi answers below, macOS forbids the daemon the local network: sudo offsite install, or System Settings, Privacy & Security, \
+             Local Network"
+        } else {
+            "if the Pi answers below, the daemon's next start finds it, too"
+        };
+        lines.note("daemon", format!("its last start waited: {why}"), next);
+    }
+    for folder in &facts.drills {
+        lines.note(
+            "drill",
+            format!("one was killed and left what it had restored, in the clear: {}", folder.display()),
+            "the next sync or drill removes it, with the disk that it is on mounted: offsite sync; or remove it yourself",
+        );
     }
     lines.all
 }
@@ -195,7 +222,8 @@ pub fn judge_repository(facts: &RepositoryFacts, standing: &Standing, launchd: b
         lines.note(
             "own backup",
             "Time Machine takes the repository too: what is pruned here takes room for another day",
-            format!("sudo tmutil addexclusion -p '{path}'"),
+            // Without -p, which leaves no mark at the folder: the note would never go away. The mark is the owner's to set.
+            format!("tmutil addexclusion '{path}'"),
         );
     }
     lines.all
@@ -298,6 +326,10 @@ mod tests {
         assert_eq!(of("disk", &usual, |facts| facts.network = Some("smb".into())), Note);
         assert_eq!(of("protection", &usual, |facts| facts.guard = Some("Documents".into())), Note);
         assert_eq!(of("own backup", &usual, |facts| facts.left_out = false), Note);
+        let taken = judge_repository(&RepositoryFacts { left_out: false, ..facts() }, &usual, true);
+        let fix = taken.iter().find(|line| line.check == "own backup").unwrap().fix.as_deref();
+        // What -p excludes is not seen as excluded.
+        assert_eq!(fix, Some("tmutil addexclusion '/b'"));
         assert_eq!([20, 19, 499, 500].map(|free| of("room", &usual, |facts| facts.free = Some(free))), [Note, Bad, Note, Fine]);
         assert_eq!(of("room", &Standing::default(), |facts| facts.free = Some(1)), Fine, "nothing is known yet");
         let gone = |facts: &mut RepositoryFacts| facts.opened = Err(Trouble { message: "x".into(), fix: None });
@@ -317,7 +349,8 @@ mod tests {
 
     #[test]
     fn a_state_folder_or_journal_that_is_not_well_is_named() {
-        let facts = |folder| StateFacts { path: "/s".into(), folder, journal: Ok((Box::default(), Some(Timestamp::UNIX_EPOCH), 0)) };
+        let journal = || Ok((Box::default(), Some(Timestamp::UNIX_EPOCH), 0));
+        let facts = |folder| StateFacts { path: "/s".into(), folder, journal: journal(), drills: Vec::new() };
         let verdict = |facts: &StateFacts| judge_state(facts).iter().map(|line| line.verdict).collect::<Vec<_>>();
         assert_eq!(verdict(&facts(Some(Ok((0o700, true))))), [Fine, Fine]);
         assert_eq!(verdict(&facts(Some(Ok((0o700, false))))), [Bad, Fine]);
@@ -329,6 +362,18 @@ mod tests {
         assert_eq!(verdict(&damaged), [Fine, Note]);
         damaged.journal = Ok((Box::default(), None, 0));
         assert_eq!(verdict(&damaged), [Fine, Note]);
+        let mut refused = facts(Some(Ok((0o700, true))));
+        let waited = |why: &str| format!(r#"{{"time":"2026-11-22T04:30:00Z","kind":"waited","why":{why}}}"#);
+        for (why, wanted) in [
+            (r#"{"for":"away","pis":["pi"]}"#, &[Fine, Fine][..]),
+            (r#"{"for":"away","pis":["pi"],"no_route":["pi"]}"#, &[Fine, Fine, Note]),
+        ] {
+            let standing = Standing::of(&[serde_json::from_str(&waited(why)).unwrap()]);
+            refused.journal = Ok((Box::new(standing), Some(Timestamp::UNIX_EPOCH), 0));
+            assert_eq!(verdict(&refused), wanted);
+        }
+        let left = StateFacts { drills: vec!["/t/offsite-drill-1".into()], ..facts(Some(Ok((0o700, true)))) };
+        assert_eq!(verdict(&left), [Fine, Fine, Note]);
     }
 
     #[test]

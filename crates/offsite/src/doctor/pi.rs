@@ -13,7 +13,7 @@ use std::{
 
 use jiff::Timestamp;
 use object_store::path::Path;
-use offsite_archive::{ArchiveName, JobName};
+use offsite_archive::{ArchiveName, FrameRef, JobName, Manifest};
 use offsite_repository::{ArchiveInfo, Layout, Repository, StreamError, read_ranges};
 use offsite_sftp::{Auth, Retry, SftpError, SftpStore, Target, Timeouts, Writing};
 
@@ -91,7 +91,7 @@ pub struct Newest {
     pub complete: bool,
 }
 
-/// A test pull.
+/// A test pull, as far as it came in the time that there was.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Pulled {
     /// Of which archive.
@@ -148,8 +148,7 @@ pub async fn probe(config: &Config, pi: &Pi) -> Facts {
     };
     let newest = newest(&archives.good);
     if let Some(latest) = newest.iter().max_by_key(|newest| newest.archive.time()) {
-        let pulled = within("pull a part of it", pull(&repository, &latest.archive)).await;
-        facts.pulled = Some(pulled.and_then(|pulled| pulled));
+        facts.pulled = Some(pull(&repository, &latest.archive, Duration::from_secs(PATIENCE)).await);
     }
     facts.archives = Some(Ok((newest, archives.unreadable.len())));
     facts
@@ -162,8 +161,11 @@ fn flat<T, E: Into<anyhow::Error>>(result: Result<Result<T, E>, Trouble>) -> Res
 /// A doctor waits seconds where a night waits minutes.
 fn patient(mut target: Target) -> Target {
     let patience = Duration::from_secs(PATIENCE);
-    target.timeouts = Timeouts { connect: patience, request: patience, ..target.timeouts };
+    // A request stays as patient as a night's: on a slow line it waits for those before it, and all of them together are bounded here.
+    target.timeouts = Timeouts { connect: patience, ..target.timeouts };
     target.retry = Retry { tries: 0, ..target.retry };
+    // `limit:` is for nights. Here it would only make a line look slow.
+    target.limit = None;
     target
 }
 
@@ -228,26 +230,59 @@ fn newest(archives: &[ArchiveInfo]) -> Vec<Newest> {
     jobs.into_iter().map(facts).collect()
 }
 
-/// Fetches the beginning of an archive, inflates and hashes it, and throws it away.
-async fn pull(repository: &Repository, archive: &ArchiveName) -> Result<Pulled, Trouble> {
-    let manifest = repository.manifest(archive).await.map_err(Trouble::of)?.manifest;
-    let end = manifest.end.raw.min(PULL);
-    let mut raw = 0;
-    let mut sink = |bytes: &[u8]| {
-        raw += bytes.len() as u64;
-        Ok(())
-    };
+/// Fetches the beginning of an archive, inflates and hashes it, and throws it away, for as long as `patience` lasts: a slow line is no fault.
+async fn pull(repository: &Repository, archive: &ArchiveName, patience: Duration) -> Result<Pulled, Trouble> {
     let began = Instant::now();
-    #[expect(clippy::single_range_in_vec_init, reason = "one range of the stream")]
-    let ranges = [0..end];
-    let read: Result<(), StreamError> = read_ranges(repository, &manifest, &ranges, &mut sink).await;
-    read.map_err(Trouble::of)?;
+    let mut pulled = Pulled { archive: archive.clone(), raw: 0, bytes: 0, seconds: 0.0 };
+    let ended = tokio::time::timeout(patience, read(repository, archive, &mut pulled)).await;
+    pulled.seconds = began.elapsed().as_secs_f64();
+    match ended {
+        Ok(Err(trouble)) => Err(trouble),
+        Ok(Ok(())) | Err(_) => Ok(pulled),
+    }
+}
+
+/// The first frame alone, because frames that come side by side on a slow line all come late; then those up to [`PULL`].
+async fn read(repository: &Repository, archive: &ArchiveName, pulled: &mut Pulled) -> Result<(), Trouble> {
+    let manifest = repository.manifest(archive).await.map_err(Trouble::of)?.manifest;
     let mut at = 0;
     let within = manifest.frames.iter().take_while(|frame| {
         let begins = at;
         at += u64::from(frame.raw);
-        begins < end
+        begins < PULL
     });
-    let bytes = within.map(|frame| u64::from(frame.len)).sum();
-    Ok(Pulled { archive: archive.clone(), raw, bytes, seconds: began.elapsed().as_secs_f64() })
+    let frames: Vec<FrameRef> = within.cloned().collect();
+    let (first, rest) = frames.split_at(frames.len().min(1));
+    frames_of(repository, &manifest, first, pulled).await?;
+    frames_of(repository, &manifest, rest, pulled).await
+}
+
+/// Fetches `frames`, which begin where `pulled` ends, and counts each as soon as it is checked.
+async fn frames_of(repository: &Repository, manifest: &Manifest, frames: &[FrameRef], pulled: &mut Pulled) -> Result<(), Trouble> {
+    let raw: u64 = frames.iter().map(|frame| u64::from(frame.raw)).sum();
+    let mut came = frames.iter();
+    #[expect(clippy::single_range_in_vec_init, reason = "one range of the stream")]
+    let ranges = [pulled.raw..pulled.raw + raw];
+    let mut sink = |bytes: &[u8]| {
+        pulled.raw += bytes.len() as u64;
+        pulled.bytes += came.next().map_or(0, |frame| u64::from(frame.len));
+        Ok(())
+    };
+    let read: Result<(), StreamError> = read_ranges(repository, manifest, &ranges, &mut sink).await;
+    read.map_err(Trouble::of)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_doctor_is_bounded_by_its_own_patience_and_by_no_limit_of_the_nights() {
+        let auth = Auth::KeyFile { path: "/k".into(), passphrase: None };
+        let mut target = Target::new("pi", "offsite", "/srv", "/known_hosts".into(), auth);
+        let request = target.timeouts.request;
+        target.limit = std::num::NonZeroU64::new(200_000);
+        let target = patient(target);
+        assert_eq!((target.limit, target.timeouts.request, target.timeouts.connect), (None, request, Duration::from_secs(PATIENCE)));
+    }
 }

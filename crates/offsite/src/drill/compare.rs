@@ -1,7 +1,7 @@
 //! What lies on the disk after a restore, held against the manifest and the stream it came from, as a sceptic would.
 //!
 //! Looked at: that everything is there, and of each thing its kind, mode, time, size, content and link. Left out: owners, which only root
-//! restores; with them set-user-ID bits and devices; and the mode of links, which means nothing.
+//! restores; with them set-user-ID bits, set-group-ID bits unless root restores, and devices; and the mode of links, which means nothing.
 
 use std::{
     ffi::OsStr,
@@ -101,7 +101,7 @@ fn one(entry: &Entry, content: &Content, into: &Path, compared: &mut Compared) -
         }
         Err(source) => return Err(CompareError::Read { path, source }),
     };
-    for what in differences(entry, content.acl, &meta) {
+    for what in differences(entry, content.acl, &meta, rustix::process::geteuid().is_root()) {
         compared.differs(&entry.path, what);
     }
     let same_kind = kind(&meta) == Some(entry.kind);
@@ -153,14 +153,20 @@ fn look(into: &Path, path: &Path) -> io::Result<Metadata> {
 }
 
 /// What can be told without opening it.
-fn differences(entry: &Entry, acl: bool, meta: &Metadata) -> Vec<String> {
+fn differences(entry: &Entry, acl: bool, meta: &Metadata, root: bool) -> Vec<String> {
     const SET_ID: u32 = 0o6000;
+    const SET_GROUP: u32 = 0o2000;
     let mut found = Vec::new();
     if kind(meta) != Some(entry.kind) && entry.kind != Kind::Hardlink {
         return vec!["is of another kind".to_owned()];
     }
-    // What comes back without owners has no set-user-ID bits but on folders; and where there is an ACL, it says what the bits are.
-    let lost = if entry.kind == Kind::Dir { 0 } else { SET_ID };
+    // What comes back without owners has no set-user-ID bits but on folders, and there the system takes the group's from all but root whose
+    // group is another, or hands it down from above; and where there is an ACL, it says what the bits are.
+    let lost = match entry.kind {
+        Kind::Dir if root => 0,
+        Kind::Dir => SET_GROUP,
+        _ => SET_ID,
+    };
     let asked = 0o7777 & !lost & if acl { !0o777 } else { !0 };
     let mode = meta.mode() & 0o7777;
     if !matches!(entry.kind, Kind::Symlink | Kind::Hardlink) && mode & asked != entry.mode & asked {
@@ -324,6 +330,19 @@ mod tests {
             fs::create_dir(root.join("l")).unwrap();
         };
         assert_eq!(within(folder), ["/srv/l: is of another kind"]);
+    }
+
+    #[test]
+    fn the_groups_bit_of_a_folder_is_asked_of_root_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::set_permissions(dir.path(), Permissions::from_mode(0o755)).unwrap();
+        stamp(dir.path(), TIME.1);
+        let meta = fs::symlink_metadata(dir.path()).unwrap();
+        let of = |mode, root| differences(&entry("/srv", Kind::Dir, mode, 0, None), false, &meta, root);
+        assert_eq!((of(0o755, true), of(0o755, false), of(0o2755, false)), (vec![], vec![], vec![]));
+        assert_eq!(of(0o2755, true), ["has the mode 0755 and not 2755"]);
+        assert_eq!(of(0o1755, false), ["has the mode 0755 and not 1755"]);
+        assert_eq!(of(0o2775, false), ["has the mode 0755 and not 2775"]);
     }
 
     #[test]

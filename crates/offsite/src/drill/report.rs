@@ -1,5 +1,7 @@
 //! What drills found, for people and for programs.
 
+use std::path::PathBuf;
+
 use offsite_archive::{ArchiveName, JobName};
 use serde::Serialize;
 
@@ -36,6 +38,8 @@ pub(super) struct Drill {
     pub(super) differences: Vec<String>,
     /// What the owner's check said.
     pub(super) check: Option<bool>,
+    /// The folder, if it could not be removed.
+    pub(super) left: Option<PathBuf>,
     /// From the first byte to the last comparison.
     pub(super) seconds: f64,
     /// Why it failed; none if it did not.
@@ -56,6 +60,7 @@ impl Drill {
             differing: 0,
             differences: Vec::new(),
             check: None,
+            left: None,
             seconds: 0.0,
             message: None,
             hint: None,
@@ -66,11 +71,12 @@ impl Drill {
     pub(super) fn text(&self, place: &str) -> String {
         let archive = self.archive.as_ref().map(ToString::to_string).unwrap_or_default();
         let mut text = format!(
-            "drilled {archive} from {}: {}, {}, all as they were on the Pi, in {:.0} s; thrown away",
+            "drilled {archive} from {}: {}, {}, all as they were on the Pi, in {:.0} s; {}",
             plain(place),
             count(self.files, "file", "files"),
             size(self.bytes),
-            self.seconds
+            self.seconds,
+            if self.left.is_none() { "thrown away" } else { "it could not be thrown away" }
         );
         if self.check == Some(true) {
             text.push_str("; the check passed");
@@ -90,10 +96,11 @@ impl Report {
         Self { place: place.to_owned(), drills: Vec::new() }
     }
 
-    /// Some of several is not all, and none is a failure.
+    /// Some of several is not all, and none is a failure. A folder that stays is something to be done.
     pub(super) fn exit(&self) -> Exit {
         let failed = self.drills.iter().filter(|drill| drill.message.is_some()).count();
         match failed {
+            0 if self.drills.iter().any(|drill| drill.left.is_some()) => Exit::Incomplete,
             0 => Exit::Fine,
             all if all == self.drills.len() => Exit::Failed,
             _ => Exit::Incomplete,

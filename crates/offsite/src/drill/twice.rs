@@ -14,6 +14,7 @@ use std::{
 use offsite_archive::{ExtractError, ExtractOptions, Extracted, Kind, Member, TarError, TarReader, extract};
 use offsite_repository::Progress;
 
+use super::stop::Hand;
 use crate::restore::{
     BridgeError,
     bridge::{Load, Queue, Stopped, over},
@@ -48,22 +49,27 @@ pub(super) fn key(path: &[u8]) -> Key {
     key
 }
 
-/// Extracts what `load` names into `into`, and hashes it on the way. `progress` is told the raw bytes.
-pub(super) async fn carry(load: Load<'_>, into: &Path, progress: &(dyn Fn(Progress) + Sync)) -> Result<(Extracted, Contents), BridgeError> {
+/// Extracts what `load` names into `into`, and hashes it on the way, until `hand` is told to end. `progress` is told the raw bytes.
+pub(super) async fn carry(
+    load: Load<'_>,
+    into: &Path,
+    hand: Hand,
+    progress: &(dyn Fn(Progress) + Sync),
+) -> Result<(Extracted, Contents), BridgeError> {
     let into = into.to_owned();
-    over(load, progress, move |queue| both(queue, &into)).await.map_err(|stopped| match stopped {
+    over(load, progress, move |queue| both(queue, &into, &hand)).await.map_err(|stopped| match stopped {
         Stopped::Read(error) => BridgeError::Read(error),
         Stopped::Taken(error) => BridgeError::Extract(error),
         Stopped::Thread(error) => BridgeError::Thread(error),
     })
 }
 
-fn both(queue: &mut Queue, into: &Path) -> Result<(Extracted, Contents), ExtractError> {
+fn both(queue: &mut Queue, into: &Path, hand: &Hand) -> Result<(Extracted, Contents), ExtractError> {
     let (send, receive) = sync_channel(WAITING);
     std::thread::scope(|scope| {
         let reading = scope.spawn(move || contents(Beside { receive, piece: Vec::new(), at: 0 }));
         // As it is without root's rights: owners are not restored, so nothing of a drill gets more rights than a copy has.
-        let extracted = extract(Tee { input: queue, send, piece: Vec::new() }, into, &ExtractOptions::default(), &mut |_| {});
+        let extracted = extract(Tee { input: queue, hand, send, piece: Vec::new() }, into, &ExtractOptions::default(), &mut |_| {});
         let contents = reading.join();
         let extracted = extracted?;
         let died = || TarError::Read { at: 0, cause: io::Error::other("the second reader did not end as it should") };
@@ -125,21 +131,23 @@ fn zeros(hasher: &mut blake3::Hasher, mut len: u64) {
 }
 
 /// Gives what it reads to the other reader too.
-struct Tee<'q> {
-    input: &'q mut Queue,
+struct Tee<'q, R> {
+    input: &'q mut R,
+    hand: &'q Hand,
     send: SyncSender<Vec<u8>>,
     piece: Vec<u8>,
 }
 
-impl Tee<'_> {
+impl<R> Tee<'_, R> {
     fn flush(&mut self) {
         // A second reader that has gone has an error of its own to tell, after the first.
         let _ = self.send.send(std::mem::take(&mut self.piece));
     }
 }
 
-impl Read for Tee<'_> {
+impl<R: Read> Read for Tee<'_, R> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        self.hand.go_on()?;
         let count = self.input.read(into)?;
         self.piece.extend_from_slice(&into[..count]);
         if self.piece.len() >= PIECE || count == 0 {
@@ -178,6 +186,16 @@ mod tests {
         assert_eq!([key(b"/srv/a"), key(b"srv/a/")], [key(b"srv/a"); 2]);
         assert_ne!(key(b"srv/a"), key(b"srv//a"));
         assert_eq!(key(b"/"), key(b""));
+    }
+
+    #[tokio::test]
+    async fn nothing_is_read_on_for_a_drill_that_is_told_to_end() {
+        let (ask, stop) = super::super::stop::Stop::new();
+        let (hand, (send, _receive)) = (stop.hand().await, sync_channel(WAITING));
+        let mut tee = Tee { input: &mut io::repeat(7), hand: &hand, send, piece: Vec::new() };
+        assert_eq!(tee.read(&mut [0; 4]).unwrap(), 4);
+        ask.send(true).unwrap();
+        assert!(tee.read(&mut [0; 4]).is_err());
     }
 
     #[test]

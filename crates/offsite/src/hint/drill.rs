@@ -11,6 +11,9 @@ pub(super) fn hint(error: &anyhow::Error) -> Option<String> {
                 .to_owned()
         }
         DrillError::NoRoom { .. } => "name a folder on a disk with room: offsite drill --into DIR; or drill a part: --path PATH".to_owned(),
+        DrillError::Folder { operation: "remove", path, .. } => {
+            format!("remove {} yourself: it holds what was restored, in the clear; the next drill or night tries again", path.display())
+        }
         DrillError::Folder { path, .. } => format!("name another folder: offsite drill --into DIR; what is left of {} may be removed", path.display()),
         DrillError::Differs { archive, .. } => {
             format!("read it all back, and try from another place: offsite verify {archive}, offsite drill {} --from CLOUD", archive.job)

@@ -96,6 +96,56 @@ fn what_a_killed_drill_left_is_removed_by_the_next() {
 }
 
 #[test]
+fn a_drill_that_is_stopped_leaves_nothing_and_blames_nobody() {
+    let place = Place::new();
+    for signal in ["INT", "TERM", "HUP"] {
+        // It does not end by itself: the drill ends it.
+        let stopped = drill(&place, &["--check", &format!("kill -{signal} $PPID; exec sleep 600")]).ended(1);
+        assert!(stopped.err.contains("stopped by a signal; removed"), "{stopped:#?}");
+        assert_eq!((left(&place), receipts(&place).len()), (vec![], 0));
+        assert!(!place.path("state/drill.json").exists());
+    }
+}
+
+#[test]
+fn a_folder_that_cannot_be_removed_makes_no_archive_bad_and_stops_no_other_drill() {
+    let place = Place::new();
+    // A file in its place is no folder, so removing it as one fails, for root too.
+    let swap = "d=$PWD; cd .. && mv \"$d\" moved && : >\"$d\"";
+    drill(&place, &["--check", swap]).ended(3).says("could not be thrown away").says("cannot remove the drill's folder");
+    assert_eq!(receipts(&place).last().unwrap()["kind"], "drilled");
+    assert!(place.path("state/drill.json").exists());
+    drill(&place, &[]).ended(0);
+}
+
+#[test]
+fn a_night_removes_what_a_killed_drill_left() {
+    let place = Place::new();
+    drill(&place, &["--check", "kill -KILL $PPID"]);
+    assert_eq!(left(&place).len(), 1);
+    place.offsite(&["doctor", "--offline"]).says("left what it had restored, in the clear");
+    place.offsite(&["sync"]);
+    assert_eq!(left(&place), [""; 0]);
+}
+
+#[test]
+fn a_part_needs_room_for_itself_alone() {
+    let place = Place::new();
+    let web = place.path("house/web");
+    // There nobody has room, and how much would be needed is said.
+    let full = if cfg!(target_os = "linux") { "/proc" } else { "/dev" };
+    let need = |arguments: &[&str]| {
+        let said = drill(&place, &[&["--into", full], arguments].concat()).ended(1).says("there is no room");
+        said.err.lines().find_map(|line| Some(line.split_once("it needs ")?.1.split_once(" and")?.0.to_owned())).unwrap()
+    };
+    assert_eq!(need(&[]), "4.5 MB");
+    assert!(need(&["--path", web.to_str().unwrap()]).ends_with(" kB"));
+    // What is not in the archive is no fault of the archive.
+    drill(&place, &["--path", "/nowhere"]).ended(1).says("holds nothing called /nowhere");
+    assert_eq!(receipts(&place).len(), 0);
+}
+
+#[test]
 fn what_cannot_be_rehearsed_is_refused_before_anything_is_made() {
     let place = Place::new();
     let config = fs::read_to_string(place.path("offsite.yaml")).unwrap();

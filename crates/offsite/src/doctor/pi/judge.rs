@@ -8,6 +8,7 @@ use super::{Facts, Failed, Newest, Pulled, Stage, Way};
 use crate::{
     config::{Config, Pi},
     doctor::{
+        PATIENCE,
         line::{Line, Lines},
         route::Neighbours,
     },
@@ -106,6 +107,11 @@ fn behind(config: &Config, facts: &Facts, now: Timestamp, lines: &mut Lines) {
         None => lines.skipped("archives", "repository"),
     }
     match (&facts.pulled, &facts.archives) {
+        (Some(Ok(pulled)), _) if pulled.raw == 0 && pulled.seconds >= PATIENCE as f64 => lines.note(
+            "test pull",
+            format!("the line is very slow, or stands still: not one piece of {} came whole in {PATIENCE} s", pulled.archive),
+            "try again when nothing else uses the line; nights wait longer than this",
+        ),
         (Some(Ok(pulled)), _) => lines.ok("test pull", pulled_text(pulled)),
         (Some(Err(trouble)), _) => lines.trouble("test pull", trouble),
         (None, Some(Ok(_))) => lines.skipped("test pull", "first archive"),
@@ -244,6 +250,11 @@ mod tests {
         let ahead = odd(|facts| newest(facts).finished = "2026-11-22T09:00:00Z".parse().unwrap());
         assert_eq!(ahead, ("archives", Note, "services/2026-11-22T040000Z was finished 3 h from now".to_owned()));
         assert_eq!(odd(|facts| newest(facts).complete = false).1, Note);
+        let slow = odd(|facts| {
+            let pulled = facts.pulled.as_mut().unwrap().as_mut().unwrap();
+            (pulled.raw, pulled.bytes, pulled.seconds) = (0, 0, 15.0);
+        });
+        assert_eq!((slow.0, slow.1), ("test pull", Note));
         let none = odd(|facts| (facts.archives, facts.pulled) = (Some(Ok((vec![], 0))), None));
         assert_eq!(none, ("archives", Bad, "there is none".to_owned()));
         assert_eq!(odd(|facts| facts.archives.as_mut().unwrap().as_mut().unwrap().1 = 2).2, "2 manifests cannot be read");
