@@ -64,7 +64,7 @@ async fn show(folder: &Path, now: Timestamp) -> anyhow::Result<()> {
         let text = format!("{}{more}", notice.text);
         match platform::current().notice(&notice.title, &text).filter(|_| screen) {
             Some(command) => notify::show(command).await?,
-            None => println!("{}\n{}\n", human::plain(&notice.title), text.lines().map(human::plain).collect::<Vec<_>>().join("\n")),
+            None => say!("{}\n{}\n", human::plain(&notice.title), text.lines().map(human::plain).collect::<Vec<_>>().join("\n")),
         }
         if seen {
             std::fs::remove_file(path).map_err(failed)?;

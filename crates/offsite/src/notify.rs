@@ -2,7 +2,7 @@
 //!
 //! A run's end, and any start of the daemon that finds that it is time, makes a *look*: the status is gathered, and for each channel decided
 //! what is news to it. Nothing here ever fails a backup. A channel that does not work gets a receipt once, is an alarm of its own kind (told
-//! by the others, shown by `status`), and is tried again at each start of the daemon until something gets through.
+//! by the others, shown by `status`), and is tried again, less and less often, until something gets through.
 
 mod channel;
 mod email;
@@ -11,6 +11,7 @@ mod healthchecks;
 mod http;
 mod look;
 mod macos;
+mod mark;
 mod news;
 mod ntfy;
 pub(crate) mod spool;
@@ -72,16 +73,26 @@ pub async fn ended(config: &Config, ran: Option<Outcome>) {
     ended_within(config, ran, &Bounds::usual()).await;
 }
 
+/// As [`ended`], and tells of an error that may have left no receipt: of a configuration that does not hold, of a journal that cannot be
+/// read, of a full disk. It is an alarm as long as it is told again with each look, and needs nothing of the state folder to be told.
+pub async fn broke(config: &Config, ran: Option<Outcome>, error: &anyhow::Error) {
+    look_within(config, ran, Some(error), &Bounds::usual()).await;
+}
+
 async fn ended_within(config: &Config, ran: Option<Outcome>, bounds: &Bounds) {
+    look_within(config, ran, None, bounds).await;
+}
+
+async fn look_within(config: &Config, ran: Option<Outcome>, broke: Option<&anyhow::Error>, bounds: &Bounds) {
     let telling = Telling::begin(config, bounds).await;
     let told = match telling {
-        Ok(Some(telling)) => telling.tell(ran).await,
+        Ok(Some(telling)) => telling.tell(ran, broke).await,
         // Whoever holds the lock tells; what this run added is seen at the next look.
         Ok(None) => Ok(()),
         Err(error) => Err(error),
     };
     if let Err(error) = told {
-        eprintln!("{}", crate::hint::render(&error.context("cannot remember what was told; it will be told again")));
+        note!("{}", crate::hint::render(&error.context("cannot remember what was told; it will be told again")));
     }
 }
 

@@ -38,7 +38,7 @@ impl Header for AutoSubmitted {
 
 pub(super) async fn send(config: &Email, secrets: &NotifySecrets, bounds: &Bounds, out: &Outgoing) -> Result<(), SendError> {
     let message = message(config, out)?;
-    let failed = |source| SendError::Mail { host: format!("{}:{}", config.host, config.port), source };
+    let failed = |source| failed(format!("{}:{}", config.host, config.port), source);
     let tls = || TlsParameters::new(config.host.clone()).map_err(failed);
     let mut server = AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(&config.host)
         .port(config.port)
@@ -60,6 +60,16 @@ pub(super) async fn send(config: &Email, secrets: &NotifySecrets, bounds: &Bound
         }
     })
     .await
+}
+
+/// What a server answered is dropped but for its status: it may quote what it was sent, the password included.
+fn failed(host: String, source: lettre::transport::smtp::Error) -> SendError {
+    match source.status().and_then(|code| code.to_string().parse().ok()) {
+        Some(status) => SendError::MailRefused { host, status },
+        // The cause would be what could not be understood.
+        None if source.is_response() => SendError::NoMail { host },
+        None => SendError::Mail { host, source },
+    }
 }
 
 fn message(config: &Email, out: &Outgoing) -> Result<Message, SendError> {

@@ -1,4 +1,5 @@
-//! Why a message did not get through, and what to do about it. No variant repeats an address: topics and ping addresses are secrets.
+//! Why a message did not get through, and what to do about it. No variant repeats an address: topics and ping addresses are secrets. Nor
+//! does any repeat what a server said, which may quote the address or the password that it was sent: its status is all that is kept.
 
 use std::{io, path::PathBuf};
 
@@ -42,14 +43,12 @@ pub enum SendError {
         source: reqwest::Error,
     },
     /// The server said no.
-    #[error("{host} answered {status}{}", quoted(said))]
+    #[error("{host} answered {status}")]
     Refused {
         /// The server.
         host: String,
         /// Its status.
         status: u16,
-        /// The beginning of what it said.
-        said: String,
     },
     /// The server wants the message elsewhere. It is not sent on: a login page would then count as told.
     #[error("{host} answered {status} and sends on to another address")]
@@ -71,7 +70,21 @@ pub enum SendError {
         /// Why.
         source: lettre::error::Error,
     },
-    /// The mail server said no, or there is none.
+    /// The mail server said no.
+    #[error("{host} answered {status}")]
+    MailRefused {
+        /// The server.
+        host: String,
+        /// Its status, of SMTP.
+        status: u16,
+    },
+    /// What answers is no mail server, or does not speak as one.
+    #[error("{host} does not answer as a mail server does")]
+    NoMail {
+        /// The server.
+        host: String,
+    },
+    /// There is no mail server.
     #[error("cannot send mail through {host}")]
     Mail {
         /// The server.
@@ -108,12 +121,12 @@ fn quoted(said: &str) -> String {
 }
 
 impl SendError {
-    /// Whether the same may succeed in a moment.
+    /// Whether the same may succeed in a moment, and was certainly not taken: a server that got a message and says nothing may have shown it.
     pub(super) fn is_passing(&self) -> bool {
         match self {
-            Self::Post { .. } => true,
+            Self::Post { source, .. } => source.is_connect(),
             Self::Refused { status, .. } => *status == 429 || *status >= 500,
-            Self::Mail { source, .. } => !source.is_permanent() && !source.is_client(),
+            Self::MailRefused { status, .. } => (400..500).contains(status),
             _ => false,
         }
     }
@@ -129,12 +142,12 @@ impl SendError {
             Self::Refused { status: 401 | 403, .. } => format!("check the credentials of {channel}; then: {test}"),
             Self::Refused { status: 404 | 410, .. } => format!("check the address of {channel}; then: {test}"),
             Self::Moved { .. } => format!("give {channel} the address that it ends at; then: {test}"),
-            Self::Mail { source, .. } if source.is_permanent() => {
+            Self::MailRefused { status: 500.., .. } => {
                 format!("check account, sender and recipients of {channel}; then: {test}")
             }
             Self::Spool { .. } => "see that the disk is neither full nor read-only".to_owned(),
             Self::Show { .. } | Self::Run { .. } => format!("System Settings, Notifications: allow those of Script Editor; then: {test}"),
-            _ => format!("it is tried again at each start; to try now: {test}"),
+            _ => format!("it is tried again in a while; to try now: {test}"),
         }
     }
 }

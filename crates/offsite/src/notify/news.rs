@@ -2,10 +2,14 @@
 //!
 //! A channel's memory moves on only when it took the message, so what could not be sent is simply still news at the next look, in the words
 //! of that time. Whatever is doubtful (a memory that is lost, a clock that was put back) is told again: twice is a nuisance, silence a lie.
+//!
+//! What a channel was told last is never better than what is true: an alarm that returns after "all is well" is told at once. It is the good
+//! news that waits, if the same alarm returned within the day.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
+use offsite_archive::ArchiveName;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -13,9 +17,13 @@ use crate::{
     status::{Alarm, Kind, Report},
 };
 
-/// How long an alarm that was told is not told again, whether it stands or comes and goes. A day less what nights differ in length, so that
-/// the reminder comes with a night and does not creep through the day.
+/// How long an alarm that stands is not told again. A day less what nights differ in length, so that the reminder comes with a night and does
+/// not creep through the day.
 pub const AGAIN: SignedDuration = SignedDuration::from_hours(22);
+/// When it is told again though no run ends: a day, and what nights differ in length.
+pub(super) const WITHOUT_A_RUN: SignedDuration = SignedDuration::from_hours(25);
+/// What clocks are put back by every day.
+pub(super) const SLACK: SignedDuration = SignedDuration::from_mins(5);
 
 /// What a channel was told.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,6 +33,12 @@ pub struct Told {
     pub alarms: BTreeMap<String, Timestamp>,
     /// The alarms that were told since it last was told that all is well.
     pub open: BTreeSet<String>,
+    /// Those of them that it was told by another name than the one they have here.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub shown: BTreeMap<String, String>,
+    /// Those of them that returned within [`AGAIN`], after it was told that all is well.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub returned: BTreeSet<String>,
 }
 
 /// Something worth telling.
@@ -51,10 +65,19 @@ pub enum News {
     },
 }
 
-/// The name of an alarm in the memory. A failed and an incomplete run are the same trouble to whom it was told.
+/// The name of an alarm in the memory. A failed and an incomplete run are the same trouble to whom it was told, and so are archives of one
+/// job of which each night's lacks something.
 pub fn key(alarm: &Alarm) -> String {
-    let kind = if alarm.kind == Kind::Incomplete { Kind::Failed } else { alarm.kind };
-    format!("{} {}", kind.word(), alarm.object)
+    if alarm.kind != Kind::Incomplete {
+        return name(alarm);
+    }
+    let job = alarm.object.parse::<ArchiveName>().map(|archive| format!("{}/", archive.job));
+    format!("{} {}", Kind::Failed.word(), job.as_deref().unwrap_or(&alarm.object))
+}
+
+/// The name of an alarm as it is shown.
+fn name(alarm: &Alarm) -> String {
+    format!("{} {}", alarm.kind.word(), alarm.object)
 }
 
 /// What is news, and the memory of a channel that was told it. `ran` is how the run ended that this look belongs to.
@@ -64,38 +87,59 @@ pub fn key(alarm: &Alarm) -> String {
 pub fn news(report: &Report, told: &Told, ran: Option<Outcome>) -> (Vec<News>, Told) {
     let now = report.time;
     let mut next = told.clone();
+    let standing: BTreeSet<String> = report.alarms.iter().map(key).collect();
+    let latest = now.saturating_add(SLACK).unwrap_or(now);
+    // The clock was put back, and when that time was nobody knows: what stands is told again.
+    next.alarms.retain(|key, time| *time <= latest || !standing.contains(key));
     for time in next.alarms.values_mut() {
-        // The clock was put back: count from here, or the alarm would be silent until that time comes again.
         *time = (*time).min(now);
     }
+    let silent = if ran.is_some() { AGAIN } else { WITHOUT_A_RUN };
     let (mut begun, mut again, mut others) = (Vec::new(), Vec::new(), 0);
-    let mut standing = BTreeSet::new();
+    let mut seen = BTreeSet::new();
     for alarm in &report.alarms {
+        let key = key(alarm);
         // One trouble may have two lines (a failed and an incomplete try): it is told once.
-        if !standing.insert(key(alarm)) {
+        if !seen.insert(key.clone()) {
             continue;
         }
-        match next.alarms.get(&key(alarm)) {
-            Some(time) if now.duration_since(*time) < AGAIN => others += 1,
-            Some(_) if next.open.contains(&key(alarm)) => again.push(alarm.clone()),
-            _ => begun.push(alarm.clone()),
+        let age = next.alarms.get(&key).map(|time| now.duration_since(*time));
+        if next.open.contains(&key) {
+            if age.is_some_and(|age| age < silent) { others += 1 } else { again.push(alarm.clone()) }
+        } else {
+            if age.is_some_and(|age| age < AGAIN) {
+                next.returned.insert(key);
+            }
+            begun.push(alarm.clone());
         }
     }
     let open = &next.open;
     next.alarms.retain(|key, time| standing.contains(key) || open.contains(key) || now.duration_since(*time) < AGAIN);
     if !begun.is_empty() || !again.is_empty() {
         for alarm in begun.iter().chain(&again) {
-            next.alarms.insert(key(alarm), now);
-            next.open.insert(key(alarm));
+            let (key, name) = (key(alarm), name(alarm));
+            next.alarms.insert(key.clone(), now);
+            // Its end is told by the name of its beginning.
+            if next.open.insert(key.clone()) && key != name {
+                next.shown.insert(key, name);
+            }
         }
         return (vec![News::Alarms { begun, again, others }], next);
     }
-    if report.alarms.is_empty() && !next.open.is_empty() && ended_fine(report, &next, ran) {
-        let ended = std::mem::take(&mut next.open).into_iter().collect();
+    if report.alarms.is_empty() && !next.open.is_empty() && ended_fine(report, &next, ran) && !is_restless(&next, now) {
+        next.returned.clear();
+        let mut shown = std::mem::take(&mut next.shown);
+        let ended = std::mem::take(&mut next.open).into_iter().map(|key| shown.remove(&key).unwrap_or(key)).collect();
         return (vec![News::Well { ended }], next);
     }
     let night = ran == Some(Outcome::Fine);
     (if night { vec![News::Night { others }] } else { Vec::new() }, next)
+}
+
+/// Whether something came, went and returned within the day: it is not called gone until that has passed.
+fn is_restless(told: &Told, now: Timestamp) -> bool {
+    let recent = |key| told.alarms.get(key).is_some_and(|time| now.duration_since(*time) < AGAIN);
+    told.returned.iter().any(recent)
 }
 
 /// Whether a run ended fine since the last alarm was told: this one, or one whose good news could not be sent.
@@ -105,9 +149,9 @@ fn ended_fine(report: &Report, told: &Told, ran: Option<Outcome>) -> bool {
         || report.run.last.is_some_and(|last| last.outcome == Outcome::Fine && last_told.is_none_or(|told| last.time > *told))
 }
 
-/// When the channel is to be reminded, if no run ends before: the first time at which an alarm that stands may be told again.
+/// When the channel is to be reminded, if no run ends before: the first time at which an alarm that stands is told again without one.
 #[must_use]
 pub fn reminder(report: &Report, told: &Told) -> Option<Timestamp> {
     let last = report.alarms.iter().filter_map(|alarm| told.alarms.get(&key(alarm))).min()?;
-    last.checked_add(AGAIN).ok()
+    last.checked_add(WITHOUT_A_RUN).ok()
 }

@@ -3,7 +3,7 @@
 //! The memory is written after each channel that took its message, so a signal in the middle makes nobody hear it twice but those whose
 //! answer was on its way.
 
-use std::{fs::File, time::Duration};
+use std::{collections::BTreeMap, fs::File, time::Duration};
 
 use anyhow::Context as _;
 use futures::{StreamExt as _, future::LocalBoxFuture, stream::FuturesUnordered};
@@ -14,8 +14,8 @@ use super::{
     channel::{self, Channel, HEALTHCHECKS},
     healthchecks::{self, Ping},
     http::Bounds,
-    mac, news,
-    told::{self, Look, Memory},
+    mac, mark, news,
+    told::{self, Failing, Look, Memory},
 };
 use crate::{
     config::Config,
@@ -37,58 +37,87 @@ pub(super) struct Telling<'a> {
     bounds: &'a Bounds,
     state: State,
     memory: Memory,
-    _lock: File,
+    _lock: Option<File>,
 }
 
 /// What became of a message: the channel, what it remembers if the message got through, and whether it did.
-type Sent = (&'static str, Option<Told>, Result<(), SendError>);
+type Sent = (&'static str, Option<(Told, String)>, Result<(), SendError>);
 
 /// What is to be sent to whom, and what is remembered if it gets through.
 struct Sending<'a> {
     channel: Channel<'a>,
     out: Outgoing,
     told: Told,
+    /// What stands, as [`mark`] has it.
+    stands: String,
 }
 
 impl<'a> Telling<'a> {
     /// Waits for its turn, for as long as one channel may take; `None` if it does not come.
     pub(super) async fn begin(config: &'a Config, bounds: &'a Bounds) -> anyhow::Result<Option<Self>> {
-        let state = State::open(&config.state)?;
+        // A state folder that takes no file is a reason to tell, and none to be silent: what cannot be kept there says so at the end.
+        let state = State::open(&config.state).unwrap_or_else(|_| State::at(&config.state));
         let turn = async {
             loop {
-                if let Some(lock) = told::lock(&state.told_lock())? {
-                    return anyhow::Ok(lock);
+                match told::lock(&state.told_lock()) {
+                    Ok(None) => tokio::time::sleep(PAUSE).await,
+                    Ok(lock) => return lock,
+                    Err(_) => return None,
                 }
-                tokio::time::sleep(PAUSE).await;
             }
         };
         let Ok(lock) = tokio::time::timeout(bounds.total, turn).await else { return Ok(None) };
-        let (lock, memory) = (lock?, Memory::read(&state.told()));
+        let memory = Memory::read(&state.told());
         Ok(Some(Self { config, bounds, state, memory, _lock: lock }))
     }
 
-    /// Tells what is news.
-    pub(super) async fn tell(mut self, ran: Option<Outcome>) -> anyhow::Result<()> {
+    /// Tells what is news. `broke`: why nothing could be run, or what ran left no receipt.
+    pub(super) async fn tell(mut self, ran: Option<Outcome>, broke: Option<&anyhow::Error>) -> anyhow::Result<()> {
         let length = told::journal_length(&self.state);
-        let (facts, report) = self.look().await;
+        let (facts, mut report) = self.look(ran.is_none() && broke.is_none()).await;
+        if let Some(error) = broke {
+            add(&mut report, error);
+        }
+        let path = self.state.told();
+        // Before anything is sent: what cannot be remembered would be sent at each start.
+        let keeps = self.memory.write(&path);
+        if let Err(error) = &keeps
+            && !facts.standing.silent.contains_key(MEMORY)
+        {
+            let (message, next) = unkept(error);
+            report.alarms.push(Alarm { kind: Kind::Untold, object: MEMORY.to_owned(), message, next });
+        }
         let mac = mac();
         let channels = Channel::all(self.config);
+        self.memory.failing.retain(|name, _| self.config.notify.has(name));
+        // A run's end is rare, and the network was there. What breaks at each start is not.
+        let patient = ran.is_none() || broke.is_some();
+        let held = |failing: &BTreeMap<String, Failing>, name| {
+            patient && failing.get(name).is_some_and(|failing: &Failing| failing.holds(report.time))
+        };
         let mut sends: FuturesUnordered<LocalBoxFuture<'_, Sent>> = FuturesUnordered::new();
         self.memory.channels.retain(|name, _| channels.iter().any(|channel| channel.name() == name));
         for channel in channels {
             let told = self.memory.channels.entry(channel.name().to_owned()).or_default();
             match decide(channel, &facts, &report, told, ran, &mac) {
-                Err(next) => *told = next,
-                Ok(Sending { channel, out, told }) => {
+                Err(next) => {
+                    *told = next;
+                    self.memory.failing.remove(channel.name());
+                }
+                Ok(Sending { channel, .. }) if held(&self.memory.failing, channel.name()) => {}
+                Ok(Sending { channel, stands, .. }) if keeps.is_err() && mark::holds(&path, channel.name(), &stands, report.time) => {}
+                Ok(Sending { channel, out, told, stands }) => {
                     let (config, bounds) = (self.config, self.bounds);
-                    sends.push(Box::pin(async move { (channel.name(), Some(told), channel.send(config, bounds, &out).await) }));
+                    sends.push(Box::pin(async move { (channel.name(), Some((told, stands)), channel.send(config, bounds, &out).await) }));
                 }
             }
         }
         if let Some(check) = &self.config.notify.healthchecks {
             let pings = &mut self.memory.pings;
             pings.ended = ran.map(|outcome| outcome == Outcome::Fine && healthchecks::is_well(&report)).or(pings.ended);
-            if let Some(fine) = pings.ended {
+            if pings.ended.is_none() {
+                self.memory.failing.remove(HEALTHCHECKS);
+            } else if let Some(fine) = pings.ended.filter(|_| !held(&self.memory.failing, HEALTHCHECKS)) {
                 let run = pings.run.clone();
                 let receipts = self.state.journal().read().map(|read| read.receipts).unwrap_or_default();
                 let body = healthchecks::body(&report, &receipts);
@@ -101,27 +130,48 @@ impl<'a> Telling<'a> {
         } else {
             self.memory.pings = told::Pings::default();
         }
-        let mut pending = false;
-        let (mut kept, mut noted) = (Ok(()), Ok(()));
+        let mut noted = Ok(());
         while let Some((name, told, sent)) = sends.next().await {
             // A journal that takes no receipt must not make anybody forget what was told.
             noted = noted.and(note(&self.state.journal(), &facts.standing, name, &sent));
-            match (sent, told) {
-                (Err(_), _) => pending = true,
-                (Ok(()), Some(told)) => drop(self.memory.channels.insert(name.to_owned(), told)),
+            let mut stands = None;
+            match (&sent, told) {
+                (Err(_), _) => {
+                    let failing = Failing::once_more(self.memory.failing.get(name), report.time);
+                    self.memory.failing.insert(name.to_owned(), failing);
+                }
+                (Ok(()), Some((told, stood))) => {
+                    self.memory.channels.insert(name.to_owned(), told);
+                    stands = Some(stood);
+                }
                 (Ok(()), None) => self.memory.pings = told::Pings::default(),
             }
-            kept = self.memory.write(&self.state.told());
+            if sent.is_ok() {
+                self.memory.failing.remove(name);
+            }
+            let kept = self.memory.write(&path);
+            // Where no mark can be left either, it is for the reason that is told of.
+            let _ = match (&kept, stands) {
+                (Ok(()), _) => mark::clear(&path, name),
+                (Err(_), Some(stands)) => mark::leave(&path, name, &stands, report.time),
+                (Err(_), None) => Ok(()),
+            };
         }
-        self.memory.look = Some(Look::of(&facts, &report, &self.memory.channels, pending, length));
-        kept = self.memory.write(&self.state.told()).or(kept);
+        // What broke leaves no trace in the journal, so whether it still does is asked at the next start.
+        self.memory.look = Some(Look::of(&facts, &report, &self.memory, broke.is_some(), length));
+        let kept = self.memory.write(&path);
         noted.and(self.remembered(&facts.standing, kept))
     }
 
-    /// The status. Where there is none, that is the one alarm.
-    async fn look(&self) -> (Facts, Report) {
+    /// The status. Where there is none, that is the one alarm. `between`: nothing of ours has ended just now.
+    async fn look(&self, between: bool) -> (Facts, Report) {
         match gather(self.config).await {
-            Ok(facts) => {
+            Ok(mut facts) => {
+                if between && facts.running.is_some() {
+                    // What fails in a run that is going on may be nobody's failure in the end: a link that broke in a sleep.
+                    let run = facts.standing.last_run.map(|(time, _)| time);
+                    facts.standing.failures.retain(|failure| run.is_some_and(|run| failure.time <= run));
+                }
                 let report = Report::of(&facts);
                 (facts, report)
             }
@@ -149,13 +199,28 @@ impl<'a> Telling<'a> {
         let error = match kept {
             Ok(()) if standing.silent.contains_key(MEMORY) => return receipt(&journal, Fact::Notified { channel: MEMORY.to_owned() }),
             Ok(()) => return Ok(()),
-            Err(error) => anyhow::Error::new(error),
+            Err(error) => error,
         };
         if !standing.silent.contains_key(MEMORY) {
-            let (message, hint) = (hint::message(&error), hint::hint(&error));
+            let (message, hint) = unkept(&error);
             receipt(&journal, Fact::Failed { step: Step::Notify, object: MEMORY.to_owned(), message, hint })?;
         }
-        Err(error)
+        Err(error.into())
+    }
+}
+
+/// What is wrong with a memory that cannot be kept, and what to do.
+fn unkept(error: &told::ToldError) -> (String, Option<String>) {
+    let message = format!("{error}: {}", error.source);
+    (crate::human::plain(&message), Some("see that the disk of the state folder is neither full nor read-only".to_owned()))
+}
+
+/// Adds what broke to the alarms, unless it is why there is no status.
+fn add(report: &mut Report, error: &anyhow::Error) {
+    let (message, next) = (hint::message(error), hint::hint(error));
+    if !report.alarms.iter().any(|alarm| alarm.message == message) {
+        report.alarms.push(Alarm { kind: Kind::Failed, object: "run".to_owned(), message, next });
+        report.alarms.sort_by_key(|alarm| alarm.kind);
     }
 }
 
@@ -176,7 +241,7 @@ fn decide<'a>(
     // All that is new makes one message.
     let Some(news) = found.first() else { return Err(told) };
     let status = screen(report, &facts.zone, look::Look::PLAIN);
-    Ok(Sending { channel, out: Outgoing::of(news, &heard, mac, status), told })
+    Ok(Sending { channel, out: Outgoing::of(news, &heard, mac, status), told, stands: mark::stands(&heard.alarms) })
 }
 
 /// A channel's failure gets a receipt when it begins, and one when it ends.

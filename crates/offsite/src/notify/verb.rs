@@ -1,7 +1,5 @@
 //! `offsite notify test`: one message to each channel, and what became of it.
 
-use std::io::Write as _;
-
 use futures::{StreamExt as _, future::LocalBoxFuture, stream::FuturesUnordered};
 use jiff::Timestamp;
 
@@ -10,7 +8,7 @@ use super::{
     channel::{self, Channel, HEALTHCHECKS},
     healthchecks::Ping,
     http::Bounds,
-    mac, telling,
+    mac, telling, told,
 };
 use crate::{cli::Globals, exit::Exit, human, journal::Standing, state::State};
 
@@ -35,7 +33,7 @@ pub async fn run(globals: &Globals, args: &Args) -> anyhow::Result<Exit> {
     let Command::Test = args.command;
     let config = globals.load()?;
     if config.notify.is_silent() {
-        println!("nobody is told of anything: there is no channel below `notify:` in {}", config.path.display());
+        say!("nobody is told of anything: there is no channel below `notify:` in {}", config.path.display());
         return Ok(Exit::Failed);
     }
     let (bounds, out) = (Bounds::test(), Outgoing::test(&mac(), Timestamp::now()));
@@ -52,17 +50,17 @@ pub async fn run(globals: &Globals, args: &Args) -> anyhow::Result<Exit> {
     let standing = Standing::of(&state.journal().read()?.receipts);
     let (mut good, mut bad) = (0_usize, 0_usize);
     while let Some((name, sent)) = sends.next().await {
-        let mut stdout = std::io::stdout().lock();
         match &sent {
             Ok(()) => {
                 good += 1;
-                writeln!(stdout, "{name:<13}took it")?;
+                say!("{name:<13}took it");
                 // Only the good news is noted: that a channel fails which nobody needed yet is told here and now.
                 telling::note(&state.journal(), &standing, name, &sent)?;
+                told::mended(&state, name);
             }
             Err(error) => {
                 bad += 1;
-                writeln!(stdout, "{name:<13}failed: {}\n{:<13}next: {}", telling::words(error), "", human::plain(&error.next(name)))?;
+                say!("{name:<13}failed: {}\n{:<13}next: {}", telling::words(error), "", human::plain(&error.next(name)));
             }
         }
     }

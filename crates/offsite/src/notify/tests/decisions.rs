@@ -56,6 +56,7 @@ fn a_failure_is_told_once_then_daily_and_its_end_once() {
         (26, &["pi", "cold"], FAILED, &["+cold 1"]),
         (45, &["pi", "cold"], FAILED, &[]),
         (46, &["pi", "cold"], FAILED, &["=pi 1"]),
+        (47, &["pi", "cold"], None, &[]),
         (48, &["pi", "cold"], FAILED, &["=cold 1"]),
         (49, &["cold"], FAILED, &[]),
         (50, &[], FINE, &["well: failed cold, failed pi"]),
@@ -74,16 +75,53 @@ fn all_is_well_only_after_a_run_that_ended_fine() {
 }
 
 #[test]
-fn an_alarm_that_comes_and_goes_is_told_once_a_day() {
+fn an_alarm_that_returns_is_told_and_the_good_news_waits() {
     story(&[
         (0, &["a"], FAILED, &["+a 0"]),
         (1, &[], FINE, &["well: failed a"]),
-        (2, &["a"], FAILED, &[]),
+        // The last that was heard would be untrue.
+        (2, &["a"], FAILED, &["+a 0"]),
+        // And now it is not believed so soon.
         (3, &[], FINE, &["night 0"]),
         (4, &["a"], FAILED, &[]),
-        (22, &["a"], FAILED, &["+a 0"]),
-        (23, &[], FINE, &["well: failed a"]),
+        (5, &[], FINE, &["night 0"]),
+        (23, &[], None, &[]),
+        (24, &[], None, &["well: failed a"]),
+        (25, &["a"], FAILED, &["+a 0"]),
+        (26, &[], FINE, &["well: failed a"]),
+        (27, &["b"], FAILED, &["+b 0"]),
+        (28, &[], FINE, &["well: failed b"]),
     ]);
+}
+
+#[test]
+fn a_reminder_comes_with_a_run_or_three_hours_later() {
+    story(&[
+        (0, &["a"], FAILED, &["+a 0"]),
+        (22, &["a"], None, &[]),
+        (24, &["a"], FAILED, &["=a 0"]),
+        (48, &["a"], None, &[]),
+        (49, &["a"], None, &["=a 0"]),
+    ]);
+    let alarms = || report(at(22), vec![alarm(Kind::Failed, "a")], None);
+    let (_, told) = news(&report(at(0), alarms().alarms, None), &Told::default(), None);
+    assert_eq!(reminder(&alarms(), &told), Some(at(25)));
+}
+
+#[test]
+fn archives_that_lack_something_each_night_are_one_trouble_and_end_by_the_name_they_began_with() {
+    let look = |hour, alarms: Vec<Alarm>, told: &Told| news(&report(at(hour), alarms, None), told, FAILED);
+    let night = |day| vec![alarm(Kind::Incomplete, &format!("services/2026-11-{day}T030000Z"))];
+    let (_, mut told) = look(0, night(10), &Told::default());
+    for day in 11..20 {
+        let (found, next) = look((day - 10) * 24, night(day), &told);
+        assert_eq!(said(&found), [format!("=services/2026-11-{day}T030000Z 0")]);
+        told = next;
+    }
+    assert_eq!((told.open.len(), told.alarms.len(), told.shown.len()), (1, 1, 1));
+    let (found, told) = news(&report(at(240), Vec::new(), None), &told, FINE);
+    assert_eq!(said(&found), ["well: incomplete services/2026-11-10T030000Z"]);
+    assert!(told.shown.is_empty() && told.open.is_empty());
 }
 
 #[test]
@@ -104,13 +142,16 @@ fn what_could_not_be_sent_is_news_at_the_next_look() {
 }
 
 #[test]
-fn a_clock_that_was_put_back_delays_a_reminder_by_a_day_at_the_most() {
-    let (_, told) = news(&report(at(9000), vec![alarm(Kind::Lost, "a")], None), &Told::default(), None);
-    let (found, told) = news(&report(at(0), vec![alarm(Kind::Lost, "a")], None), &told, None);
+fn after_a_clock_was_put_back_what_stands_is_told_again() {
+    let look = |time| report(time, vec![alarm(Kind::Lost, "a")], None);
+    let (_, told) = news(&look(at(9000)), &Told::default(), None);
+    // What a clock is put back by every day is no news.
+    let (found, _) = news(&look(at(9000) - SignedDuration::from_mins(4)), &told, None);
     assert_eq!(said(&found), [""; 0]);
-    assert_eq!(reminder(&report(at(0), vec![alarm(Kind::Lost, "a")], None), &told), Some(at(22)));
-    let (found, _) = news(&report(at(22), vec![alarm(Kind::Lost, "a")], None), &told, None);
+    let (found, told) = news(&look(at(0)), &told, None);
     assert_eq!(said(&found), ["=a 0"]);
+    let (found, _) = news(&look(at(1)), &told, None);
+    assert_eq!((said(&found), reminder(&look(at(1)), &told)), (vec![], Some(at(25))));
 }
 
 #[test]
@@ -120,6 +161,12 @@ fn a_failed_and_an_incomplete_run_are_one_trouble() {
     assert_eq!(said(&found), ["+push cold 0"]);
     let (found, _) = news(&report(at(1), vec![alarm(Kind::Incomplete, "push cold")], None), &told, FAILED);
     assert_eq!(said(&found), [""; 0]);
+    let (found, _) = news(&report(at(2), Vec::new(), None), &told, FINE);
+    assert_eq!(said(&found), ["well: failed push cold"]);
+    // A webhook finds in `ended` what it got in `begun`.
+    let (_, told) = news(&report(at(0), vec![alarm(Kind::Incomplete, "push cold")], None), &Told::default(), FAILED);
+    let (found, _) = news(&report(at(2), Vec::new(), None), &told, FINE);
+    assert_eq!(said(&found), ["well: incomplete push cold"]);
 }
 
 /// One look of a random life.
@@ -154,7 +201,7 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn nothing_twice_within_the_interval_nothing_untold_for_a_day_and_recovery_once(looks in life()) {
+    fn nothing_twice_within_the_interval_nothing_untold_for_a_day_and_the_last_that_was_heard_is_true(looks in life()) {
         let mut told = Told::default();
         let mut now = Timestamp::from_second(START).unwrap();
         let mut last = None;
@@ -162,6 +209,8 @@ proptest! {
         let mut stands_since: BTreeMap<String, Timestamp> = BTreeMap::new();
         // Told and not taken back, as the owner knows it.
         let mut known: BTreeSet<String> = BTreeSet::new();
+        // Told again soon after they were taken back.
+        let mut returned: BTreeSet<String> = BTreeSet::new();
         let mut fine_since = true;
         let mut deaf_since: Option<Timestamp> = None;
         for Look { minutes, standing, ran, gets_through } in looks {
@@ -187,7 +236,12 @@ proptest! {
                 Some(News::Alarms { begun, again, .. }) => {
                     for alarm in begun.iter().chain(again) {
                         let before = told_at.insert(key(alarm), now);
-                        prop_assert!(before.is_none_or(|before| now.duration_since(before) >= AGAIN), "{} twice", key(alarm));
+                        let soon = before.is_some_and(|before| now.duration_since(before) < AGAIN);
+                        prop_assert!(!(soon && known.contains(&key(alarm))), "{} twice", key(alarm));
+                        if soon {
+                            prop_assert!(!returned.contains(&key(alarm)), "{} a third time", key(alarm));
+                            returned.insert(key(alarm));
+                        }
                         known.insert(key(alarm));
                     }
                     // A run that ended at this very look ended before the message.
@@ -197,15 +251,18 @@ proptest! {
                     prop_assert_eq!(&ended.iter().cloned().collect::<BTreeSet<_>>(), &known, "once, for all that was told");
                     prop_assert!(keys.is_empty() && fine_since);
                     known.clear();
+                    returned.clear();
                 }
                 Some(News::Night { .. }) => prop_assert_eq!(ran, Some(Outcome::Fine)),
                 None => {}
             }
-            prop_assert!(!(keys.is_empty() && ran == Some(Outcome::Fine) && !known.is_empty()), "recovery is told at once");
+            let recovered = keys.is_empty() && ran == Some(Outcome::Fine);
+            prop_assert!(!(recovered && !known.is_empty() && returned.is_empty()), "recovery is told at once");
+            prop_assert!(keys.is_subset(&known), "all is not well, and that was the last that was heard");
             for (key, since) in &stands_since {
                 let told_last = told_at.get(key).map_or(*since, |told| (*told).max(*since));
                 let silent = now.duration_since(told_last);
-                prop_assert!(silent < SignedDuration::from_hours(24), "{key} has been standing and was not told for {silent}");
+                prop_assert!(silent < SignedDuration::from_hours(26), "{key} has been standing and was not told for {silent}");
             }
             for key in &keys {
                 prop_assert!(told_at.contains_key(key), "{key} was never told");
@@ -220,9 +277,9 @@ proptest! {
         open in proptest::collection::btree_set("(lost|failed) [abc]", 0..6),
     ) {
         let alarms = times.into_iter().map(|(key, offset)| (key, Timestamp::from_second(START + offset).unwrap())).collect();
-        let mut told = Told { alarms, open };
+        let mut told = Told { alarms, open, ..Told::default() };
         let mut heard = false;
-        for hour in 0..24 {
+        for hour in 0..26 {
             let (found, next) = news(&report(at(hour), vec![alarm(Kind::Lost, "a")], None), &told, None);
             told = next;
             heard |= !found.is_empty();

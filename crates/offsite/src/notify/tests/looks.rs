@@ -12,8 +12,8 @@ use crate::{
     config::Config,
     journal::{Fact, Outcome, Receipt, Step},
     notify::{
-        begun, ended_within, look_due,
-        told::{Look, Memory},
+        begun, ended_within, look_due, look_within,
+        told::{Failing, Look, Memory},
     },
     state::State,
     status::{Kind, Report, gather},
@@ -52,6 +52,14 @@ fn notices(config: &Config) -> Vec<(String, String)> {
     receipts.into_iter().filter_map(of).collect()
 }
 
+/// The time comes at which channels that fail are tried again.
+fn lapse(config: &Config) {
+    let path = state(config).told();
+    let mut memory = Memory::read(&path);
+    memory.failing.values_mut().for_each(|failing| failing.after = Timestamp::UNIX_EPOCH);
+    memory.write(&path).unwrap();
+}
+
 fn pair(a: &str, b: &str) -> (String, String) {
     (a.to_owned(), b.to_owned())
 }
@@ -82,8 +90,11 @@ async fn told_once_then_silent_then_a_channel_fails_once_and_comes_back() {
     assert_eq!(notices(&config), [pair("failed", "webhook")]);
     assert_eq!(untold(&config).await, ["webhook"]);
     for _ in 0..2 {
-        // Any start of the daemon tries again, and the third time it gets through; one receipt for each change.
-        assert!(look_due(&state(&config), Timestamp::now()));
+        // It is left alone for a while, then tried again, and the third time it gets through; one receipt for each change.
+        let before = receiver.got().len();
+        ended_within(&config, None, &bounds).await;
+        assert_eq!(receiver.got().len(), before);
+        lapse(&config);
         ended_within(&config, None, &bounds).await;
     }
     assert_eq!(notices(&config), [pair("failed", "webhook"), pair("notified", "webhook")]);
@@ -126,6 +137,9 @@ async fn healthchecks_hears_of_runs_and_of_nothing_else() {
     // It is not there at the end of the run: it hears of it at the next look, with the id of the run.
     ended_within(&config, Some(Outcome::Failed), &bounds()).await;
     ended_within(&config, None, &bounds()).await;
+    assert_eq!(receiver.got().len(), 2, "not at once");
+    lapse(&config);
+    ended_within(&config, None, &bounds()).await;
     ended_within(&config, None, &bounds()).await;
     let got = receiver.got();
     let lines: Vec<String> = got.iter().map(|got| got.line.replace(|char: char| char.is_ascii_hexdigit(), "")).collect();
@@ -143,7 +157,7 @@ async fn a_lost_or_damaged_memory_tells_again() {
     let config = home(dir.path(), &format!("  webhook: {{url: '{}'}}\n", receiver.url("/"))).await;
     let told = state(&config).told();
     ended_within(&config, None, &bounds()).await;
-    let whole = fs::read(&told).unwrap();
+    let whole = fs::read(&told).unwrap().trim_ascii_end().to_vec();
     for (n, damaged) in [&b""[..], b"{", b"null", b"{\"channels\": 7}", &whole[..whole.len() / 2]].into_iter().enumerate() {
         fs::write(&told, damaged).unwrap();
         assert!(look_due(&state(&config), Timestamp::now()));
@@ -167,13 +181,76 @@ async fn a_memory_that_cannot_be_kept_is_told_and_silences_nobody() {
     let config = home(dir.path(), &format!("  webhook: {{url: '{}'}}\n", receiver.url("/"))).await;
     let told = state(&config).told();
     fs::create_dir(&told).unwrap();
+    for _ in 0..3 {
+        ended_within(&config, None, &bounds()).await;
+    }
+    assert_eq!((receiver.got().len(), notices(&config)), (1, vec![pair("failed", "told.json")]), "once, and it says why");
+    assert!(receiver.got()[0].body.contains("untold told.json: cannot write"), "{}", receiver.got()[0].body);
+    // What is new is told all the same.
+    add(&config, Fact::Failed { step: Step::Pull, object: "services".into(), message: "m".into(), hint: None });
     ended_within(&config, None, &bounds()).await;
     ended_within(&config, None, &bounds()).await;
-    assert_eq!((receiver.got().len(), notices(&config)), (2, vec![pair("failed", "told.json")]));
-    assert!(receiver.got()[1].body.contains("untold told.json"), "{}", receiver.got()[1].body);
+    assert_eq!(receiver.got().len(), 2);
     fs::remove_dir(&told).unwrap();
     ended_within(&config, None, &bounds()).await;
     assert_eq!(notices(&config), [pair("failed", "told.json"), pair("notified", "told.json")]);
+    assert!(!told.with_extension("webhook").is_symlink());
+}
+
+#[tokio::test]
+async fn who_takes_it_and_does_not_say_so_is_left_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let receiver = Receiver::new([Answer::Closes]);
+    let config = home(dir.path(), &format!("  webhook: {{url: '{}'}}\n", receiver.url("/"))).await;
+    for _ in 0..3 {
+        ended_within(&config, None, &bounds()).await;
+    }
+    assert_eq!(receiver.got().len(), 1);
+    assert!(!look_due(&state(&config), Timestamp::now()), "and nothing is gathered for it at each start");
+    // What breaks at each start is no reason either, and a run's end is one.
+    crate::notify::look_within(&config, Some(Outcome::Failed), Some(&anyhow::anyhow!("full")), &bounds()).await;
+    assert_eq!(receiver.got().len(), 1);
+    ended_within(&config, Some(Outcome::Failed), &bounds()).await;
+    assert_eq!(receiver.got().len(), 2);
+    // A test that it takes ends it.
+    let memory = || Memory::read(&state(&config).told());
+    assert_eq!(memory().failing["webhook"].looks, 2);
+    crate::notify::told::mended(&state(&config), "webhook");
+    assert!(memory().failing.is_empty());
+}
+
+#[test]
+fn a_channel_that_fails_is_tried_less_and_less_often() {
+    let now: Timestamp = "2026-11-22T08:00:00Z".parse().unwrap();
+    let mut failing = None;
+    let mut pauses = Vec::new();
+    for _ in 0..40 {
+        let next = Failing::once_more(failing.as_ref(), now);
+        pauses.push(next.after.duration_since(now).as_mins());
+        failing = Some(next);
+    }
+    assert_eq!(pauses[..8], [9, 19, 39, 79, 159, 319, 359, 359]);
+    let last = failing.unwrap();
+    assert!((pauses[39], last.holds(now), last.holds(last.after)) == (359, true, false));
+    assert!(!last.holds(now - SignedDuration::from_hours(24)), "a clock that was put back");
+}
+
+#[test]
+fn a_memory_without_room_for_another_file_is_kept_in_place() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("told.json");
+    let mut memory = Memory::default();
+    memory.write(&path).unwrap();
+    assert_eq!(fs::metadata(&path).unwrap().len(), 4096);
+    // Whoever cannot make the new file has no room for it.
+    fs::create_dir(path.with_extension("json.new")).unwrap();
+    memory.channels.entry("ntfy".into()).or_default().open.insert("failed pull services".into());
+    memory.write(&path).unwrap();
+    assert_eq!((Memory::read(&path), fs::metadata(&path).unwrap().len()), (memory.clone(), 4096));
+    let kept = memory.clone();
+    memory.channels.entry("email".into()).or_default().open.insert("x".repeat(4096));
+    memory.write(&path).unwrap_err();
+    assert_eq!(Memory::read(&path), kept, "what does not fit leaves the old one whole");
 }
 
 #[tokio::test]
@@ -184,6 +261,47 @@ async fn a_journal_that_cannot_be_read_is_an_alarm_of_its_own() {
     fs::create_dir_all(state(&config).journal().path()).unwrap();
     ended_within(&config, Some(Outcome::Failed), &bounds()).await;
     assert!(receiver.got()[0].body.contains("failed status: cannot read the journal"), "{}", receiver.got()[0].body);
+}
+
+#[tokio::test]
+async fn what_broke_a_start_is_told_with_or_without_a_state_folder_and_looked_for_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let receiver = Receiver::new([Answer::fine()]);
+    let config = home(dir.path(), &format!("  webhook: {{url: '{}'}}\n", receiver.url("/"))).await;
+    let broke = anyhow::anyhow!("no space left").context("cannot append to the journal");
+    for _ in 0..2 {
+        look_within(&config, Some(Outcome::Failed), Some(&broke), &bounds()).await;
+        assert_eq!(receiver.got().len(), 1, "told once");
+        assert!(look_due(&state(&config), Timestamp::now()), "no receipt will say that it is over");
+    }
+    let body = &receiver.got()[0].body;
+    assert!(body.contains("failed run: cannot append to the journal: no space left"), "{body}");
+    ended_within(&config, None, &bounds()).await;
+    assert!(!look_due(&state(&config), Timestamp::now()));
+
+    fs::remove_dir_all(&config.state).unwrap();
+    fs::write(&config.state, "no folder").unwrap();
+    look_within(&config, None, Some(&broke), &bounds()).await;
+    assert!(receiver.got()[1].body.contains("failed run"), "{}", receiver.got()[1].body);
+}
+
+#[tokio::test]
+async fn what_fails_in_a_run_that_goes_on_is_told_when_it_has_ended() {
+    let dir = tempfile::tempdir().unwrap();
+    let receiver = Receiver::new([Answer::fine()]);
+    let config = home(dir.path(), &format!("  webhook: {{url: '{}'}}\n", receiver.url("/"))).await;
+    let live = crate::live::Live::begin(&state(&config), "daemon", Timestamp::now());
+    add(&config, Fact::Failed { step: Step::Pull, object: "services".into(), message: "m".into(), hint: None });
+    ended_within(&config, None, &bounds()).await;
+    // That there are no archives, which stood before, is told.
+    assert!(receiver.got().len() == 1 && !receiver.got()[0].body.contains("pull services"), "{}", receiver.got()[0].body);
+    drop(live);
+    // A child that another test forks just now holds every lock until its exec.
+    while crate::live::read(&state(&config)).is_some() {
+        tokio::task::yield_now().await;
+    }
+    ended_within(&config, None, &bounds()).await;
+    assert!(receiver.got()[1].body.contains("pull services"), "{}", receiver.got()[1].body);
 }
 
 #[tokio::test]
@@ -216,7 +334,7 @@ fn the_next_look_is_where_a_limit_passes() {
     let mut facts = facts(config(Path::new("/x"), ""), now);
     let next = |facts: &crate::status::Facts, pending| {
         let report = Report::of(facts);
-        Look::of(facts, &report, &Memory::default().channels, pending, 0).next
+        Look::of(facts, &report, &Memory::default(), pending, 0).next
     };
     assert_eq!((next(&facts, false), next(&facts, true)), (hours(6), now));
     // The last fine run was 33 hours ago, and 36 are allowed.
