@@ -67,6 +67,8 @@ def main():
         journal, cache = state / "journal.jsonl", state / "standing.json"
         command = [program, "--config", root / "offsite.yaml", "status", "--json"]
 
+        odd = datetime.datetime(2026, 1, 1)
+
         def timed(command):
             """Wall and processor time of a whole process, in ms."""
             before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
@@ -81,8 +83,20 @@ def main():
             return took
 
         def append():
+            """A line that no offsite wrote."""
             with open(journal, "a") as file:
                 file.write('{"time":"2026-01-01T00:00:00Z","kind":"accepted","archive":"services/2026-01-01T000000Z"}\n')
+
+        def accept():
+            """A receipt that offsite writes, after a look."""
+            nonlocal odd
+            odd += datetime.timedelta(seconds=1)
+            name = f"services/{odd.strftime('%Y-%m-%dT%H%M%SZ')}"
+            with open(journal, "a") as file:
+                file.write(json.dumps({"time": stamp(odd), "kind": "suspicious", "archive": name, "why": {"what": "empty"}}) + "\n")
+            timed(command)
+            ended, *_ = timed([*command[:3], "accept", name])
+            assert ended.returncode == 0, ended
 
         def row(what, before, look=look, times=TIMES):
             took = []
@@ -97,7 +111,8 @@ def main():
         look()
         row("`offsite --version`, for comparison", lambda: None, lambda: timed([program, "--version"])[1:])
         row("nothing happened since the last look", lambda: None)
-        row("a receipt came since", append)
+        row("offsite wrote a receipt since", accept)
+        row("something else wrote a line since", append)
         row("no cache: all of the journal", lambda: cache.unlink(missing_ok=True), times=5)
 
 

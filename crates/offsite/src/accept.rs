@@ -1,6 +1,9 @@
-//! `offsite accept ARCHIVE…`: a person says that suspicious archives are as they should be.
+//! `offsite accept ARCHIVE…`: a person says that suspicious archives are as they should be. `--journal`: that damaged lines of the journal are
+//! known; they stay damaged, and say nothing.
 //!
 //! Only what is suspicious can be accepted: a typing error must not bless an archive that the tripwire has yet to see.
+
+use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 use offsite_archive::ArchiveName;
@@ -8,7 +11,8 @@ use offsite_archive::ArchiveName;
 use crate::{
     cli::Globals,
     exit::Exit,
-    journal::{Fact, Receipt, Standing},
+    human,
+    journal::{BadLine, Fact, Journal, Receipt, Standing},
     state::State,
 };
 
@@ -16,8 +20,11 @@ use crate::{
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The archives, as `offsite status` names them
-    #[arg(required = true, value_name = "ARCHIVE")]
+    #[arg(required_unless_present = "journal", value_name = "ARCHIVE")]
     pub archives: Vec<ArchiveName>,
+    /// The lines of the journal that are damaged: you know of them, and what they said stays lost
+    #[arg(long, conflicts_with = "archives")]
+    pub journal: bool,
 }
 
 /// An archive that cannot be accepted.
@@ -54,6 +61,10 @@ pub fn decide(standing: &Standing, archive: &ArchiveName) -> Result<Option<Fact>
 pub async fn run(globals: &Globals, args: &Args) -> anyhow::Result<Exit> {
     let config = globals.load()?;
     let journal = State::open(&config.state)?.journal();
+    if args.journal {
+        say!("{}", acknowledge(&journal)?);
+        return Ok(Exit::Fine);
+    }
     let mut standing = Standing::of(&journal.read()?.receipts);
     // All or none: one mistyped name must not leave the others half done.
     let facts = args.archives.iter().map(|archive| decide(&standing, archive)).collect::<Result<Vec<_>, _>>()?;
@@ -61,17 +72,30 @@ pub async fn run(globals: &Globals, args: &Args) -> anyhow::Result<Exit> {
         match fact {
             Some(fact) => {
                 journal.append(&Receipt { time: Timestamp::now(), fact })?;
-                println!("{archive} is accepted: it counts from the next run on, and is the new measure for its job");
+                say!("{archive} is accepted: it counts from the next run on, and is the new measure for its job");
             }
-            None => println!("{archive} was accepted already"),
+            None => say!("{archive} was accepted already"),
         }
     }
     standing.suspicious.retain(|name, _| !args.archives.contains(name));
     let left = still_frozen(&standing, &args.archives);
     if !left.is_empty() {
-        println!("nothing of the job is forgotten before these are accepted too: offsite accept {}", names(&left));
+        say!("nothing of the job is forgotten before these are accepted too: offsite accept {}", names(&left));
     }
     Ok(Exit::Fine)
+}
+
+/// Notes that a person knows of the damaged lines. What was done, in words.
+fn acknowledge(journal: &Journal) -> anyhow::Result<String> {
+    let read = journal.read()?;
+    let known = Standing::of(&read.receipts).acknowledged;
+    let lines: BTreeSet<BadLine> = read.damaged.into_iter().map(BadLine::from).filter(|line| !known.contains(line)).collect();
+    if lines.is_empty() {
+        return Ok("the journal has no damaged line that was not accepted already".to_owned());
+    }
+    let count = human::count(lines.len() as u64, "damaged line", "damaged lines");
+    journal.append(&Receipt { time: Timestamp::now(), fact: Fact::Acknowledged { lines } })?;
+    Ok(format!("accepted: {count} of the journal; what they said stays lost, and `offsite history` and `offsite doctor` go on saying so"))
 }
 
 /// What else is suspicious of the jobs of `accepted`.
@@ -100,6 +124,18 @@ mod tests {
         receipts.push(Receipt { time: Timestamp::UNIX_EPOCH, fact });
         assert_eq!(decide(&Standing::of(&receipts), &odd), Ok(None));
         assert!(Standing::of(&receipts).suspicious.is_empty());
+    }
+
+    #[test]
+    fn damaged_lines_are_accepted_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let journal = Journal::at(dir.path().join("journal.jsonl"));
+        assert!(acknowledge(&journal).unwrap().contains("no damaged line"), "none at all");
+        std::fs::write(journal.path(), "no receipt\nnor this\n").unwrap();
+        assert!(acknowledge(&journal).unwrap().starts_with("accepted: 2 damaged lines"));
+        assert_eq!(journal.standing().unwrap().damaged, [0; 0]);
+        assert!(acknowledge(&journal).unwrap().contains("no damaged line"), "twice is well");
+        assert_eq!(journal.read().unwrap().receipts.len(), 1);
     }
 
     #[test]

@@ -8,8 +8,6 @@ mod tests;
 mod text;
 mod words;
 
-use std::io::Write;
-
 use jiff::{Timestamp, civil, tz::TimeZone};
 use serde::Serialize;
 
@@ -36,7 +34,7 @@ pub struct Args {
     #[arg(value_name = "NIGHT", conflicts_with_all = ["nights", "since", "all"])]
     pub night: Option<OwedId>,
     /// How many lines
-    #[arg(short = 'n', long, value_name = "COUNT", default_value_t = 14)]
+    #[arg(short = 'n', long, value_name = "COUNT", default_value_t = 14, value_parser = at_least_one)]
     pub nights: usize,
     /// Those of this day and later
     #[arg(long, value_name = "DAY", conflicts_with = "nights")]
@@ -52,6 +50,14 @@ pub struct Args {
     pub color: ColorArg,
 }
 
+fn at_least_one(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) => Err("it must be 1 or more".to_owned()),
+        Ok(count) => Ok(count),
+        Err(error) => Err(format!("it must be a number, 1 or more: {error}")),
+    }
+}
+
 /// A night of which there is nothing to tell.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the journal knows nothing of the night {night}")]
@@ -65,6 +71,9 @@ pub struct UnknownNight {
 struct Json<'n> {
     version: u32,
     nights: Vec<&'n Line>,
+    /// Numbers of lines that are no receipt: whatever they said is not in the list.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    damaged: Vec<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
     receipts: Option<Vec<&'n Receipt>>,
 }
@@ -76,19 +85,22 @@ pub async fn run(globals: &Globals, args: &Args) -> anyhow::Result<Exit> {
     let schedule = Schedule { at: config.at, zone: TimeZone::system() };
     let nights = nights::nights(&read.receipts, &schedule, Timestamp::now());
     let chosen = choose(&nights, args)?;
-    let mut out = std::io::stdout();
+    let out = std::io::stdout();
     let look = Look::of(&out, args.color.color);
-    let text = if args.json {
+    let damaged: Vec<usize> = read.damaged.iter().map(|damaged| damaged.line).collect();
+    let mut text = if args.json {
         let receipts = args.night.map(|_| chosen.iter().flat_map(|night| night.receipts.iter().copied()).collect());
-        let json = Json { version: 1, nights: chosen.iter().map(|night| &night.line).collect(), receipts };
+        let json = Json { version: 1, nights: chosen.iter().map(|night| &night.line).collect(), damaged: damaged.clone(), receipts };
         format!("{}\n", serde_json::to_string(&json)?)
     } else if args.night.is_some() {
         text::detail(chosen, &schedule.zone, look)
     } else {
         text::list(chosen, &schedule.zone, look)
     };
-    out.write_all(text.as_bytes())?;
-    out.flush()?;
+    if !args.json {
+        text.push_str(&text::damaged(&damaged, look));
+    }
+    crate::say::text(&text);
     Ok(Exit::Fine)
 }
 

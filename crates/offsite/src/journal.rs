@@ -16,6 +16,6 @@ pub use self::{
     append::{Journal, JournalError},
     cache::Known,
     read::{Damaged, Read, parse},
-    receipt::{Fact, Holding, Outcome, Receipt, Step, Waiting},
+    receipt::{BadLine, Fact, Holding, Outcome, Receipt, Step, Waiting},
     standing::{Compared, Drilled, Failure, Moved, Standing, Tried, Waited},
 };

@@ -11,8 +11,6 @@ mod screen;
 mod tests;
 mod watch;
 
-use std::io::Write;
-
 pub use self::{
     alarm::{Alarm, Kind},
     gather::{Facts, Held, Local, gather, gather_at},
@@ -60,14 +58,13 @@ pub async fn run(globals: &Globals, args: &Args) -> anyhow::Result<Exit> {
     }
     let facts = gather(&config).await?;
     let report = Report::of(&facts);
-    let mut out = std::io::stdout();
+    let out = std::io::stdout();
     let text = match (args.json, args.quiet) {
         (true, _) => format!("{}\n", serde_json::to_string(&report)?),
         (false, true) if report.exit() == Exit::Fine => String::new(),
         (false, true) => format!("{}\n", headline(&report)),
         (false, false) => screen(&report, &facts.zone, Look::of(&out, args.color.color)),
     };
-    out.write_all(text.as_bytes())?;
-    out.flush()?;
+    crate::say::text(&text);
     Ok(report.exit())
 }

@@ -49,6 +49,19 @@ fn waited(time: &str, slot: u8) -> Receipt {
     receipt(time, json!({"kind": "waited", "owed": format!("2026-11-{slot:02}"), "why": {"for": "away", "pis": ["pi"]}}))
 }
 
+#[test]
+fn damaged_lines_are_said_and_none_are_not() {
+    assert_eq!(text::damaged(&[], Look::PLAIN), "");
+    let said = text::damaged(&[7, 9], Look::PLAIN);
+    assert_eq!(said, "2 lines of the journal are no receipt, the first is line 7: what they said is not in this list\n");
+}
+
+#[test]
+fn no_nights_at_all_cannot_be_asked_for() {
+    assert!(at_least_one("0").is_err() && at_least_one("-1").is_err() && at_least_one("x").is_err());
+    assert_eq!(at_least_one("1"), Ok(1));
+}
+
 /// A week in which much happened.
 fn week() -> Vec<Receipt> {
     vec![

@@ -84,6 +84,14 @@ pub(super) fn detail(nights: &[Night<'_>], zone: &TimeZone, look: Look) -> Strin
     text
 }
 
+/// That the list is not all there was: nothing if it is. Numbers of lines of the journal.
+pub(super) fn damaged(lines: &[usize], look: Look) -> String {
+    let Some(first) = lines.first() else { return String::new() };
+    let count = human::count(lines.len() as u64, "line of the journal is", "lines of the journal are");
+    let said = format!("{count} no receipt, the first is line {first}: what they said is not in this list");
+    wrap(&said, "", "", look.width).iter().fold(String::new(), |text, line| text + &look.paint.bad(line) + "\n")
+}
+
 fn painted(line: &str, outcome: Option<Outcome>, paint: Paint) -> String {
     let word = ended(outcome);
     let colour = |text: &str| match outcome {

@@ -39,6 +39,9 @@ pub(super) fn of(fact: &Fact) -> String {
         }
         Fact::Suspicious { archive, why } => format!("suspicious: {archive}: {why}"),
         Fact::Compared { archive, with, change } => format!("compared {archive} with {with}: {} % stayed", change.stays()),
+        Fact::Acknowledged { lines } => {
+            format!("acknowledged: {} of the journal", count(lines.len() as u64, "damaged line", "damaged lines"))
+        }
         Fact::Accepted { archive } => format!("accepted {archive}"),
         Fact::Lost { place, archive, frames: Some(frames) } => {
             format!("lost: {} of {archive} in {place}", count(*frames, "frame", "frames"))

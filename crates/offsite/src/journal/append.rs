@@ -72,7 +72,8 @@ impl Journal {
         line.push(b'\n');
         let mut file = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(&self.path)?;
         file.lock()?;
-        if file.metadata()?.len() == 0 {
+        let looked = file.metadata()?;
+        if looked.len() == 0 {
             // A new file's name must be as durable as its lines.
             let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
             File::open(folder)?.sync_all()?;
@@ -83,6 +84,8 @@ impl Journal {
         if written.is_err() {
             // A full disk may have taken half of the line; the next append would mend it, yet a reader should not meet it at all.
             let _ = file.set_len(before);
+        } else if let Ok(looks) = file.metadata() {
+            self.carry(&looked, &looks);
         }
         written
     }

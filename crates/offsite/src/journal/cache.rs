@@ -3,10 +3,13 @@
 //! It says for which bytes it is true, by their hash, and by which program it was made. Anything else than exactly that (a journal that
 //! somebody edited, another offsite, a file cut by a power loss) and it is not believed, and everything is added up again. So there is
 //! nothing to keep in step, and no harm in removing it. What was appended since is added to it.
+//!
+//! Ten years are not even hashed for one new receipt: whoever appends it sees that the file still looked as the sum says, and notes how it
+//! looks with the new line ([`Journal::carry`]). What this offsite did not append changes the looks, and then the hash is asked.
 
 use std::{
     fs::{self, File, OpenOptions},
-    io::{self, Read as _, Write},
+    io::{self, Read as _, Seek, SeekFrom, Write},
     os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::PathBuf,
     sync::atomic::{AtomicU64, Ordering},
@@ -14,14 +17,14 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{Journal, JournalError, Standing, parse, standing::Fold};
+use super::{BadLine, Journal, JournalError, Standing, parse, standing::Fold};
 
 /// What the journal adds up to.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Known {
     /// The sum.
     pub standing: Standing,
-    /// Numbers of lines that no offsite wrote whole.
+    /// Numbers of lines that no offsite wrote whole, and that nobody acknowledged.
     pub damaged: Vec<usize>,
 }
 
@@ -34,7 +37,7 @@ struct Cached {
     bytes: u64,
     hash: String,
     lines: usize,
-    damaged: Vec<usize>,
+    damaged: Vec<BadLine>,
     fold: Fold,
 }
 
@@ -75,10 +78,16 @@ impl Journal {
         let looks = Looks::of(&file.metadata().map_err(read)?);
         let program = program();
         let cached = program.as_ref().and_then(|program| self.load(program));
-        if let Some(cached) = cached.as_ref().filter(|cached| cached.looks == looks && cached.bytes == looks.bytes) {
-            return Ok(cached.known());
-        }
         let mut bytes = Vec::new();
+        if let Some(cached) = cached.as_ref().filter(|cached| cached.is_near(&looks)) {
+            file.seek(SeekFrom::Start(cached.bytes)).map_err(read)?;
+            (&file).take(looks.bytes - cached.bytes).read_to_end(&mut bytes).map_err(read)?;
+            let mut sum = cached.clone();
+            sum.add(&bytes);
+            return Ok(sum.known());
+        }
+        bytes.clear();
+        file.rewind().map_err(read)?;
         file.read_to_end(&mut bytes).map_err(read)?;
         // One pass over the bytes tells of the old part and of the whole.
         let mut hasher = blake3::Hasher::new();
@@ -100,6 +109,16 @@ impl Journal {
         // The last line may lack its end: it counts if it is whole, and is not kept.
         sum.add(&bytes[end..]);
         Ok(sum.known())
+    }
+
+    /// Notes that a file which looked as `before` has nothing but more lines behind it now. The caller holds the file's lock, so no other
+    /// offsite appended in between.
+    pub(super) fn carry(&self, before: &fs::Metadata, after: &fs::Metadata) {
+        let (before, after) = (Looks::of(before), Looks::of(after));
+        let Some(mut cached) = program().and_then(|program| self.load(&program)).filter(|cached| cached.looks == before) else { return };
+        cached.looks = after;
+        // Where it cannot be written, the next look asks the hash.
+        let _ = self.save(&cached);
     }
 
     fn cache(&self) -> PathBuf {
@@ -130,7 +149,15 @@ impl Journal {
     }
 }
 
+/// How much may be added up anew at each look before the whole is hashed and kept again. Bytes; more than a night's receipts.
+const NEAR: u64 = 64 * 1024;
+
 impl Cached {
+    /// Whether the file did not change since the sum was made, but for a few lines that were appended.
+    fn is_near(&self, looks: &Looks) -> bool {
+        self.looks == *looks && looks.bytes.checked_sub(self.bytes).is_some_and(|more| more <= NEAR)
+    }
+
     /// Whether it is the sum of how `bytes` begin, which `hasher` is fed.
     fn is_of(&self, bytes: &[u8], hasher: &mut blake3::Hasher) -> bool {
         let begin = usize::try_from(self.bytes).ok().and_then(|end| bytes.get(..end));
@@ -140,12 +167,15 @@ impl Cached {
     fn add(&mut self, bytes: &[u8]) {
         let read = parse(bytes);
         read.receipts.iter().for_each(|receipt| self.fold.add(receipt));
-        self.damaged.extend(read.damaged.iter().map(|damaged| self.lines + damaged.line));
+        let before = self.lines;
+        self.damaged.extend(read.damaged.into_iter().map(|damaged| BadLine { line: before + damaged.line, hash: damaged.hash }));
         self.lines += bytes.iter().filter(|byte| **byte == b'\n').count();
     }
 
     fn known(&self) -> Known {
-        Known { standing: self.fold.clone().standing(), damaged: self.damaged.clone() }
+        let standing = self.fold.clone().standing();
+        let damaged = self.damaged.iter().filter(|bad| !standing.acknowledged.contains(bad)).map(|bad| bad.line).collect();
+        Known { damaged, standing }
     }
 }
 
@@ -217,6 +247,10 @@ mod tests {
         facts.iter().enumerate().map(|(at, fact)| serde_json::to_string(&receipt((at, fact))).unwrap() + "\n").collect()
     }
 
+    fn bad(line: usize) -> BadLine {
+        BadLine { line, hash: String::new() }
+    }
+
     /// The sum without any cache.
     fn whole(text: &str) -> Known {
         let read = parse(text.as_bytes());
@@ -256,12 +290,13 @@ mod tests {
         // Edited by hand, and one byte longer.
         fs::write(journal.path(), &failed).unwrap();
         assert_eq!(journal.standing().unwrap(), whole(&failed));
-        for bad in ["", "\n", "{}", &good[..good.len() - 1], &good.replace("\"damaged\":[]", "\"damaged\":[7]")] {
+        for bad in ["", "\n", "{}", &good[..good.len() - 1], &good.replace("\"lines\":1", "\"lines\":7")] {
             fs::write(journal.cache(), bad).unwrap();
             assert_eq!(journal.standing().unwrap(), whole(&failed), "{bad}");
         }
         // Of another program.
-        let other = Cached { program: "2".into(), damaged: vec![9], ..serde_json::from_str(good.split_once('\n').unwrap().1).unwrap() };
+        let other =
+            Cached { program: "2".into(), damaged: vec![bad(9)], ..serde_json::from_str(good.split_once('\n').unwrap().1).unwrap() };
         fs::write(journal.path(), &fine).unwrap();
         journal.save(&other).unwrap();
         assert_eq!(journal.standing().unwrap(), whole(&fine));
@@ -274,9 +309,68 @@ mod tests {
         fs::write(journal.path(), lines(&[Fact::Accepted { archive: archive(1) }]).concat()).unwrap();
         let known = journal.standing().unwrap();
         let mut cached = journal.load(&program().unwrap()).unwrap();
-        cached.damaged = vec![7];
+        cached.damaged = vec![bad(7)];
         journal.save(&cached).unwrap();
         assert_eq!(journal.standing().unwrap(), Known { damaged: vec![7], ..known });
+    }
+
+    #[test]
+    fn what_was_appended_is_added_and_the_rest_is_not_read_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let journal = Journal::at(dir.path().join("journal.jsonl"));
+        let at = |fact: Fact| Receipt { time: Timestamp::UNIX_EPOCH, fact };
+        journal.append(&at(Fact::Accepted { archive: archive(1) })).unwrap();
+        journal.standing().unwrap();
+        // Whoever asks this hash does not believe the sum.
+        let cached = Cached { hash: "none".into(), damaged: vec![bad(7)], ..journal.load(&program().unwrap()).unwrap() };
+        journal.save(&cached).unwrap();
+        for day in 2..5 {
+            journal.append(&at(Fact::Accepted { archive: archive(day) })).unwrap();
+            let known = journal.standing().unwrap();
+            assert_eq!((known.standing.accepted.len(), known.damaged), (usize::from(day), vec![7]));
+        }
+        // Another wrote: all is looked at again, also by the appends that follow.
+        let mut text = fs::read_to_string(journal.path()).unwrap().replace("2026-11-01", "2026-11-09");
+        text.push_str("no receipt\n");
+        fs::write(journal.path(), &text).unwrap();
+        journal.append(&at(Fact::Accepted { archive: archive(5) })).unwrap();
+        let now = fs::read_to_string(journal.path()).unwrap();
+        assert_eq!(journal.standing().unwrap(), whole(&now));
+        assert_eq!(whole(&now).damaged, [5]);
+    }
+
+    #[test]
+    fn many_lines_are_kept_and_not_added_up_at_each_look() {
+        let dir = tempfile::tempdir().unwrap();
+        let journal = Journal::at(dir.path().join("journal.jsonl"));
+        let note = |message: String| Fact::Failed { step: Step::Push, object: "cold".into(), message, hint: None };
+        let at = |fact: Fact| Receipt { time: Timestamp::UNIX_EPOCH, fact };
+        journal.append(&at(note("a".into()))).unwrap();
+        journal.standing().unwrap();
+        let first = journal.load(&program().unwrap()).unwrap().bytes;
+        journal.append(&at(note("b".repeat(1000)))).unwrap();
+        journal.standing().unwrap();
+        assert_eq!(journal.load(&program().unwrap()).unwrap().bytes, first);
+        journal.append(&at(note("c".repeat(NEAR as usize)))).unwrap();
+        assert_eq!(journal.standing().unwrap(), whole(&fs::read_to_string(journal.path()).unwrap()));
+        let cached = journal.load(&program().unwrap()).unwrap();
+        assert_eq!(cached.bytes, fs::metadata(journal.path()).unwrap().len());
+    }
+
+    #[test]
+    fn a_damaged_line_that_was_acknowledged_is_none_until_it_is_another() {
+        let dir = tempfile::tempdir().unwrap();
+        let journal = Journal::at(dir.path().join("journal.jsonl"));
+        fs::write(journal.path(), "no receipt\n").unwrap();
+        let lines = journal.read().unwrap().damaged.into_iter().map(BadLine::from).collect();
+        assert_eq!(journal.standing().unwrap().damaged, [1]);
+        journal.append(&Receipt { time: Timestamp::UNIX_EPOCH, fact: Fact::Acknowledged { lines } }).unwrap();
+        assert_eq!(journal.standing().unwrap().damaged, [0; 0]);
+        let text = fs::read_to_string(journal.path()).unwrap();
+        fs::write(journal.path(), text.clone() + "no receipt\n").unwrap();
+        assert_eq!(journal.standing().unwrap().damaged, [3], "the same text is another line");
+        fs::write(journal.path(), text.replacen("no", "NO", 1)).unwrap();
+        assert_eq!(journal.standing().unwrap().damaged, [1], "the same line rots on");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Receipt, receipt::KINDS};
+use super::{BadLine, Receipt, receipt::KINDS};
 
 /// What a journal says.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -22,8 +22,16 @@ pub struct Read {
 pub struct Damaged {
     /// Its number, from 1.
     pub line: usize,
+    /// The BLAKE3 of its bytes.
+    pub hash: String,
     /// What is wrong with it.
     pub problem: String,
+}
+
+impl From<Damaged> for BadLine {
+    fn from(Damaged { line, hash, .. }: Damaged) -> Self {
+        Self { line, hash }
+    }
 }
 
 /// Reads a journal's bytes.
@@ -40,7 +48,7 @@ pub fn parse(bytes: &[u8]) -> Read {
             Ok(None) => read.unknown += 1,
             // Only the last line has no newline after it.
             Err(_) if last => read.torn = true,
-            Err(problem) => read.damaged.push(Damaged { line: at + 1, problem }),
+            Err(problem) => read.damaged.push(Damaged { line: at + 1, hash: blake3::hash(line).to_hex().to_string(), problem }),
         }
     }
     read

@@ -144,6 +144,11 @@ pub enum Fact {
         /// The archive.
         archive: ArchiveName,
     },
+    /// A person knows that lines of the journal are no receipts.
+    Acknowledged {
+        /// Those lines.
+        lines: BTreeSet<BadLine>,
+    },
     /// A place no longer holds an archive whole: a file is gone or damaged.
     Lost {
         /// Where.
@@ -182,7 +187,7 @@ pub enum Fact {
 }
 
 /// The kinds this version knows, as written.
-pub(super) const KINDS: [&str; 15] = [
+pub(super) const KINDS: [&str; 16] = [
     "ran",
     "seen",
     "pulled",
@@ -193,12 +198,22 @@ pub(super) const KINDS: [&str; 15] = [
     "suspicious",
     "compared",
     "accepted",
+    "acknowledged",
     "lost",
     "healed",
     "drilled",
     "waited",
     "notified",
 ];
+
+/// A line of the journal that is no receipt.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct BadLine {
+    /// Its number, from 1.
+    pub line: usize,
+    /// The BLAKE3 of its bytes, without the newline: another line with the number is another matter.
+    pub hash: String,
+}
 
 /// The archives of one job in one place.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -229,6 +244,10 @@ pub enum Waiting {
     Away {
         /// Which.
         pis: BTreeSet<PlaceName>,
+        /// Those of them towards which the system knows no way ("no route to host"): they are off, this Mac is elsewhere, or macOS forbids
+        /// this program the local network.
+        #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+        no_route: BTreeSet<PlaceName>,
     },
     /// Too little is left in the battery.
     Battery {
@@ -243,19 +262,28 @@ pub enum Waiting {
 }
 
 impl Waiting {
-    /// Whether both are the same reason: a battery that drains is no news.
+    /// Whether `other`, which was found later, is the same reason: a battery that drains is no news, nor is an answer that was heard before.
     pub fn same(&self, other: &Self) -> bool {
-        matches!((self, other), (Self::Battery { .. }, Self::Battery { .. })) || self == other
+        match (self, other) {
+            (Self::Battery { .. }, Self::Battery { .. }) => true,
+            (Self::Away { pis, no_route }, Self::Away { pis: others, no_route: later }) => pis == others && later.is_subset(no_route),
+            _ => self == other,
+        }
     }
 }
 
 impl fmt::Display for Waiting {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Away { pis } => {
-                let names: Vec<&str> = pis.iter().map(PlaceName::as_str).collect();
-                let verb = if names.len() == 1 { "does" } else { "do" };
-                write!(f, "not at home: {} {verb} not answer", names.join(" and "))
+            Self::Away { pis, no_route } => {
+                let names = |pis: &BTreeSet<PlaceName>| pis.iter().map(PlaceName::as_str).collect::<Vec<_>>().join(" and ");
+                let verb = if pis.len() == 1 { "does" } else { "do" };
+                write!(f, "not at home: {} {verb} not answer", names(pis))?;
+                match no_route.len() {
+                    0 => Ok(()),
+                    all if all == pis.len() => write!(f, " (no route to host)"),
+                    _ => write!(f, " ({}: no route to host)", names(no_route)),
+                }
             }
             Self::Battery { percent } => write!(f, "on battery, {percent} %"),
             Self::Disk { folder } => write!(f, "the disk with {} is not mounted", folder.display()),
@@ -310,11 +338,32 @@ impl fmt::Display for Step {
 mod tests {
     use super::*;
 
+    fn away(pis: &str, no_route: &str) -> Waiting {
+        let names = |text: &str| text.split_whitespace().map(|name| name.parse().unwrap()).collect();
+        Waiting::Away { pis: names(pis), no_route: names(no_route) }
+    }
+
+    #[test]
+    fn a_way_that_is_not_there_is_news_once() {
+        assert!(away("pi", "pi").same(&away("pi", "")) && away("pi", "pi").same(&away("pi", "pi")));
+        assert!(!away("pi", "").same(&away("pi", "pi")) && !away("pi", "").same(&away("attic pi", "")));
+        let said = [("pi", ""), ("pi", "pi"), ("attic pi", "attic")].map(|(pis, no_route)| away(pis, no_route).to_string());
+        assert_eq!(
+            said,
+            [
+                "not at home: pi does not answer",
+                "not at home: pi does not answer (no route to host)",
+                "not at home: attic and pi do not answer (attic: no route to host)"
+            ]
+        );
+    }
+
     #[test]
     fn what_is_waited_for_is_written_as_documented() {
         let time = Timestamp::UNIX_EPOCH;
         for (why, text) in [
-            (Waiting::Away { pis: ["pi".parse().unwrap()].into() }, r#"{"for":"away","pis":["pi"]}"#),
+            (away("pi", ""), r#"{"for":"away","pis":["pi"]}"#),
+            (away("attic pi", "attic"), r#"{"for":"away","pis":["attic","pi"],"no_route":["attic"]}"#),
             (Waiting::Battery { percent: 11 }, r#"{"for":"battery","percent":11}"#),
             (Waiting::Disk { folder: "/Volumes/d".into() }, r#"{"for":"disk","folder":"/Volumes/d"}"#),
         ] {

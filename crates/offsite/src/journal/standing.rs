@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use offsite_archive::{ArchiveName, JobName};
 use serde::{Deserialize, Serialize};
 
-use super::{Fact, Holding, Outcome, Receipt, Step, Waiting};
+use super::{BadLine, Fact, Holding, Outcome, Receipt, Step, Waiting};
 use crate::{
     config::PlaceName,
     owed::OwedId,
@@ -60,6 +60,12 @@ pub struct Standing {
     /// What the last push of each job to each cloud moved.
     #[serde(with = "super::pairs")]
     pub pushed: BTreeMap<(PlaceName, JobName), Moved>,
+    /// What was to be forgotten since the last run that ended.
+    pub forgot: BTreeSet<(PlaceName, ArchiveName)>,
+    /// From which Pi each job came, last.
+    pub origins: BTreeMap<JobName, PlaceName>,
+    /// Lines of the journal that a person knows to be damaged.
+    pub acknowledged: BTreeSet<BadLine>,
     /// The last drill of each job that went well.
     pub drilled: BTreeMap<JobName, Drilled>,
 }
@@ -158,6 +164,7 @@ impl Standing {
             Fact::Ran { owed, outcome, began, away, slept } => {
                 self.last_run = Some((time, *outcome));
                 self.began = *began;
+                self.forgot.clear();
                 self.waiting = None;
                 if *slept {
                     self.failures.clear();
@@ -203,6 +210,7 @@ impl Standing {
                     self.whole(&mac, archive, time);
                 }
                 self.add_held(&mac, archive);
+                self.origins.insert(archive.job.clone(), pi.clone());
                 self.seen.entry(pi.clone()).or_insert(time);
             }
             Fact::Pushed { cloud, archive, moved, total, .. } => {
@@ -222,7 +230,10 @@ impl Standing {
                 let drilled = Drilled { time, place: place.clone(), archive: archive.clone() };
                 self.drilled.insert(archive.job.clone(), drilled);
             }
-            Fact::Forgot { place, archives } => archives.iter().for_each(|archive| self.forget(place, archive)),
+            Fact::Forgot { place, archives } => archives.iter().for_each(|archive| {
+                self.forget(place, archive);
+                self.forgot.insert((place.clone(), archive.clone()));
+            }),
             Fact::Failed { step, object, message, hint } => {
                 // The same thing failing hourly is one line with the latest words.
                 if let Some(at) = self.failures[*ended..].iter().position(|old| old.step == *step && old.object == *object) {
@@ -242,6 +253,7 @@ impl Standing {
                 self.suspicious.remove(archive);
                 self.accepted.insert(archive.clone());
             }
+            Fact::Acknowledged { lines } => self.acknowledged.extend(lines.iter().cloned()),
             Fact::Lost { place, archive, frames } => {
                 self.verified.remove(&(place.clone(), archive.clone()));
                 self.lost.insert((place.clone(), archive.clone()), *frames);
@@ -375,6 +387,38 @@ mod tests {
     }
 
     #[test]
+    fn what_was_to_be_forgotten_is_remembered_until_a_run_ends() {
+        let forgot = |place, day| Fact::Forgot { place, archives: vec![archive(day)] };
+        let pulled = |pi: &str, day| Fact::Pulled {
+            pi: pi.parse().unwrap(),
+            archive: archive(day),
+            sequence: 1,
+            moved: 1,
+            total: 1,
+            verified: true,
+            complete: None,
+        };
+        let receipts = [
+            pulled("old", 22),
+            forgot(PlaceName::mac(), 20),
+            ran("2026-11-22", Outcome::Fine),
+            pulled("new", 23),
+            forgot(PlaceName::mac(), 21),
+            forgot(cold(), 21),
+            ran("2026-11-23", Outcome::Fine),
+        ]
+        .map(|fact| at(1, fact));
+        let days =
+            |upto: usize| Standing::of(&receipts[..upto]).forgot.into_iter().map(|(place, name)| (place, name.time())).collect::<Vec<_>>();
+        let of = |place, day| (place, archive(day).time());
+        assert_eq!(days(2), [of(PlaceName::mac(), 20)]);
+        assert_eq!(days(6), [of(cold(), 21), of(PlaceName::mac(), 21)]);
+        assert_eq!((days(3).len(), days(7).len()), (0, 0));
+        let origin = |upto: usize| Standing::of(&receipts[..upto]).origins[&archive(22).job].to_string();
+        assert_eq!((origin(3).as_str(), origin(4).as_str()), ("old", "new"));
+    }
+
+    #[test]
     fn only_a_fine_run_settles_its_slot() {
         let mut receipts = vec![at(1, ran("2026-11-21", Outcome::Fine)), at(2, ran("2026-11-22", Outcome::Incomplete))];
         let standing = Standing::of(&receipts);
@@ -492,6 +536,7 @@ mod tests {
             Fact::Suspicious { archive: archive(1), why: Why::Replaced { stays: 3, usual: 98, least: 49 } },
             Fact::Suspicious { archive: archive(1), why: Why::Scrambled { stays: 3, least: 49, was: 40, is: 100 } },
             Fact::Accepted { archive: archive(1) },
+            Fact::Acknowledged { lines: [BadLine { line: 7, hash: "ab".into() }].into() },
             Fact::Lost { place: place(), archive: archive(1), frames: None },
             Fact::Healed { place: place(), archive: archive(1), from: PlaceName::mac() },
             Fact::Drilled { place: place(), archive: archive(1), files: 2, bytes: 3 },
@@ -529,7 +574,7 @@ mod tests {
     #[test]
     fn what_is_waited_for_stands_since_it_was_noted_first_and_ends_with_a_run() {
         let waited = |owed: &str, why: Waiting| Fact::Waited { owed: owed.parse().ok(), why };
-        let away = || Waiting::Away { pis: ["pi".parse().unwrap()].into() };
+        let away = || Waiting::Away { pis: ["pi".parse().unwrap()].into(), no_route: BTreeSet::new() };
         let mut receipts = vec![at(1, waited("2026-11-22", away())), at(2, waited("2026-11-23", away()))];
         let standing =
             |receipts: &[Receipt]| Standing::of(receipts).waiting.map(|waited| (waited.since.as_second(), waited.why.to_string()));

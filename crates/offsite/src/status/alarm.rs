@@ -11,8 +11,9 @@ use super::{Facts, JobReport, PlaceKind};
 use crate::{
     config::{PlaceName, PlainCopies},
     exit::Exit,
-    human,
-    journal::{Outcome, Waiting},
+    hint, human,
+    journal::{Failure, Outcome, Step, Waiting},
+    platform,
 };
 
 /// Something that is not as it should be.
@@ -118,7 +119,11 @@ pub(super) fn alarms(facts: &Facts, jobs: &[JobReport]) -> Vec<Alarm> {
         add(Kind::Failed, facts.config.repository.display().to_string(), message.clone(), next.clone());
     }
     let partial = matches!(facts.standing.last_run, Some((_, Outcome::Incomplete)));
-    for failure in &facts.standing.failures {
+    let gone = |failure: &Failure| {
+        let place = failure.object.rsplit_once(" from ").filter(|_| failure.step == Step::Drill).and_then(|(_, place)| place.parse().ok());
+        place.is_some_and(|place| !ours(&place))
+    };
+    for failure in facts.standing.failures.iter().filter(|failure| !gone(failure)) {
         let since = facts.standing.last_run.is_some_and(|(run, _)| failure.time > run);
         let kind = if partial && !since { Kind::Incomplete } else { Kind::Failed };
         add(kind, format!("{} {}", failure.step, failure.object), failure.message.clone(), failure.hint.clone());
@@ -148,7 +153,12 @@ pub(super) fn alarms(facts: &Facts, jobs: &[JobReport]) -> Vec<Alarm> {
     if let Some(line) = facts.damaged_lines.first() {
         let message =
             format!("{} no receipt, the first is line {line}", human::count(facts.damaged_lines.len() as u64, "line is", "lines are"));
-        add(Kind::Incomplete, "journal".to_owned(), message, Some("check the disk; receipts in those lines do not count".to_owned()));
+        add(
+            Kind::Incomplete,
+            "journal".to_owned(),
+            message,
+            Some("check the disk; what those lines said is lost; when you have looked: offsite accept --journal".to_owned()),
+        );
     }
     alarms.sort_by_key(|alarm| alarm.kind);
     alarms
@@ -176,13 +186,14 @@ fn overdue(facts: &Facts, jobs: &[JobReport], add: &mut impl FnMut(Kind, String,
     let Facts { config, standing, now, .. } = facts;
     let now = *now;
     let tell = |time: Timestamp| human::ago(now.duration_since(time));
-    let run = "run it now: offsite sync; then check the alarm clock: offsite install";
+    let run = no_way(facts).unwrap_or_else(|| "run it now: offsite sync; then check the alarm clock: offsite install".to_owned());
     match standing.last_fine {
         None => {
-            add(Kind::Overdue, "run".to_owned(), "no run ended well yet".to_owned(), Some("run the first one: offsite sync".to_owned()))
+            let first = no_way(facts).unwrap_or_else(|| "run the first one: offsite sync".to_owned());
+            add(Kind::Overdue, "run".to_owned(), "no run ended well yet".to_owned(), Some(first));
         }
         Some(time) if stale(time, now, config.overdue) => {
-            add(Kind::Overdue, "run".to_owned(), format!("the last that ended well was {}", tell(time)), Some(run.to_owned()));
+            add(Kind::Overdue, "run".to_owned(), format!("the last that ended well was {}", tell(time)), Some(run));
         }
         Some(_) => {}
     }
@@ -222,6 +233,14 @@ fn overdue(facts: &Facts, jobs: &[JobReport], add: &mut impl FnMut(Kind, String,
             }
         }
     }
+}
+
+/// What to do where the daemon, asking who is at home, was told that there is no way to a Pi: `offsite sync` in a terminal proves nothing about
+/// it, because macOS lets a terminal go where it forbids others to.
+fn no_way(facts: &Facts) -> Option<String> {
+    let Waiting::Away { no_route, .. } = &facts.standing.waiting.as_ref()?.why else { return None };
+    let pi = facts.config.pis.iter().find(|pi| no_route.contains(&pi.name))?;
+    Some(hint::no_route(&pi.host, platform::current().has_launchd(), None))
 }
 
 /// A night may bring as much as the last one did, and its plain copies are written before the old ones go.

@@ -257,6 +257,22 @@ fn a_clock_that_is_years_behind_proves_nothing_fresh() {
 }
 
 #[test]
+fn a_drill_from_a_place_that_is_no_longer_configured_is_nobodys_worry() {
+    let failed = |object: &str| {
+        receipt(
+            "2026-11-22T04:00:00Z",
+            Fact::Failed { step: Step::Drill, object: object.into(), message: "it did not come back".into(), hint: None },
+        )
+    };
+    let mut receipts = night("2026-11-22");
+    receipts.extend(["services from cold", "services from mac", "services from pi", "services from attic"].map(failed));
+    let said = alarms(&facts(config(CONFIG), &receipts, held(&TWO), "2026-11-22T08:12:00Z"));
+    let objects: Vec<&str> = said.iter().filter(|alarm| alarm.contains("drill")).map(String::as_str).collect();
+    assert_eq!(objects.len(), 3, "{said:?}");
+    assert!(said.iter().all(|alarm| !alarm.contains("attic")), "{said:?}");
+}
+
+#[test]
 fn an_incomplete_archive_and_an_unreadable_manifest_are_shown() {
     let mut local = held(&TWO);
     local.archives[1].complete = false;

@@ -30,7 +30,10 @@ fn full() -> Facts {
         receipt("2026-11-22T03:36:00Z", serde_json::from_value(ran).unwrap()),
         receipt(
             "2026-11-22T04:30:00Z",
-            Fact::Waited { owed: Some("2026-11-22".parse().unwrap()), why: Waiting::Away { pis: BTreeSet::from([place("pi")]) } },
+            Fact::Waited {
+                owed: Some("2026-11-22".parse().unwrap()),
+                why: Waiting::Away { pis: BTreeSet::from([place("pi")]), no_route: BTreeSet::new() },
+            },
         ),
     ]);
     let running = Now {

@@ -95,7 +95,7 @@ fn forty_columns_are_enough() {
     let mut receipts = night("2026-11-19");
     receipts.push(receipt("2026-11-22T08:11:00Z", Fact::Suspicious { archive: name(TWO[0]), why: Why::Empty }));
     let pis = BTreeSet::from([place("pi")]);
-    receipts.push(receipt("2026-11-22T04:30:00Z", Fact::Waited { owed: None, why: Waiting::Away { pis } }));
+    receipts.push(receipt("2026-11-22T04:30:00Z", Fact::Waited { owed: None, why: Waiting::Away { pis, no_route: BTreeSet::new() } }));
     let local = held(&["services/2026-11-19T030000Z"]);
     let facts = Facts { running: Some(pulling()), ..facts(config(CONFIG), &receipts, local, MORNING) };
     let wanted = "\
@@ -150,7 +150,10 @@ next run: 2026-11-23 04:30; owed since
 fn waiting_is_a_state_and_no_alarm_until_it_is_overdue() {
     let mut receipts = night("2026-11-21");
     let pis = BTreeSet::from([place("pi")]);
-    receipts.push(receipt("2026-11-22T04:30:00Z", Fact::Waited { owed: Some("2026-11-22".parse().unwrap()), why: Waiting::Away { pis } }));
+    receipts.push(receipt(
+        "2026-11-22T04:30:00Z",
+        Fact::Waited { owed: Some("2026-11-22".parse().unwrap()), why: Waiting::Away { pis, no_route: BTreeSet::new() } },
+    ));
     let facts = facts(config(CONFIG), &receipts, held(&TWO), MORNING);
     assert_eq!(Report::of(&facts).exit(), Exit::Fine);
     let said = at_width(&facts, 80);
@@ -159,6 +162,21 @@ waiting   not at home: pi does not answer; since 2026-11-22 05:30
 next run  2026-11-23 04:30; owed since 2026-11-22 04:30
 ";
     assert!(said.starts_with("fine:") && said.ends_with(wanted), "{said}");
+}
+
+#[test]
+fn where_there_is_no_way_to_the_pi_a_sync_in_a_terminal_proves_nothing() {
+    let late = |no_route: BTreeSet<PlaceName>| {
+        let mut receipts = night("2026-11-19");
+        let why = Waiting::Away { pis: BTreeSet::from([place("pi")]), no_route };
+        receipts.push(receipt("2026-11-22T04:30:00Z", Fact::Waited { owed: Some("2026-11-22".parse().unwrap()), why }));
+        facts(config(CONFIG), &receipts, held(&TWO), MORNING)
+    };
+    let next = |facts: &Facts| Report::of(facts).alarms[0].next.clone().unwrap();
+    let (away, forbidden) = (late(BTreeSet::new()), late(BTreeSet::from([place("pi")])));
+    assert!(next(&away).starts_with("run it now: offsite sync"), "{}", next(&away));
+    assert!(next(&forbidden).contains("ping ") && !next(&forbidden).contains("offsite sync"), "{}", next(&forbidden));
+    assert!(at_width(&forbidden, 100).contains("not at home: pi does not answer (no route to host); since"));
 }
 
 #[test]
