@@ -89,7 +89,7 @@ fn a_first_night_from_nothing() {
     let known = fs::read_to_string(lab.home().join(".ssh/known_hosts")).unwrap();
     assert_eq!(known.lines().count(), 1, "{known}");
 
-    // The account can do nothing else.
+    // The account can neither run nor write anything.
     let key = lab.home().join(".ssh/offsite_ed25519");
     let port = pi.port().to_string();
     let login = |more: &[&str]| lab.cmd(&format!("{}/bin/ssh", lab.path().display())).args(["-p", &port, "-i"]).arg(&key).args(more).run();

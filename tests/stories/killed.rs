@@ -207,7 +207,7 @@ fn a_daemon_killed_at_a_first_pull_and_push_ends_as_an_undisturbed_one() {
 fn a_daemon_killed_while_it_forgets_and_prunes_ends_as_an_undisturbed_one() {
     let lab = Lab::new();
     let Some(scene) = Scene::new(&lab, true) else { return };
-    let said = scene.mac.offsite(&["daemon"]).succeeds();
+    let said = scene.mac.offsite(&["sync"]).succeeds();
     for happened in ["forgot services/", "pruned mac: ", "pruned disk: "] {
         said.says(happened);
     }

@@ -95,8 +95,9 @@ fn a_run_that_failed_is_not_tried_again_at_each_start() {
     let mac = Mac::new(&lab, &home.entry(&pi), &Mac::disk(&lab, "disk", ""), "");
     let (disk, aside) = (lab.join("disk"), lab.join("aside"));
     fs::rename(&disk, &aside).unwrap();
-    mac.offsite(&["daemon"]).exits(3).says("cannot open the cloud disk");
+    let _ = mac.offsite(&["daemon"]).exits(3);
     let before = mac.receipts();
+    assert!(before.iter().any(|receipt| receipt["message"].as_str().is_some_and(|said| said.contains("cannot open the cloud disk"))));
     for _ in 0..2 {
         let _ = mac.offsite(&["daemon"]).succeeds();
     }
@@ -129,7 +130,8 @@ fn a_signal_in_the_middle_of_a_pull_ends_it_and_the_next_start_goes_on() {
         let _ = lab.cmd("kill").args([signal, &daemon.id().to_string()]).run().succeeds();
         let ended = daemon.wait_with_output().unwrap();
         let said = String::from_utf8(ended.stderr).unwrap();
-        assert_eq!((ended.status.code(), said.lines().count()), (Some(1), 1), "{said}");
+        // To be stopped by the system is no failure; to be interrupted by a person is one.
+        assert_eq!((ended.status.code(), said.lines().count()), (Some(i32::from(signal == "-INT")), 1), "{said}");
         assert!(said.starts_with("stopped by a signal; what arrived stays"), "{said}");
         assert!(mac.receipts_of("ran").is_empty() && mac.receipts_of("pulled").is_empty());
         mac.configure(&home.entry(&pi), "", "");

@@ -3,8 +3,6 @@
 //! What cannot be read is listed too, after the rest, and makes the exit code say so: an archive that is missing from a list is noticed by
 //! nobody.
 
-use std::io::Write;
-
 use jiff::Timestamp;
 use offsite_archive::ArchiveName;
 use offsite_repository::{ArchiveInfo, Unreadable};
@@ -63,13 +61,11 @@ pub async fn run(globals: &Globals, args: &Args) -> anyhow::Result<Exit> {
     let opened = from::open(globals, &args.from).await?;
     let archives = opened.repository.archives().await?;
     let rows: Vec<Row> = archives.good.iter().map(|info| row(info, &opened)).chain(archives.unreadable.iter().map(unreadable)).collect();
-    let mut out = std::io::stdout().lock();
     if args.json {
-        writeln!(out, "{}", serde_json::to_string(&rows)?)?;
+        say!("{}", serde_json::to_string(&rows)?);
     } else {
-        write!(out, "{}", text(&rows, &opened.label, Timestamp::now()))?;
+        crate::say::text(&text(&rows, &opened.label, Timestamp::now()));
     }
-    out.flush()?;
     Ok(if archives.unreadable.is_empty() { Exit::Fine } else { Exit::Incomplete })
 }
 

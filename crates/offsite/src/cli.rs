@@ -41,9 +41,9 @@ impl Globals {
         }
     }
 
-    /// Reads and checks the configuration.
+    /// Reads and checks the configuration. Without `HOME` one that names every folder in full is as good as any.
     pub fn load(&self) -> Result<Config, config::ConfigError> {
-        Config::load(&self.config_path()?, &config::Home::of_process()?)
+        Config::load(&self.config_path()?, &config::Home::of_process_if_any())
     }
 }
 

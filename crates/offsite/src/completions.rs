@@ -2,7 +2,7 @@
 //! neither can say anything else than `--help`.
 
 use std::{
-    io::{self, Write},
+    io,
     path::{Path, PathBuf},
 };
 
@@ -49,22 +49,21 @@ pub struct ManError {
 
 /// Runs the verb `completions`.
 pub async fn run(_globals: &Globals, args: &Args) -> anyhow::Result<Exit> {
-    print(&script(args.shell, Cli::command())).map(|()| Exit::Fine)
+    print(&script(args.shell, Cli::command()));
+    Ok(Exit::Fine)
 }
 
 /// Runs the verb `man`.
 pub async fn man(_globals: &Globals, args: &ManArgs) -> anyhow::Result<Exit> {
     match &args.out {
         Some(folder) => pages(folder, Cli::command())?,
-        None => print(&page(Cli::command())?)?,
+        None => print(&page(Cli::command())?),
     }
     Ok(Exit::Fine)
 }
 
-fn print(bytes: &[u8]) -> anyhow::Result<()> {
-    let mut out = io::stdout();
-    out.write_all(bytes)?;
-    Ok(out.flush()?)
+fn print(bytes: &[u8]) {
+    crate::say::text(&String::from_utf8_lossy(bytes));
 }
 
 fn script(shell: Shell, mut command: Command) -> Vec<u8> {

@@ -2,11 +2,13 @@
 //!
 //! Nothing owed ends at once, without network. What is owed is computed from the journal each time, so it does not matter how often or why the
 //! daemon is started. It may be killed at any moment; the next start goes on. A signal ends it as a kill would, only with a word about it, and
-//! within five seconds whatever it was doing: whoever sent it kills soon after.
+//! within five seconds whatever it was doing: whoever sent it kills soon after. To be stopped by the system is no failure (0), and leaves no
+//! failed service behind where that was taken away; to be interrupted by a person is one (1).
 //!
 //! What to do is decided in `plan`, from values; `watch` asks the questions and acts on the answers, in whatever [`World`] it is given.
 
 mod disk;
+mod last;
 mod plan;
 mod probe;
 mod real;
@@ -18,6 +20,7 @@ use std::{io::IsTerminal, time::Duration};
 use tokio::signal::unix::{SignalKind, signal};
 
 pub use self::{
+    probe::Answer,
     real::Real,
     watch::{Ended, watch},
     world::World,
@@ -37,20 +40,21 @@ pub async fn run(globals: &Globals, _args: &Args) -> anyhow::Result<Exit> {
     let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     // On a thread of its own: the work may be in a step that lets nothing else run on its thread.
     let stop = tokio::spawn(async move {
-        tokio::select! {
-            _ = term.recv() => {}
-            _ = int.recv() => {}
-        }
-        std::thread::spawn(|| {
+        let exit = tokio::select! {
+            _ = term.recv() => Exit::Fine,
+            _ = int.recv() => Exit::Failed,
+        };
+        std::thread::spawn(move || {
             std::thread::sleep(LAST_WORDS);
-            std::process::exit(i32::from(Exit::Failed.code()));
+            std::process::exit(i32::from(exit.code()));
         });
+        exit
     });
     tokio::select! {
         ended = watch(&world) => conclude(&world, ended?).await,
-        _ = stop => {
-            eprintln!("stopped by a signal; what arrived stays, and the next start goes on from there");
-            Ok(Exit::Failed)
+        stopped = stop => {
+            note!("stopped by a signal; what arrived stays, and the next start goes on from there");
+            Ok(stopped?)
         }
     }
 }
@@ -67,7 +71,7 @@ async fn conclude(world: &Real<'_>, ended: Ended) -> anyhow::Result<Exit> {
     tracing::info!("{said}");
     // A person who tries it out has nothing else to look at.
     if ended != Ended::Nothing && std::io::stderr().is_terminal() {
-        eprintln!("{said}");
+        note!("{said}");
     }
     Ok(Exit::Fine)
 }

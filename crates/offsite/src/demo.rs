@@ -47,7 +47,7 @@ pub async fn run(_globals: &Globals, args: &Args) -> anyhow::Result<Exit> {
     play(&root).await?;
     match temporary {
         Some(folder) => folder.close().context("cannot remove the demo's folder")?,
-        None => println!("\neverything is left in {}", root.display()),
+        None => say!("\neverything is left in {}", root.display()),
     }
     Ok(Exit::Fine)
 }
@@ -82,12 +82,12 @@ async fn play(root: &Path) -> anyhow::Result<()> {
         stage.agent_run(night(number)?).await?;
         well(sync::run(&stage.globals(), &sync::Args { dry_run: false }).await?, "offsite sync")?;
     }
-    print!("\n{}", moved(&stage)?);
+    crate::say::text(&format!("\n{}", moved(&stage)?));
 
     step(3, "The morning after: offsite status");
     // Its exit is the alarm's; a house with one cloud and no verified cloud copy may well have something to say.
     status::run(&stage.globals(), &status::Args::default()).await?;
-    println!("\n(The demo's cloud is a folder on this machine, so nothing is off site. With s3:// the rule holds.)");
+    say!("\n(The demo's cloud is a folder on this machine, so nothing is off site. With s3:// the rule holds.)");
 
     step(4, "A tired disk flips one bit on the Mac: offsite verify finds it and heals from the cloud");
     stage.damage()?;
@@ -105,11 +105,11 @@ async fn play(root: &Path) -> anyhow::Result<()> {
 
     step(6, "The Mac is stolen too: everything comes back from the cloud, with the recovery key on paper and nothing else");
     stage.lose_the_mac().context("cannot lose the Mac")?;
-    println!("on the paper: {}\n", stage.recovery.as_str());
+    say!("on the paper: {}\n", stage.recovery.as_str());
     let from = from::From { from: Some(stage.cloud_url()), recovery_key: stage.recovery.parse().ok(), ..from::From::default() };
     // This names a configuration that is gone, so that the demo never looks at that of whoever runs it.
     back(&stage, &stage.globals(), "cloud", from).await?;
-    println!("\nEverything came back, twice.");
+    say!("\nEverything came back, twice.");
     Ok(())
 }
 
@@ -130,10 +130,10 @@ async fn back(stage: &Stage, globals: &Globals, name: &str, from: from::From) ->
     let (was, is) = trees().context("cannot read what came back")?;
     let found = differences(&was, &is);
     if !found.is_empty() {
-        found.iter().take(20).for_each(|difference| eprintln!("  {difference}"));
+        found.iter().take(20).for_each(|difference| note!("  {difference}"));
         bail!("what came back from the {name} is not what was lost: {}", count(found.len() as u64, "difference", "differences"));
     }
-    println!("compared {}: every byte, mode, time and link is as it was", count(was.files, "file", "files"));
+    say!("compared {}: every byte, mode, time and link is as it was", count(was.files, "file", "files"));
     Ok(())
 }
 
@@ -167,7 +167,7 @@ fn last_four(now: Timestamp) -> anyhow::Result<Timestamp> {
 }
 
 fn step(number: u32, text: &str) {
-    println!("\n{number}. {text}\n");
+    say!("\n{number}. {text}\n");
 }
 
 fn well(exit: Exit, what: &str) -> anyhow::Result<()> {

@@ -86,7 +86,7 @@ pub async fn run(globals: &Globals, args: &Args) -> anyhow::Result<Exit> {
         let path = args.to.clone().unwrap_or_else(|| PathBuf::from(format!("{}-{}.tar.zst", name.job, name.time_text())));
         let exported = to_file(&opened, name, &path).await?;
         let same = if exported.verbatim { "the same bytes as on the Pi" } else { "the same content as on the Pi" };
-        println!("exported {name} from {} to {}: {} in {}; {same}", opened.label, path.display(), size(exported.raw), size(exported.bytes));
+        say!("exported {name} from {} to {}: {} in {}; {same}", opened.label, path.display(), size(exported.raw), size(exported.bytes));
     }
     Ok(if chosen.info.end.complete { Exit::Fine } else { Exit::Incomplete })
 }

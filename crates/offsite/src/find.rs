@@ -190,12 +190,12 @@ impl Search<'_> {
         let mut nights = Vec::new();
         for info in infos {
             if let Some(flaw) = select::flaw(info, opened.place.as_ref(), &opened.standing) {
-                eprintln!("note: {}: {flaw}", info.name);
+                note!("note: {}: {flaw}", info.name);
             }
             nights.push(Night::open(&opened.repository, &info.name).await?);
         }
         for bad in archives.unreadable.iter().filter(|bad| select::named(&bad.object).is_none_or(|name| name.job == *job)) {
-            eprintln!("note: {} in {} cannot be read, and was not looked into", plain(&bad.object), opened.label);
+            note!("note: {} in {} cannot be read, and was not looked into", plain(&bad.object), opened.label);
         }
         self.looked += nights.len() as u64;
         let mut out = Out::new(history::COLUMNS);

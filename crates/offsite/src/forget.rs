@@ -71,7 +71,7 @@ pub async fn run(globals: &Globals, args: &Args) -> anyhow::Result<Exit> {
         check(archive, &args.archives, &place, &there, &standing, args.last)?;
     }
     if args.dry_run {
-        args.archives.iter().for_each(|archive| println!("would forget {archive} ({place})"));
+        args.archives.iter().for_each(|archive| say!("would forget {archive} ({place})"));
         return Ok(Exit::Fine);
     }
     // What nobody needs already is what a transfer brought that did not end: the next night goes on with it.
@@ -79,20 +79,18 @@ pub async fn run(globals: &Globals, args: &Args) -> anyhow::Result<Exit> {
     // The receipt first, as in the night: what is there without one is found again, what is gone but expected is an alarm.
     journal.append(&Receipt { time: Timestamp::now(), fact: Fact::Forgot { place: place.clone(), archives: args.archives.clone() } })?;
     offsite_repository::forget(&repository, &args.archives).await?;
-    args.archives.iter().for_each(|archive| println!("forgot {archive} ({place})"));
+    args.archives.iter().for_each(|archive| say!("forgot {archive} ({place})"));
     let standing = Standing::of(&journal.read()?.receipts);
     if unknown_needs(&standing, &place) {
-        println!("nothing is pruned while {place} lacks the manifest of another archive: what that needs is not known (offsite status)");
+        say!("nothing is pruned while {place} lacks the manifest of another archive: what that needs is not known (offsite status)");
         return Ok(Exit::Fine);
     }
     if waits {
-        println!(
-            "nothing was pruned: what a transfer brought that did not end waits here for the next night, which prunes, too: offsite sync"
-        );
+        say!("nothing was pruned: what a transfer brought that did not end waits here for the next night, which prunes, too: offsite sync");
         return Ok(Exit::Fine);
     }
     let pruned = apply_prune(&repository, &plan_prune(&repository).await?).await?;
-    println!("{} free; a place that still has such an archive may bring it back with the next sync", human::size(pruned.freed));
+    say!("{} free; a place that still has such an archive may bring it back with the next sync", human::size(pruned.freed));
     Ok(Exit::Fine)
 }
 

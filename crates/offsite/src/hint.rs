@@ -19,7 +19,7 @@ use crate::{
     accept::AcceptError,
     config::{ConfigError, CredentialsError},
     exit::Exit,
-    init::{AskError, TrustError},
+    init::{AskError, RepositoryAway, TrustError},
     lock::LockError,
 };
 
@@ -85,7 +85,7 @@ pub fn hint(error: &anyhow::Error) -> Option<String> {
 
 fn config(error: &anyhow::Error) -> Option<&'static str> {
     Some(match find::<ConfigError>(error)? {
-        ConfigError::NoHome => "name the file: offsite --config FILE",
+        ConfigError::NoHome => "set HOME; or name the file with --config FILE, and in it `state` and every folder in full, without ~",
         ConfigError::Read { source, .. } if source.kind() == io::ErrorKind::NotFound => "write a first one: offsite init",
         ConfigError::Read { .. } => "make the file readable for this account",
         ConfigError::Invalid(_) => "correct the file; nothing was changed",
@@ -98,7 +98,16 @@ fn first_minutes(error: &anyhow::Error) -> Option<String> {
         Some(TrustError::Differs { .. }) => {
             return Some("someone else may answer there: look for the reason before anything else".to_owned());
         }
+        Some(TrustError::Kind { presented, .. }) => {
+            let file = format!("/etc/ssh/ssh_host_{}_key.pub", presented.to_lowercase());
+            return Some(format!("give that key's fingerprint; on the Pi: ssh-keygen -lf {file}"));
+        }
         Some(TrustError::Ask(_) | TrustError::Write { .. }) | None => {}
+    }
+    if find::<RepositoryAway>(error).is_some() {
+        return Some(
+            "mount its disk; if that is gone for good, offsite init asks at a terminal whether to begin with an empty one".to_owned(),
+        );
     }
     match unanswered(error)? {
         AskError::Ended { .. } => Some("nothing is half made; go on where it stopped: offsite init".to_owned()),

@@ -3,9 +3,15 @@
 //! Decisions (what is owed, what looks wrong, what stands in the status) are pure functions of the configuration, the journal and the
 //! clock; the verbs around them do the work. The journal is the memory: nothing counts as done before its receipt is on disk.
 
+#![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]
+
 use std::process::ExitCode;
 
 use clap::Parser;
+
+// First, because the others say things with its macros.
+#[macro_use]
+mod say;
 
 pub mod accept;
 pub mod archives;
@@ -64,13 +70,13 @@ pub fn main() -> ExitCode {
     let ended = runtime.block_on(cli.command.run(&cli.globals));
     // What a verb has given up may sit in a system call on a thread of its own, and must not keep us: nobody waits for what it does.
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));
-    match ended {
+    match ended.and_then(|exit| Ok(say::finish().map(|()| exit)?)) {
         Ok(exit) => exit.into(),
         Err(error) => fail(&error),
     }
 }
 
 fn fail(error: &anyhow::Error) -> ExitCode {
-    eprintln!("{}", hint::render(error));
+    note!("{}", hint::render(error));
     hint::exit(error).into()
 }

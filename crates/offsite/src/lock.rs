@@ -57,12 +57,18 @@ impl Lock {
             }
             Err(TryLockError::Error(source)) => return Err(failed(source)),
         }
-        file.set_len(0).map_err(failed)?;
-        file.seek(SeekFrom::Start(0)).map_err(failed)?;
         let second = Timestamp::from_second(now.as_second()).unwrap_or(now);
-        writeln!(file, "offsite {verb}, process {}, since {second}", std::process::id()).map_err(failed)?;
+        // The lock is the kernel's and is had; a disk that is too full for the text must not keep anybody from telling that it is.
+        let _ = introduce(&mut file, &format!("offsite {verb}, process {}, since {second}\n", std::process::id()));
         Ok(Self { _file: file })
     }
+}
+
+/// Replaces the text for whoever meets the lock.
+fn introduce(file: &mut File, text: &str) -> io::Result<()> {
+    file.set_len(0)?;
+    file.seek(SeekFrom::Start(0))?;
+    file.write_all(text.as_bytes())
 }
 
 #[cfg(test)]
@@ -83,6 +89,17 @@ mod tests {
         let third = (0..2000)
             .find_map(|_| Lock::take(&path, "sync", now).map_err(|_| std::thread::sleep(std::time::Duration::from_millis(5))).ok());
         assert!(third.is_some());
+    }
+
+    #[test]
+    fn one_that_takes_no_text_is_a_lock_all_the_same() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        // As on a full disk, what is in it cannot be replaced.
+        assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+        let _lock = Lock::take(&path, "daemon", "2026-11-22T04:30:00Z".parse().unwrap()).unwrap();
+        let again = File::options().read(true).write(true).open(&path).unwrap();
+        assert!(matches!(again.try_lock(), Err(TryLockError::WouldBlock)));
     }
 
     #[test]

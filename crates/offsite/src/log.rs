@@ -35,7 +35,9 @@ const RECEIPT: &str = "offsite::receipt";
 pub fn start(cli: &Cli) {
     let filter = EnvFilter::try_from_env("OFFSITE_LOG").unwrap_or_else(|_| EnvFilter::new(format!("warn,{RECEIPT}=off")));
     let ansi = std::io::IsTerminal::is_terminal(&std::io::stderr());
-    let screen = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(ansi).with_target(false).with_filter(filter);
+    let screen = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(ansi).with_target(false);
+    // An event that standard error does not take would be told there by a macro that panics.
+    let screen = screen.log_internal_errors(false).with_filter(filter);
     // A second initialisation can only come from a test harness that has its own; ours then has nothing to add.
     let _ = tracing_subscriber::registry().with(screen).with(of_nights(cli)).try_init();
 }
@@ -47,6 +49,8 @@ fn of_nights<S: Subscriber + for<'s> LookupSpan<'s>>(cli: &Cli) -> Option<impl L
     }
     let (config, home) = (cli.globals.load().ok()?, Home::of_process().ok()?);
     let rules = config.log;
+    // A person who says `sync` looks at what it says, wherever that goes.
+    crate::say::logged(matches!(cli.command, Command::Daemon(_)));
     Some(layer(Log::new(Days::at(platform::current().log_folder(&home), rules), rules, TimeZone::system()), rules))
 }
 

@@ -156,6 +156,7 @@ impl Night<'_> {
         if let Err(error) = self.mac.local.clean() {
             self.fail(Step::Configure, PlaceName::mac(), &error.into())?;
         }
+        crate::drill::clean(&State::at(&self.config.state));
         live::phase(Phase::Check, "what this Mac holds");
         self.note_losses().await?;
         let mac = self.mac.repository.clone();
@@ -200,28 +201,11 @@ impl Night<'_> {
         }
     }
 
-    /// Reads the journal again, after receipts were added.
+    /// Looks into the journal again, after receipts were added.
     fn reread(&mut self) -> anyhow::Result<()> {
-        let read = self.journal.read()?;
-        for receipt in &read.receipts {
-            if let Fact::Forgot { place, archives } = &receipt.fact {
-                self.forgot.extend(archives.iter().map(|archive| (place.clone(), archive.clone())));
-            }
-            match &receipt.fact {
-                Fact::Ran { .. } => self.forgot.clear(),
-                Fact::Pulled { pi, archive, .. } => {
-                    self.receipted.insert(archive.clone());
-                    self.origins.insert(archive.job.clone(), pi.clone());
-                }
-                Fact::Pushed { cloud, archive, .. } => drop(self.pushed.insert((cloud.clone(), archive.clone()))),
-                Fact::Forgot { place, archives } if *place == PlaceName::mac() => {
-                    self.receipted.retain(|name| !archives.contains(name));
-                }
-                Fact::Forgot { place, archives } => self.pushed.retain(|(cloud, name)| cloud != place || !archives.contains(name)),
-                _ => {}
-            }
-        }
-        self.standing = Standing::of(&read.receipts);
+        self.standing = self.journal.standing()?.standing;
+        (self.receipted, self.pushed) = came(&self.standing);
+        (self.forgot, self.origins) = (self.standing.forgot.clone(), self.standing.origins.clone());
         Ok(())
     }
 
@@ -232,8 +216,10 @@ impl Night<'_> {
     /// Notes a failure, in the journal and on the screen, and goes on.
     fn fail(&mut self, step: Step, object: impl ToString, error: &anyhow::Error) -> anyhow::Result<()> {
         self.failures += 1;
-        eprintln!("{}: {}\n{}", step, object.to_string(), hint::render(error));
-        self.receipt(failed(step, object.to_string(), error))
+        // The receipt first: what is said after it may go nowhere.
+        self.receipt(failed(step, object.to_string(), error))?;
+        alarm!("{}: {}\n{}", step, object.to_string(), hint::render(error));
+        Ok(())
     }
 
     /// Notes that an archive did not get to where it should be; its job is left alone there tonight.
@@ -256,6 +242,21 @@ impl Night<'_> {
             Err(error) => self.fail(Step::Reach, place, &error.into()),
         }
     }
+}
+
+/// Of which archives the journal tells how they came to the Mac, and of which to which cloud.
+fn came(standing: &Standing) -> (BTreeSet<ArchiveName>, BTreeSet<(PlaceName, ArchiveName)>) {
+    let (mut here, mut there) = (BTreeSet::new(), BTreeSet::new());
+    for (archive, places) in &standing.places {
+        for place in places {
+            if *place == PlaceName::mac() {
+                here.insert(archive.clone());
+            } else {
+                there.insert((place.clone(), archive.clone()));
+            }
+        }
+    }
+    (here, there)
 }
 
 fn failed(step: Step, object: String, error: &anyhow::Error) -> Fact {
@@ -294,7 +295,8 @@ pub async fn conclude(config: &Config, outcome: Outcome) -> anyhow::Result<Exit>
         // What is overdue is so by no fault of this night's, nor is a notice that could not be sent.
         Outcome::Fine if matches!(Report::of(&gather(config).await?).copies_exit(), Exit::Fine | Exit::Overdue) => Ok(Exit::Fine),
         Outcome::Fine => {
-            eprintln!("all that could be done was done, and yet not all is well: offsite status");
+            tracing::info!("all that could be done was done, and yet not all is well");
+            alarm!("all that could be done was done, and yet not all is well: offsite status");
             Ok(Exit::Incomplete)
         }
     }

@@ -76,8 +76,7 @@ fn leave_out_on(platform: &dyn Platform, folder: &Path) -> Option<String> {
         return None;
     }
     let done = platform.leave_out_of_own_backup(folder)?.output().is_ok_and(|output| output.status.success());
-    (!done)
-        .then(|| format!("could not leave it out of Time Machine; with administrator rights: tmutil addexclusion -p {}", folder.display()))
+    (!done).then(|| format!("could not leave it out of Time Machine; see why: tmutil addexclusion {}", folder.display()))
 }
 
 #[cfg(test)]
@@ -134,7 +133,7 @@ mod tests {
         if cfg!(target_os = "linux") {
             // No such attribute, and no such command either.
             let advice = leave_out_on(&MacOs, dir.path()).unwrap();
-            assert!(advice.ends_with(&format!("tmutil addexclusion -p {}", dir.path().display())), "{advice}");
+            assert!(advice.ends_with(&format!("tmutil addexclusion {}", dir.path().display())), "{advice}");
         }
     }
 }

@@ -35,7 +35,7 @@ impl Bar {
 
     /// Writes a line above the bar.
     pub fn line(&self, text: &str) {
-        self.0.suspend(|| println!("{text}"));
+        self.0.suspend(|| report!("{text}"));
     }
 }
 

@@ -125,7 +125,7 @@ impl Plan {
         matches!(self.ranges.as_slice(), [all] if *all == (0..self.manifest.end.raw))
     }
 
-    fn raw(&self) -> u64 {
+    pub(crate) fn raw(&self) -> u64 {
         self.ranges.iter().map(|range| range.end - range.start).sum()
     }
 }
@@ -146,7 +146,7 @@ pub async fn run(globals: &Globals, args: &Args) -> anyhow::Result<Exit> {
         format!("a part of {}", count(plan.manifest.end.entries, "entry", "entries"))
     };
     if args.dry_run {
-        println!("would restore {what}, {}, of {name} from {} into {}", size(plan.raw()), opened.label, plan.into.display());
+        say!("would restore {what}, {}, of {name} from {} into {}", size(plan.raw()), opened.label, plan.into.display());
         return would_read(&opened, &plan).await.map(|()| Exit::Fine);
     }
     let _live = opened.tell("restore");
@@ -164,20 +164,20 @@ pub(crate) async fn choose(opened: &Opened, wanted: &Wanted) -> anyhow::Result<C
 pub(crate) fn choose_among(archives: &Archives, opened: &Opened, wanted: &Wanted) -> anyhow::Result<Chosen> {
     let chosen = select::choose(wanted, archives, &opened.label, opened.place.as_ref(), &opened.standing)?;
     for (name, flaw) in &chosen.passed {
-        eprintln!("note: {name} is newer and was passed over: {flaw}");
+        note!("note: {name} is newer and was passed over: {flaw}");
     }
     for object in &chosen.unreadable {
-        eprintln!("note: {} in {} cannot be read and may be newer", plain(object), opened.label);
+        note!("note: {} in {} cannot be read and may be newer", plain(object), opened.label);
     }
     match wanted {
         Wanted::Newest(_) | Wanted::Latest => {
-            eprintln!("the latest archive of {} in {} is {}", chosen.info.name.job, opened.label, chosen.info.name);
+            note!("the latest archive of {} in {} is {}", chosen.info.name.job, opened.label, chosen.info.name);
         }
-        Wanted::Begins(..) => eprintln!("the archive that is meant is {}", chosen.info.name),
+        Wanted::Begins(..) => note!("the archive that is meant is {}", chosen.info.name),
         Wanted::Archive(_) => {}
     }
     if let Some(flaw) = &chosen.flaw {
-        eprintln!("note: {}: {flaw}", chosen.info.name);
+        note!("note: {}: {flaw}", chosen.info.name);
     }
     Ok(chosen)
 }
@@ -206,8 +206,8 @@ async fn would_read(opened: &Opened, plan: &Plan) -> anyhow::Result<()> {
         let index = opened.repository.index().await?;
         let packs = packs::needed(&plan.manifest, &plan.ranges, |frame| index.pack_of(&index.locate(frame)?).cloned());
         let bytes = packs.iter().map(|facts| facts.bytes).sum();
-        println!("would read from {}, {} in all:", count(packs.len() as u64, "pack", "packs"), size(bytes));
-        packs.iter().for_each(|facts| println!("  {}", facts.name.path()));
+        say!("would read from {}, {} in all:", count(packs.len() as u64, "pack", "packs"), size(bytes));
+        packs.iter().for_each(|facts| say!("  {}", facts.name.path()));
     }
     Ok(())
 }
@@ -225,13 +225,13 @@ async fn restore(opened: &Opened, name: &ArchiveName, plan: &Plan, args: &Args) 
 
 fn told(extracted: &Extracted, chosen: &Chosen, opened: &Opened, plan: &Plan, owners: bool) {
     for warning in extracted.warnings.iter().take(SHOWN) {
-        eprintln!("warning: {}", plain(warning));
+        note!("warning: {}", plain(warning));
     }
     if extracted.warnings.len() > SHOWN {
-        eprintln!("warning: and {} more", extracted.warnings.len() - SHOWN);
+        note!("warning: and {} more", extracted.warnings.len() - SHOWN);
     }
     let checked = if plan.whole() { "the whole stream is as the agent read it" } else { "every frame checked" };
-    println!(
+    say!(
         "restored {}, {}, of {} from {} into {}; {checked}",
         count(extracted.entries, "entry", "entries"),
         size(extracted.bytes),
@@ -240,7 +240,7 @@ fn told(extracted: &Extracted, chosen: &Chosen, opened: &Opened, plan: &Plan, ow
         plan.into.display()
     );
     if !owners {
-        println!("all files belong to you; as root, --owners gives them back to their owners by number");
+        say!("all files belong to you; as root, --owners gives them back to their owners by number");
     }
 }
 

@@ -100,6 +100,11 @@ impl State {
         self.folder.join("notices")
     }
 
+    /// The configuration as it was when it last held.
+    pub(crate) fn last_config(&self) -> PathBuf {
+        self.folder.join("last.yaml")
+    }
+
     /// The file of the vault's master key.
     pub fn key(&self) -> PathBuf {
         self.folder.join("key.json")

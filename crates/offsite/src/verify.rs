@@ -76,9 +76,9 @@ pub async fn run(globals: &Globals, args: &Args) -> anyhow::Result<Exit> {
         }
     };
     if args.json {
-        println!("{}", serde_json::to_string(&report)?);
+        say!("{}", serde_json::to_string(&report)?);
     } else {
-        print!("{}", report.text(&config));
+        crate::say::text(&report.text(&config));
     }
     Ok(if report.whole() { Exit::Fine } else { Exit::Incomplete })
 }

@@ -255,6 +255,49 @@ fn install_prints_what_it_would_install_and_changes_nothing() {
     assert_eq!(entries, [".config"]);
 }
 
+/// How a verb ends whose standard output is `out`, and what it says on standard error.
+fn into(home: &Home, arguments: &[&str], out: Stdio) -> (Option<i32>, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_offsite"));
+    command.args(arguments).env_clear().env("HOME", home.0.path()).env("TZ", "UTC").stdin(Stdio::null()).stdout(out);
+    let output = command.stderr(Stdio::piped()).spawn().unwrap().wait_with_output().unwrap();
+    (output.status.code(), String::from_utf8(output.stderr).unwrap())
+}
+
+#[test]
+fn a_reader_who_has_enough_changes_no_exit_code_and_a_full_disk_is_an_error() {
+    let home = Home::configured();
+    assert_eq!(home.run(&["key", "new"]).code, 0);
+    let status = home.run(&["status"]).code;
+    assert_ne!(status, 0);
+    let verbs: [(&[&str], i32); 7] = [
+        (&["status"], status),
+        (&["status", "--json"], status),
+        (&["status", "--watch"], status),
+        (&["key", "show"], 0),
+        (&["history"], 0),
+        (&["config", "check"], 0),
+        (&["completions", "zsh"], 0),
+    ];
+    for (arguments, code) in verbs {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        assert_eq!(into(&home, arguments, writer.into()), (Some(code), String::new()), "{arguments:?}");
+        // Not every system has a disk that is always full.
+        if let Ok(full) = fs::File::options().write(true).open("/dev/full") {
+            let (code, said) = into(&home, arguments, full.into());
+            assert!(code == Some(1) && said.starts_with("error: cannot write to standard output"), "{arguments:?}: {code:?} {said}");
+        }
+    }
+}
+
+#[test]
+fn a_recovery_key_that_nobody_could_read_is_no_success() {
+    let home = Home::configured();
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    assert_eq!(into(&home, &["key", "new"], writer.into()).0, Some(1));
+}
+
 #[test]
 fn every_verb_has_help() {
     let help = Home::new().run(&["--help"]);

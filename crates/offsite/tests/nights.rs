@@ -15,6 +15,8 @@ use offsite_sftp::{keys, server::EmbeddedServer};
 mod keep;
 #[path = "nights/matrix.rs"]
 mod matrix;
+#[path = "nights/mute.rs"]
+mod mute;
 #[path = "nights/room.rs"]
 mod room;
 #[path = "nights/tripwire.rs"]

@@ -51,6 +51,8 @@ pub(super) struct Known {
 pub(super) struct Heard {
     /// The Pis that answer.
     pub answers: BTreeSet<PlaceName>,
+    /// Those towards which the system knows no way.
+    pub no_route: BTreeSet<PlaceName>,
     /// How long this start has waited, by the clock that does not count sleep.
     pub waited: Duration,
     /// For how long it may.
@@ -113,7 +115,11 @@ impl Known {
             let had = if self.is_broken() { BTreeSet::new() } else { self.pis.difference(&wanted).cloned().collect() };
             return Step::Run(Tonight { owed: self.owed.map(|owed| owed.id), away, had });
         }
-        if heard.waited >= heard.wait { Step::Postpone(Waiting::Away { pis: lacking }) } else { Step::Pause }
+        if heard.waited < heard.wait {
+            return Step::Pause;
+        }
+        let no_route = lacking.intersection(&heard.no_route).cloned().collect();
+        Step::Postpone(Waiting::Away { pis: lacking, no_route })
     }
 
     /// Whether more may be lacking of this slot than the Pis that were missed.

@@ -44,7 +44,7 @@ fn known(minute: i64, pis: &str, tail: &[Receipt]) -> Known {
 }
 
 fn heard(answers: &str, minutes: u64) -> Heard {
-    Heard { answers: names(answers), waited: Duration::from_secs(60 * minutes), wait: Duration::from_secs(3600) }
+    Heard { answers: names(answers), no_route: BTreeSet::new(), waited: Duration::from_secs(60 * minutes), wait: Duration::from_secs(3600) }
 }
 
 fn run(away: &str, had: &str) -> Step {
@@ -52,7 +52,7 @@ fn run(away: &str, had: &str) -> Step {
 }
 
 fn gives_up(pis: &str) -> Step {
-    Step::Postpone(Waiting::Away { pis: names(pis) })
+    Step::Postpone(Waiting::Away { pis: names(pis), no_route: BTreeSet::new() })
 }
 
 #[test]
@@ -80,6 +80,13 @@ fn one_pi_is_waited_for_and_then_given_up() {
     assert_eq!(known.step(&heard("pi", 0)), run("", ""));
     assert_eq!([known.step(&heard("", 0)), known.step(&heard("", 59))], [Step::Pause, Step::Pause]);
     assert_eq!(known.step(&heard("", 60)), gives_up("pi"));
+}
+
+#[test]
+fn a_system_that_knows_no_way_is_quoted() {
+    let known = known(1, "attic pi", &[]);
+    let heard = Heard { no_route: names("pi other"), ..heard("", 60) };
+    assert_eq!(known.step(&heard), Step::Postpone(Waiting::Away { pis: names("attic pi"), no_route: names("pi") }));
 }
 
 #[test]
@@ -205,7 +212,7 @@ proptest! {
         let heard = heard(sets[answers], waited);
         match known.step(&heard) {
             Step::Pause => prop_assert!(waited < 60),
-            Step::Postpone(Waiting::Away { pis }) => {
+            Step::Postpone(Waiting::Away { pis, .. }) => {
                 prop_assert!(waited >= 60);
                 prop_assert!(!pis.is_empty() && pis.is_disjoint(&heard.answers));
             }

@@ -4,12 +4,16 @@ use std::{path::Path, time::Duration};
 
 use jiff::{Timestamp, tz::TimeZone};
 
-use super::{disk, probe, world::World};
+use super::{
+    disk, last,
+    probe::{self, Answer},
+    world::World,
+};
 use crate::{
     awake::Awake,
     cli::Globals,
     clocks::Clocks,
-    config::{Config, Pi},
+    config::{Config, Home, Pi},
     journal::Outcome,
     live::Live,
     night::{self, Tonight},
@@ -32,7 +36,13 @@ pub struct Real<'a> {
 
 impl World for Real<'_> {
     fn config(&self) -> anyhow::Result<Config> {
-        Ok(self.globals.load()?)
+        let config = self.globals.load()?;
+        last::keep(&config);
+        Ok(config)
+    }
+
+    fn last_config(&self) -> Option<Config> {
+        last::known(&self.globals.config_path().ok()?, &Home::of_process().ok()?)
     }
 
     fn clocks(&self) -> Clocks {
@@ -56,7 +66,7 @@ impl World for Real<'_> {
         disk::is_unplugged(repository)
     }
 
-    async fn answers(&self, config: &Config, pi: &Pi) -> bool {
+    async fn answers(&self, config: &Config, pi: &Pi) -> Answer {
         probe::answers(config, pi).await
     }
 
@@ -81,7 +91,10 @@ impl World for Real<'_> {
         }
     }
 
-    async fn tell(&self, config: &Config, ran: Option<Outcome>) {
-        notify::ended(config, ran).await;
+    async fn tell(&self, config: &Config, ran: Option<Outcome>, broke: Option<&anyhow::Error>) {
+        match broke {
+            Some(error) => notify::broke(config, ran, error).await,
+            None => notify::ended(config, ran).await,
+        }
     }
 }

@@ -1,8 +1,11 @@
 //! One start of the daemon: from what is owed to its end, or to the reason why not now.
 //!
 //! Everything is read again before it is acted on: after each pause, after the lock was taken, after a sleep. The lock on the state folder is held
-//! while a night is played and never while something is waited for, so that a person's `offsite sync` is not refused by a daemon that sits in a
-//! hotel. That only one daemon waits is seen to by a lock of its own.
+//! while a night is played and never while something is waited for or told, so that a person's `offsite sync` is not refused by a daemon that
+//! sits in a hotel. That only one daemon waits is seen to by a lock of its own.
+//!
+//! Whatever a start ends with, the owner is told first: an error that ends it (a configuration that does not hold, a full disk) ends the next
+//! one, too, and often leaves no receipt. And an offsite that is at work, or hangs, keeps nobody from hearing of what is overdue.
 
 use std::time::Duration;
 
@@ -11,6 +14,7 @@ use jiff::Timestamp;
 
 use super::{
     plan::{self, Before, Heard, Known, Step},
+    probe::Answer,
     world::World,
 };
 use crate::{
@@ -50,6 +54,8 @@ struct Watch<'w, W> {
     asked: u32,
     /// Whether a run broke because this computer slept in it. It is played once more at once; after that it is the next start's.
     slept: bool,
+    /// How the run ended that ended with an error, and so was not told of yet.
+    ran: Option<Outcome>,
 }
 
 /// Does what is owed, or says why not. May be dropped at any point, as it may be killed.
@@ -57,34 +63,53 @@ struct Watch<'w, W> {
 /// # Errors
 /// If the configuration, the state folder or the journal cannot be used, or a night could not be begun.
 pub async fn watch<W: World>(world: &W) -> anyhow::Result<Ended> {
-    let config = world.config()?;
-    let state = State::open(&config.state)?;
-    let mut watch = Watch { world, config, state, since: world.clocks().uptime, asked: 0, slept: false };
-    if watch.owed()?.is_none() {
-        if world.look_due(&watch.config) {
-            watch.look().await?;
+    let config = match world.config() {
+        Ok(config) => config,
+        Err(error) => {
+            if let Some(last) = world.last_config() {
+                world.tell(&last, None, Some(&error)).await;
+            }
+            return Err(error);
         }
-        return Ok(Ended::Nothing);
-    }
-    let _only = match Lock::take(&watch.state.daemon_lock(), "daemon", world.clocks().wall) {
-        Ok(lock) => lock,
-        Err(LockError::Busy { .. }) => return Ok(Ended::Busy),
-        Err(error) => return Err(error.into()),
     };
-    loop {
-        if let Some(ended) = watch.turn().await? {
-            return Ok(ended);
-        }
+    let state = State::at(&config.state);
+    let mut watch = Watch { world, config, state, since: world.clocks().uptime, asked: 0, slept: false, ran: None };
+    let ended = watch.start().await;
+    if let Err(error) = &ended {
+        world.tell(&watch.config, watch.ran, Some(error)).await;
     }
+    ended
 }
 
 impl<W: World> Watch<'_, W> {
+    /// All of it but the telling of why it broke.
+    async fn start(&mut self) -> anyhow::Result<Ended> {
+        self.state = State::open(&self.config.state)?;
+        if self.owed()?.is_none() {
+            self.look_if_due().await;
+            return Ok(Ended::Nothing);
+        }
+        let _only = match Lock::take(&self.state.daemon_lock(), "daemon", self.world.clocks().wall) {
+            Ok(lock) => lock,
+            Err(LockError::Busy { .. }) => {
+                self.look_if_due().await;
+                return Ok(Ended::Busy);
+            }
+            Err(error) => return Err(error.into()),
+        };
+        loop {
+            if let Some(ended) = self.turn().await? {
+                return Ok(ended);
+            }
+        }
+    }
+
     /// One turn: ask, decide, act; `None`: once more.
     async fn turn(&mut self) -> anyhow::Result<Option<Ended>> {
         match self.known().await?.before() {
             Before::Done => return Ok(Some(Ended::Nothing)),
             Before::Later(at) => {
-                self.look().await?;
+                self.look().await;
                 return Ok(Some(Ended::Later(at)));
             }
             Before::Postpone(why) => return self.postpone(why).await.map(Some),
@@ -98,7 +123,11 @@ impl<W: World> Watch<'_, W> {
         // Decided under the lock, from what is true under it: a sync may have settled it, or be at it.
         let lock = match self.state.lock("daemon", self.world.clocks().wall) {
             Ok(lock) => lock,
-            Err(LockError::Busy { .. }) if self.waited() >= heard.wait => return Ok(Some(Ended::Busy)),
+            Err(LockError::Busy { .. }) if self.waited() >= heard.wait => {
+                // Or it hangs; what is overdue is no less so.
+                self.look().await;
+                return Ok(Some(Ended::Busy));
+            }
             Err(LockError::Busy { .. }) => return self.pause().await.map(|()| None),
             Err(error) => return Err(error.into()),
         };
@@ -125,6 +154,9 @@ impl<W: World> Watch<'_, W> {
             self.world.begin(&self.config).await;
         }
         let played = self.world.play(&self.config, tonight).await;
+        if played.is_err() {
+            self.ran = Some(Outcome::Failed);
+        }
         let tried = self.standing()?.tried;
         let broke = tried.as_ref().is_some_and(|tried| tried.slept) && !matches!(played, Ok(Outcome::Fine));
         if broke && !self.slept {
@@ -136,10 +168,9 @@ impl<W: World> Watch<'_, W> {
         }
         // A night that lacks but a Pi, or was slept through, is not over: nothing to boast of, and nothing to complain about.
         let only_away = tried.is_some_and(|tried| tried.failed == 0 && !tried.slept) && matches!(played, Ok(Outcome::Incomplete));
-        let ran = played.as_ref().copied().unwrap_or(Outcome::Failed);
-        self.world.tell(&self.config, (!only_away && !broke).then_some(ran)).await;
         drop(lock);
-        played?;
+        let ran = played?;
+        self.world.tell(&self.config, (!only_away && !broke).then_some(ran), None).await;
         // Those that are away are waited for, by what is left of the time.
         Ok((!only_away).then_some(Ended::Ran(ran)))
     }
@@ -152,18 +183,20 @@ impl<W: World> Watch<'_, W> {
             let fact = Fact::Waited { owed, why: why.clone() };
             self.state.journal().append(&Receipt { time: self.world.clocks().wall, fact })?;
         }
-        self.look().await?;
+        self.look().await;
         Ok(Ended::Waits(why))
     }
 
-    /// Looks for alarms that began by time, unless another offsite is at work: that one looks when it ends.
-    async fn look(&self) -> anyhow::Result<()> {
-        match self.state.lock("daemon", self.world.clocks().wall) {
-            Ok(_lock) => self.world.tell(&self.config, None).await,
-            Err(LockError::Busy { .. }) => {}
-            Err(error) => return Err(error.into()),
+    /// Looks for alarms that began by time.
+    async fn look(&self) {
+        self.world.tell(&self.config, None, None).await;
+    }
+
+    /// Looks, if somebody may have something new to hear.
+    async fn look_if_due(&self) {
+        if self.world.look_due(&self.config) {
+            self.look().await;
         }
-        Ok(())
     }
 
     /// Waits for the next question, and begins anew if this computer slept meanwhile.
@@ -195,12 +228,15 @@ impl<W: World> Watch<'_, W> {
 
     /// Asks all Pis at once.
     async fn ask(&self) -> Heard {
-        let asked = self.config.pis.iter().map(|pi| async {
-            let answers = self.world.answers(&self.config, pi).await;
-            answers.then(|| pi.name.clone())
-        });
-        let answers = future::join_all(asked).await.into_iter().flatten().collect();
-        Heard { answers, waited: self.waited(), wait: self.config.wait.unsigned_abs() }
+        let asked = self.config.pis.iter().map(|pi| async { (self.world.answers(&self.config, pi).await, pi.name.clone()) });
+        let heard = future::join_all(asked).await;
+        let those = |wanted| heard.iter().filter(|(answer, _)| *answer == wanted).map(|(_, pi)| pi.clone()).collect();
+        Heard {
+            answers: those(Answer::There),
+            no_route: those(Answer::NoRoute),
+            waited: self.waited(),
+            wait: self.config.wait.unsigned_abs(),
+        }
     }
 
     fn standing(&self) -> anyhow::Result<Standing> {

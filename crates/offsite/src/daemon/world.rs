@@ -4,6 +4,7 @@ use std::{path::Path, time::Duration};
 
 use jiff::tz::TimeZone;
 
+use super::probe::Answer;
 use crate::{
     clocks::Clocks,
     config::{Config, Pi},
@@ -20,6 +21,8 @@ pub trait World {
     /// # Errors
     /// If it cannot be read or is wrong.
     fn config(&self) -> anyhow::Result<Config>;
+    /// The configuration as it was when it last could be read, if that is known: whom to tell that it cannot.
+    fn last_config(&self) -> Option<Config>;
     /// What the clock on the wall shows, which may be set, and how long this computer was awake.
     fn clocks(&self) -> Clocks;
     /// The time zone, which travels.
@@ -31,7 +34,7 @@ pub trait World {
     /// Whether the repository's disk is known not to be there.
     fn is_unplugged(&self, repository: &Path) -> bool;
     /// Whether there is somebody where the Pi's SSH should be.
-    async fn answers(&self, config: &Config, pi: &Pi) -> bool;
+    async fn answers(&self, config: &Config, pi: &Pi) -> Answer;
     /// Whether an alarm may have begun by time alone since somebody looked.
     fn look_due(&self, config: &Config) -> bool;
     /// A night begins.
@@ -41,6 +44,7 @@ pub trait World {
     /// # Errors
     /// If nothing could be begun, or its receipts could not be written.
     async fn play(&self, config: &Config, tonight: &Tonight) -> anyhow::Result<Outcome>;
-    /// Looks whether there is something to tell the owner, and tells it; `ran` is the run that has just ended.
-    async fn tell(&self, config: &Config, ran: Option<Outcome>);
+    /// Looks whether there is something to tell the owner, and tells it; `ran` is the run that has just ended, `broke` what this start ends
+    /// with, of which there may be no receipt. No lock is held, and another offsite may be at work.
+    async fn tell(&self, config: &Config, ran: Option<Outcome>, broke: Option<&anyhow::Error>);
 }

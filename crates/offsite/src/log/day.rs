@@ -33,7 +33,9 @@ impl Days {
             self.open = None;
             if !self.failed {
                 self.failed = true;
-                eprintln!("cannot write the log in {}: {error}; the run goes on without", self.folder.display());
+                // What it has not is not kept from the screen.
+                crate::say::logged(false);
+                note!("cannot write the log in {}: {error}; the run goes on without", self.folder.display());
             }
         }
     }
@@ -43,7 +45,7 @@ impl Days {
             Some((open, file)) if *open == day => file,
             _ => {
                 let file = self.open(day)?;
-                self.turn_over();
+                self.turn_over(day);
                 &mut self.open.insert((day, file)).1
             }
         };
@@ -73,17 +75,18 @@ impl Days {
         OpenOptions::new().append(true).create(true).mode(0o600).open(self.folder.join(format!("{BEGINS}{day}{}", self.ends())))
     }
 
-    /// Removes the oldest days beyond those that are kept. One that cannot be removed is tried again tomorrow.
-    fn turn_over(&self) {
+    /// Removes the oldest days beyond those that are kept, never `today`, whatever a clock that was ahead has left. One that cannot be removed is tried again tomorrow.
+    fn turn_over(&self, today: Date) {
         let Ok(entries) = fs::read_dir(&self.folder) else { return };
         let mut ours: Vec<(Date, PathBuf)> =
             entries.flatten().filter_map(|entry| Some((day_of(entry.file_name().to_str()?)?, entry.path()))).collect();
+        ours.retain(|(day, _)| *day != today);
         ours.sort();
-        let many = ours.len().saturating_sub(self.rules.keep.get());
+        let many = (ours.len() + 1).saturating_sub(self.rules.keep.get());
         for (_, path) in ours.into_iter().take(many) {
             if let Err(error) = fs::remove_file(&path) {
                 // Not an event: that would come back here.
-                eprintln!("cannot remove the old log {}: {error}", path.display());
+                note!("cannot remove the old log {}: {error}", path.display());
             }
         }
     }
@@ -123,6 +126,17 @@ mod tests {
         fs::remove_file(dir.path().join("log")).unwrap();
         days.write(day, "b\n");
         assert_eq!(fs::read_to_string(dir.path().join("log/offsite-2026-11-22.log")).unwrap(), "b\n");
+    }
+
+    #[test]
+    fn the_day_that_is_written_stays_although_a_clock_was_ahead() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("log")).unwrap();
+        let (today, ahead) = (dir.path().join("log/offsite-2026-11-22.log"), dir.path().join("log/offsite-2031-01-01.log"));
+        fs::write(&ahead, "").unwrap();
+        let rules = LogRules { keep: std::num::NonZeroUsize::MIN, ..LogRules::default() };
+        Days::at(dir.path().join("log"), rules).write(jiff::civil::date(2026, 11, 22), "a\n");
+        assert_eq!((fs::read_to_string(today).unwrap().as_str(), ahead.exists()), ("a\n", false));
     }
 
     #[test]

@@ -171,8 +171,8 @@ impl Night<'_> {
         if self.standing.accepted.contains(&info.name) || self.standing.suspicious.get(&info.name) == Some(&why) {
             return Ok(());
         }
-        eprintln!("suspicious: {}: {why}\n  look at it; if it is as it should be: offsite accept {}", info.name, info.name);
-        self.receipt(Fact::Suspicious { archive: info.name.clone(), why })?;
+        self.receipt(Fact::Suspicious { archive: info.name.clone(), why: why.clone() })?;
+        alarm!("suspicious: {}: {why}\n  look at it; if it is as it should be: offsite accept {}", info.name, info.name);
         self.reread()
     }
 }

@@ -95,7 +95,8 @@ impl Night<'_> {
         if self.standing.lost.get(&key) == Some(&frames) {
             return Ok(());
         }
-        eprintln!("lost: {} is not whole any more in {place}", key.1);
-        self.receipt(Fact::Lost { place: key.0, archive: key.1, frames })
+        self.receipt(Fact::Lost { place: key.0, archive: key.1.clone(), frames })?;
+        alarm!("lost: {} is not whole any more in {place}", key.1);
+        Ok(())
     }
 }

@@ -28,7 +28,7 @@ pub async fn preview(config: &Config) -> anyhow::Result<Exit> {
         match listed(places::pi(config, pi).await.map(|reached| reached.repository)).await {
             Ok((_, theirs)) => {
                 let wanted = night.wanted(&theirs, &mine);
-                wanted.iter().for_each(|info| println!("would pull {} from {}", info.name, pi.name));
+                wanted.iter().for_each(|info| say!("would pull {} from {}", info.name, pi.name));
                 let new: Vec<ArchiveInfo> = wanted.into_iter().filter(|info| !mine.contains(info)).collect();
                 mine.extend(new);
             }
@@ -37,21 +37,21 @@ pub async fn preview(config: &Config) -> anyhow::Result<Exit> {
     }
     let mut gone = retain::dropped(config, None, &night.standing, &PlaceName::mac(), mine.iter());
     retain::freeze(&mut gone, &night.standing);
-    gone.iter().for_each(|archive| println!("would forget {archive} (mac)"));
+    gone.iter().for_each(|archive| say!("would forget {archive} (mac)"));
     mine.retain(|info| !gone.contains(&info.name));
     for cloud in &config.clouds {
         match listed(places::cloud(config, cloud, false).await).await {
             Ok((_, theirs)) => {
                 let wanted = night.missing(cloud, &theirs, &mine);
-                wanted.iter().for_each(|info| println!("would push {} to {}", info.name, cloud.name));
+                wanted.iter().for_each(|info| say!("would push {} to {}", info.name, cloud.name));
                 let names: BTreeSet<_> = theirs.iter().map(|info| info.name.clone()).collect();
                 let all = theirs.iter().chain(wanted.iter().filter(|info| !names.contains(&info.name)));
                 let mut gone = retain::dropped(config, Some(cloud.keep), &night.standing, &cloud.name, all);
                 retain::freeze(&mut gone, &night.standing);
-                gone.iter().for_each(|archive| println!("would forget {archive} ({})", cloud.name));
+                gone.iter().for_each(|archive| say!("would forget {archive} ({})", cloud.name));
             }
             Err(error) if !night.standing.held.contains_key(&cloud.name) => {
-                println!("would make a vault in {} and push {} archives, unless: {}", cloud.name, mine.len(), hint::message(&error));
+                say!("would make a vault in {} and push {} archives, unless: {}", cloud.name, mine.len(), hint::message(&error));
             }
             Err(error) => exit = told(&error),
         }
@@ -66,6 +66,6 @@ async fn listed(place: Result<Repository, places::PlaceError>) -> anyhow::Result
 }
 
 fn told(error: &anyhow::Error) -> Exit {
-    eprintln!("{}", hint::render(error));
+    note!("{}", hint::render(error));
     Exit::Incomplete
 }

@@ -117,7 +117,7 @@ impl Night<'_> {
             if let Err(error) = forget(repository, &gone).await {
                 return self.fail(Step::Keep, place, &error.into());
             }
-            gone.iter().for_each(|archive| println!("forgot {archive} ({place})"));
+            gone.iter().for_each(|archive| report!("forgot {archive} ({place})"));
         }
         self.reread()?;
         // Full or not: what a vanished manifest needs may be nowhere else.
@@ -136,13 +136,14 @@ impl Night<'_> {
             Ok(pruned) => {
                 if pruned.stayed > 0 {
                     let packs = human::count(pruned.stayed, "pack that is", "packs that are");
-                    eprintln!(
+                    tracing::info!(%place, packs = pruned.stayed, "not pruned: there twice, and frames in the other could not be read or are bad");
+                    alarm!(
                         "not pruned in {place}: {packs} there twice, because frames in the other one could not be read or are bad (offsite verify)"
                     );
                 }
                 tracing::info!(%place, bytes = pruned.freed, "pruned");
                 if pruned.freed > 0 {
-                    println!("pruned {place}: {} free", human::size(pruned.freed));
+                    report!("pruned {place}: {} free", human::size(pruned.freed));
                 }
             }
             Err(error) => self.fail(Step::Keep, place, &error.into())?,

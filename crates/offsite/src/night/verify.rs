@@ -107,7 +107,8 @@ impl Night<'_> {
         let found: Verified = verify(repository, &Scope::Packs(packs.clone()), &|progress| bar.set(progress)).await?;
         drop(bar);
         let bad = found.damaged_packs.clone();
-        println!("verified {}, {}", count(packs.len() as u64, "pack", "packs"), size(found.bytes));
+        tracing::info!(packs = packs.len(), bytes = found.bytes, "read back");
+        report!("verified {}, {}", count(packs.len() as u64, "pack", "packs"), size(found.bytes));
         let report = settle(repository, found, None, &BTreeSet::new()).await?;
         // One that stays because there is no room has had its turn: it must not keep the others waiting. Unless its rot still counts as good.
         let stays = |pack: &ObjectId| !report.offered && !report.set_aside.contains(&pack.to_string());
@@ -135,7 +136,8 @@ impl Night<'_> {
     /// Gives what is lost its receipts, and brings it back.
     async fn told(&mut self, mut report: Report) -> anyhow::Result<()> {
         for pack in &report.set_aside {
-            eprintln!("damaged: packs/{pack}; set aside, in {}", self.config.repository.join("damaged").display());
+            tracing::info!(%pack, "damaged, and set aside");
+            alarm!("damaged: packs/{pack}; set aside, in {}", self.config.repository.join("damaged").display());
         }
         // Room for the next try comes first.
         self.trouble.full |= report.full;
@@ -169,8 +171,8 @@ impl Night<'_> {
         }
         for archive in &report.archives {
             match (archive.healed, archive.is_lost()) {
-                (true, _) => println!("healed: {} is whole again", archive.archive),
-                (_, true) => eprintln!("lost: {} is not whole: offsite verify --heal-from CLOUD", archive.archive),
+                (true, _) => report!("healed: {} is whole again", archive.archive),
+                (_, true) => alarm!("lost: {} is not whole: offsite verify --heal-from CLOUD", archive.archive),
                 _ => {}
             }
         }
@@ -202,11 +204,13 @@ impl Night<'_> {
             Ok(PlainState::Gone) => Ok(false),
             // Nothing can be made again of an archive that is lost; what is good in its copy may be all there is.
             Ok(PlainState::Damaged(why)) if self.is_lost(archive) => {
-                eprintln!("damaged: the plain copy of {archive}, which is lost: {why}");
+                tracing::info!(%archive, why = why.to_string(), "the plain copy of an archive that is lost is damaged");
+                alarm!("damaged: the plain copy of {archive}, which is lost: {why}");
                 Ok(true)
             }
             Ok(PlainState::Damaged(why)) => {
-                eprintln!("damaged: the plain copy of {archive}: {why}; it is made again");
+                tracing::info!(%archive, why = why.to_string(), "a plain copy is damaged, and is made again");
+                alarm!("damaged: the plain copy of {archive}: {why}; it is made again");
                 self.remove_plain(archive).await?;
                 Ok(false)
             }

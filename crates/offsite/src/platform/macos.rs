@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{Platform, Power};
-use crate::config::Home;
+use crate::config::{Home, straight};
 
 /// macOS.
 #[derive(Debug, Clone, Copy)]
@@ -75,22 +75,41 @@ impl Platform for MacOs {
     }
 
     fn guards(&self, folder: &Path, home: &Home) -> Option<&'static str> {
-        // The guarded folders of any account: those of another are closed all the more.
-        let below = folder.strip_prefix(&home.home).ok().or_else(|| {
-            let mut parts = folder.strip_prefix("/Users").ok()?.components();
-            parts.next()?;
-            Some(parts.as_path())
-        })?;
-        let guarded = [
-            ("Desktop", "Desktop"),
-            ("Documents", "Documents"),
-            ("Downloads", "Downloads"),
-            ("Library/Mobile Documents", "iCloud Drive"),
-            ("Library/CloudStorage", "a cloud drive"),
-        ];
-        guarded.into_iter().find_map(|(folder, name)| below.starts_with(folder).then_some(name))
+        // As it is called, and where that leads: what is reached through a guarded folder is guarded, and so is what a link leads into.
+        let homes = [straight(&home.home), whereabouts(&home.home)];
+        [straight(folder), whereabouts(folder)].iter().find_map(|folder| guard(folder, &homes))
     }
 }
+
+/// What guards a folder that is called like this. Its disk tells no large letters from small ones.
+fn guard(folder: &Path, homes: &[PathBuf]) -> Option<&'static str> {
+    let small = |path: &Path| PathBuf::from(path.to_string_lossy().to_lowercase());
+    let folder = small(folder);
+    // Where all of /Users lies by its other name.
+    let folder = folder.strip_prefix("/system/volumes/data").map_or(folder.clone(), |below| Path::new("/").join(below));
+    let own = homes.iter().filter(|home| home.is_absolute()).find_map(|home| folder.strip_prefix(small(home)).ok());
+    // The guarded folders of any account: those of another are closed all the more.
+    let below = own.or_else(|| {
+        let mut parts = folder.strip_prefix("/users").ok()?.components();
+        parts.next()?;
+        Some(parts.as_path())
+    })?;
+    let guarded = [
+        ("desktop", "Desktop"),
+        ("documents", "Documents"),
+        ("downloads", "Downloads"),
+        ("library/mobile documents", "iCloud Drive"),
+        ("library/cloudstorage", "a cloud drive"),
+    ];
+    guarded.into_iter().find_map(|(folder, name)| below.starts_with(folder).then_some(name))
+}
+
+/// Where a path leads: without links as far as it is there, and by its text behind that.
+fn whereabouts(path: &Path) -> PathBuf {
+    let real = path.ancestors().find_map(|there| Some(there.canonicalize().ok()?.join(path.strip_prefix(there).ok()?)));
+    straight(&real.unwrap_or_else(|| path.to_owned()))
+}
+
 /// What `pmset -g batt` prints. A battery of a keyboard or of an external supply is not what this computer runs on.
 fn battery(said: &str) -> Option<Power> {
     let mains = !said.lines().next()?.contains("'Battery Power'");
@@ -102,6 +121,30 @@ fn battery(said: &str) -> Option<Power> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_guarded_folder_is_known_by_any_of_its_names() {
+        let owner = Home::at(Path::new("/Users/owner"));
+        for folder in [
+            "/Users/owner/documents/x",
+            "/users/Owner/Backups/../Documents/x",
+            "/Users/other/DOCUMENTS",
+            "/System/Volumes/Data/Users/owner/Documents/x",
+        ] {
+            assert_eq!(MacOs.guards(Path::new(folder), &owner), Some("Documents"), "{folder}");
+        }
+        assert_eq!(MacOs.guards(Path::new("/Users/owner/Documents/../Backups"), &owner), None);
+        let dir = tempfile::tempdir().unwrap();
+        let home = Home::at(&dir.path().join("home"));
+        std::fs::create_dir_all(home.home.join("Desktop/offsite")).unwrap();
+        std::fs::create_dir_all(dir.path().join("disk")).unwrap();
+        std::os::unix::fs::symlink("Desktop/offsite", home.home.join("Backups")).unwrap();
+        std::os::unix::fs::symlink(dir.path().join("disk"), home.home.join("Desktop/disk")).unwrap();
+        for folder in ["Backups", "Backups/new/folder", "Backups/../new", "Desktop/disk/new"] {
+            assert_eq!(MacOs.guards(&home.home.join(folder), &home), Some("Desktop"), "{folder}");
+        }
+        assert_eq!(MacOs.guards(&dir.path().join("disk/new"), &home), None);
+    }
 
     #[test]
     fn the_battery_is_read_from_what_pmset_prints() {

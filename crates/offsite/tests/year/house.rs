@@ -12,13 +12,14 @@ use jiff::{Timestamp, tz::TimeZone};
 use offsite::{
     clocks::Clocks,
     config::{Config, Home, Pi, PlaceName},
-    daemon::{Ended, World, watch},
+    daemon::{Answer, Ended, World, watch},
     journal::{Fact, Holding, Outcome, Receipt, Standing, Step},
+    lock::Lock,
     night::Tonight,
     notify::{self, News, Told},
     platform::Power,
     state::State,
-    status::{Facts, Held, Local, Report},
+    status::{Alarm, Facts, Held, Kind, Local, Report},
 };
 use offsite_archive::{ArchiveName, JobName};
 
@@ -41,7 +42,7 @@ pub struct Message {
 /// How a start of the daemon ended; `None`: it was killed.
 #[derive(Debug)]
 pub struct Start {
-    pub ended: Option<Ended>,
+    pub ended: Option<Result<Ended, String>>,
 }
 
 pub struct House {
@@ -60,6 +61,8 @@ pub struct House {
     cloud: RefCell<BTreeSet<ArchiveName>>,
     zones: RefCell<BTreeMap<&'static str, TimeZone>>,
     nested: Cell<bool>,
+    /// The lock on the state folder, while another verb has it.
+    other: RefCell<Option<Lock>>,
     standing: RefCell<(u64, Standing)>,
     _dir: tempfile::TempDir,
 }
@@ -91,6 +94,7 @@ impl House {
             cloud: RefCell::default(),
             zones: RefCell::default(),
             nested: Cell::new(false),
+            other: RefCell::default(),
             standing: RefCell::default(),
             _dir: dir,
         }
@@ -127,10 +131,11 @@ impl House {
     pub fn good_for(&self, length: Second) -> bool {
         let (now, from) = (self.now(), self.now() - length);
         let script = &self.script;
-        let all = [&script.asleep, &script.off, &script.offline, &script.drained, &script.unplugged, &script.storm];
+        let spans = [&script.asleep, &script.off, &script.offline, &script.drained, &script.unplugged];
+        let all = spans.into_iter().chain([&script.storm, &script.held, &script.full, &script.wrong]);
         let clear = |spans: &Vec<(Second, Second)>| within(spans, from).is_none() && begins(spans, from) > now;
         let steady = since(&script.clock, from) == since(&script.clock, now) && since(&script.zones, from) == since(&script.zones, now);
-        all.into_iter().chain(&script.away).all(clear) && steady
+        all.chain(&script.away).all(clear) && steady
     }
 
     /// What a Pi holds: its job's last three nights, each made at three in the morning of a winter's Berlin, and four of a summer's.
@@ -166,6 +171,7 @@ impl House {
     async fn spend(&self, length: Second) {
         let mut left = length;
         loop {
+            self.hold();
             let now = self.now();
             if within(&self.script.off, now).is_some() || self.chance(self.script.kills) && self.chance(200) {
                 std::future::pending::<()>().await;
@@ -182,6 +188,16 @@ impl House {
             if left == 0 {
                 return;
             }
+        }
+    }
+
+    /// Another verb, which hangs, takes the lock or is killed. It cannot take what a night holds.
+    fn hold(&self) {
+        let mut other = self.other.borrow_mut();
+        if within(&self.script.held, self.now()).is_none() {
+            *other = None;
+        } else if other.is_none() {
+            *other = self.state().lock("verify", self.wall(self.now())).ok();
         }
     }
 
@@ -302,7 +318,12 @@ impl House {
 
     /// Starts the daemon, and notes how it ended.
     fn start(&self) {
-        let ended = watch(self).now_or_never().map(Result::unwrap);
+        self.hold();
+        let ended = watch(self).now_or_never().map(|ended| ended.map_err(|error| format!("{error:#}")));
+        if let Some(Err(error)) = &ended {
+            let why = [within(&self.script.full, self.now()), within(&self.script.wrong, self.now())];
+            assert!(why.iter().any(Option::is_some), "{error}");
+        }
         self.starts.borrow_mut().push(Start { ended });
     }
 
@@ -358,7 +379,12 @@ impl House {
 
 impl World for House {
     fn config(&self) -> anyhow::Result<Config> {
+        anyhow::ensure!(within(&self.script.wrong, self.now()).is_none(), "unknown key");
         Ok(self.config.clone())
+    }
+
+    fn last_config(&self) -> Option<Config> {
+        Some(self.config.clone())
     }
 
     fn clocks(&self) -> Clocks {
@@ -389,11 +415,11 @@ impl World for House {
         within(&self.script.unplugged, self.now()).is_some()
     }
 
-    async fn answers(&self, _config: &Config, pi: &Pi) -> bool {
+    async fn answers(&self, _config: &Config, pi: &Pi) -> Answer {
         let index = self.config.pis.iter().position(|other| other.name == pi.name).unwrap();
         let home = self.home(index, self.now());
         self.spend(if home { 1 } else { 5 }).await;
-        home
+        if home { Answer::There } else { Answer::Silent }
     }
 
     fn look_due(&self, _config: &Config) -> bool {
@@ -406,6 +432,7 @@ impl World for House {
     }
 
     async fn play(&self, config: &Config, tonight: &Tonight) -> anyhow::Result<Outcome> {
+        anyhow::ensure!(within(&self.script.full, self.now()).is_none(), "no space left");
         let clocks = self.clocks();
         let mut failures = 0;
         for (index, pi) in config.pis.iter().enumerate().filter(|(_, pi)| !tonight.away.contains(&pi.name)) {
@@ -420,10 +447,14 @@ impl World for House {
         Ok(outcome)
     }
 
-    async fn tell(&self, _config: &Config, ran: Option<Outcome>) {
-        let (facts, report) = self.report();
+    async fn tell(&self, _config: &Config, ran: Option<Outcome>, broke: Option<&anyhow::Error>) {
+        let (facts, mut report) = self.report();
+        if let Some(error) = broke {
+            let message = error.to_string();
+            report.alarms.push(Alarm { kind: Kind::Failed, object: "run".to_owned(), message, next: None });
+        }
         let (news, told) = notify::news(&report, &self.told.borrow(), ran);
-        let keys = |alarms: &[offsite::status::Alarm]| alarms.iter().map(notify::key).collect::<Vec<_>>();
+        let keys = |alarms: &[Alarm]| alarms.iter().map(notify::key).collect::<Vec<_>>();
         for news in news {
             let at = self.now();
             self.messages.borrow_mut().extend(match news {
@@ -435,6 +466,7 @@ impl World for House {
         let next = notify::next_look(&facts, &report);
         let next = notify::reminder(&report, &told).map_or(next, |reminder| next.min(reminder));
         *self.told.borrow_mut() = told;
+        let next = if broke.is_some() { facts.now } else { next };
         self.look.set(Some((next, self.journal_length())));
         self.spend(0).await;
     }

@@ -34,7 +34,7 @@ impl Watcher {
         let Self { seed, .. } = self;
         let at = house.now();
         // Of the starts that found nothing to do, a fourth is enough.
-        let idle = matches!(house.starts.borrow().last(), Some(Start { ended: Some(Ended::Nothing), .. }));
+        let idle = matches!(house.starts.borrow().last(), Some(Start { ended: Some(Ok(Ended::Nothing)), .. }));
         if idle && at / HOUR % 4 != 0 {
             return;
         }
@@ -42,13 +42,11 @@ impl Watcher {
         let alarms: BTreeSet<String> = report.alarms.iter().map(offsite::notify::key).collect();
         // Told at its time: with this start, or not so long ago that it would be told again. A clock that was put back by half a day
         // makes that longer.
-        if !matches!(house.starts.borrow().last(), Some(Start { ended: Some(Ended::Busy), .. })) {
-            // That the disk was taken away is nobody's news while nothing is owed; a look that is due for another reason may tell of it.
-            let repository = house.config.repository.display().to_string();
-            for alarm in alarms.iter().filter(|alarm| !alarm.contains(&repository)) {
-                let told = house.messages.borrow().iter().any(|message| at - message.at < 36 * HOUR && message.names(alarm));
-                assert!(told, "seed {seed}: {alarm} stands at {at} and was not told: {:?}", house.starts.borrow().last());
-            }
+        // That the disk was taken away is nobody's news while nothing is owed; a look that is due for another reason may tell of it.
+        let repository = house.config.repository.display().to_string();
+        for alarm in alarms.iter().filter(|alarm| !alarm.contains(&repository)) {
+            let told = house.messages.borrow().iter().any(|message| at - message.at < 36 * HOUR && message.names(alarm));
+            assert!(told, "seed {seed}: {alarm} stands at {at} and was not told: {:?}", house.starts.borrow().last());
         }
         if house.good_for(SETTLED) {
             let schedule = Schedule { at: house.config.at, zone: house.zone_at(at) };
@@ -109,13 +107,17 @@ fn live(seed: u64) {
     once(&house, seed);
 }
 
-/// No alarm is told twice within a night, unless the Mac's clock was set in between; no recovery without an alarm.
+/// No alarm is told twice within a night, unless it was said to be over or the Mac's clock was set in between; no recovery without an alarm.
 fn once(house: &House, seed: u64) {
     let mut last: BTreeMap<String, Second> = BTreeMap::new();
     let mut open = false;
     for message in house.messages.borrow().iter() {
         assert!(!message.well || open, "seed {seed}: {message:?} ends nothing");
         open = !message.well;
+        if message.well {
+            // What returns after that is told at once.
+            last.clear();
+        }
         for key in message.begun.iter().chain(&message.again) {
             if let Some(before) = last.insert(key.clone(), message.at) {
                 let set = house.script.clock.iter().any(|clock| (before..=message.at).contains(&clock.0));

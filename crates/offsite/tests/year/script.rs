@@ -27,6 +27,12 @@ pub struct Script {
     pub unplugged: Vec<Span>,
     /// The cloud fails.
     pub storm: Vec<Span>,
+    /// Another verb has the lock on the state folder, and hangs.
+    pub held: Vec<Span>,
+    /// The state folder's disk takes no receipt.
+    pub full: Vec<Span>,
+    /// The configuration does not hold.
+    pub wrong: Vec<Span>,
     /// The agents make nothing.
     pub lazy: Vec<Span>,
     /// From when on the Mac is in which zone.
@@ -140,6 +146,7 @@ impl Script {
         script.unplugged.extend((0..6).map(|_| span(&mut die, days, HOUR, 3 * DAY)));
         script.storm.extend((0..3).map(|_| span(&mut die, days, 20 * HOUR, 30 * HOUR)));
         script.lazy.push(span(&mut die, days, 3 * DAY, 4 * DAY));
+        script.held.extend((0..2).map(|_| span(&mut die, days, HOUR, 3 * DAY)));
         for _ in 0..3 {
             let wrong = span(&mut die, days, HOUR, 5 * HOUR);
             script.clock.extend([(wrong.0, die.between(-12 * HOUR, 12 * HOUR)), (wrong.1, 0)]);
@@ -149,9 +156,9 @@ impl Script {
 
     /// Spans in order and apart, as the look-ups want them.
     pub fn sorted(mut self) -> Self {
-        let all =
-            [&mut self.asleep, &mut self.off, &mut self.offline, &mut self.drained, &mut self.unplugged, &mut self.storm, &mut self.lazy];
-        for spans in all.into_iter().chain(&mut self.away) {
+        let hardware = [&mut self.asleep, &mut self.off, &mut self.offline, &mut self.drained, &mut self.unplugged];
+        let all = hardware.into_iter().chain([&mut self.storm, &mut self.held, &mut self.full, &mut self.wrong, &mut self.lazy]);
+        for spans in all.chain(&mut self.away) {
             spans.sort_unstable();
             let mut apart: Vec<Span> = Vec::new();
             for span in spans.drain(..) {

@@ -43,6 +43,10 @@ fn waits(house: &House) -> Vec<Waiting> {
     why.collect()
 }
 
+fn waits_for(pi: &str) -> Waiting {
+    Waiting::Away { pis: [pi.parse().unwrap()].into(), no_route: Default::default() }
+}
+
 fn failures(house: &House) -> usize {
     house.receipts().iter().filter(|receipt| matches!(receipt.fact, Fact::Failed { .. })).count()
 }
@@ -72,7 +76,7 @@ fn a_week_without_the_pi_is_told_when_it_is_overdue_and_made_good_by_one_run() {
     let away = (20 * DAY + 12 * HOUR, 27 * DAY + 12 * HOUR);
     let house = lives(Script { away: vec![vec![away]], ..Script::quiet(1) });
     assert_eq!(failures(&house), 0, "to be away is no failure");
-    assert_eq!(waits(&house), vec![Waiting::Away { pis: ["pi".parse().unwrap()].into() }; 7], "once for each slot");
+    assert_eq!(waits(&house), vec![waits_for("pi"); 7], "once for each slot");
     let [(at, Outcome::Fine)] = unusual(&house)[..] else { panic!("{:?}", unusual(&house)) };
     assert!((away.1..away.1 + HOUR + 6 * MINUTE).contains(&at), "a start that waits, or the next one: {at}");
 
@@ -167,7 +171,7 @@ fn one_of_two_that_is_away_costs_the_other_five_minutes() {
     let [(half, Outcome::Incomplete), (whole, Outcome::Fine)] = runs[..] else { panic!("{runs:?}") };
     assert!((5 * MINUTE..10 * MINUTE).contains(&(half - 20 * DAY - SLOT)), "{half}");
     assert!((away.1..away.1 + HOUR + 6 * MINUTE).contains(&whole), "{whole}");
-    assert_eq!(waits(&house), [Waiting::Away { pis: ["attic".parse().unwrap()].into() }]);
+    assert_eq!(waits(&house), [waits_for("attic")]);
     assert_eq!((failures(&house), house.messages.borrow().len()), (0, 0));
 }
 
@@ -198,6 +202,35 @@ fn a_clock_that_was_years_ahead_silences_nothing() {
         house.receipts().into_iter().filter(|receipt| matches!(receipt.fact, Fact::Ran { outcome: Outcome::Fine, .. })).collect();
     assert!(fine.len() >= 41, "{}", fine.len());
     assert!(house.starts.borrow().iter().all(|start| start.ended.is_some()));
-    let ran = house.starts.borrow().iter().filter(|start| matches!(start.ended, Some(Ended::Ran(_)))).count();
+    let ran = house.starts.borrow().iter().filter(|start| matches!(start.ended, Some(Ok(Ended::Ran(_))))).count();
     assert_eq!(ran, fine.len());
+}
+
+#[test]
+fn a_verb_that_hangs_with_the_lock_keeps_nobody_from_hearing_what_is_overdue() {
+    let house = lives(Script { held: vec![(20 * DAY, 23 * DAY)], ..Script::quiet(1) });
+    let messages = house.messages.borrow();
+    let first = &messages[0];
+    assert!(first.names("overdue services") || first.names("overdue run"), "{first:?}");
+    // As for a Pi that is away: the last run is from the nineteenth day.
+    let begins = 19 * DAY + 2 * HOUR + 36 * HOUR;
+    assert!((begins..begins + 2 * HOUR + 10 * MINUTE).contains(&first.at), "{first:?}");
+    assert!(messages.last().unwrap().well && messages.last().unwrap().at < 23 * DAY + 2 * HOUR, "{messages:?}");
+    assert_eq!((failures(&house), waits(&house).len()), (0, 0));
+}
+
+#[test]
+fn what_leaves_no_receipt_is_told_at_once_once_a_day_and_ends_with_a_run() {
+    let span = (20 * DAY, 22 * DAY + 12 * HOUR);
+    let full = lives(Script { full: vec![span], ..Script::quiet(1) });
+    let wrong = lives(Script { wrong: vec![span], ..Script::quiet(1) });
+    for (house, begins) in [(full, 20 * DAY + SLOT), (wrong, 20 * DAY)] {
+        let messages = house.messages.borrow();
+        assert!(messages[0].begun == ["failed run"] && (begins..begins + HOUR).contains(&messages[0].at), "{messages:?}");
+        let told = messages.iter().filter(|message| message.names("failed run")).count();
+        assert!((3..=4).contains(&told), "{messages:?}");
+        let last = messages.last().unwrap();
+        assert!(last.well && last.at < span.1 + HOUR + 10 * MINUTE, "{last:?}");
+        assert_eq!(failures(&house), 0);
+    }
 }
