@@ -128,7 +128,7 @@ mod tests {
         for folder in [
             "/Users/owner/documents/x",
             "/users/Owner/Backups/../Documents/x",
-            "/Users/other/DOCUMENTS",
+            "/USERS/owner/DOCUMENTS",
             "/System/Volumes/Data/Users/owner/Documents/x",
         ] {
             assert_eq!(MacOs.guards(Path::new(folder), &owner), Some("Documents"), "{folder}");
