@@ -114,6 +114,9 @@ async fn a_flood_of_archives_pushes_a_few_out_and_is_told() {
     for day in (2..10).rev() {
         scene.night(day).await;
     }
+    // What is announced is what one night takes.
+    let said = scene.offsite(&["sync", "--dry-run"], 0).await;
+    assert_eq!(said.lines().filter(|line| line.starts_with("would forget ") && line.ends_with("(mac)")).count(), 2, "{said}");
     let said = scene.offsite(&["sync"], 3).await;
     assert!(said.contains("would forget 6 archives of services at once"), "{said}");
     let left = scene.archives("mac");

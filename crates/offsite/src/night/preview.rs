@@ -37,6 +37,9 @@ pub async fn preview(config: &Config) -> anyhow::Result<Exit> {
     }
     let mut gone = retain::dropped(config, None, &night.standing, &PlaceName::mac(), mine.iter());
     retain::freeze(&mut gone, &night.standing);
+    // As many as one night takes.
+    let said = |place: &PlaceName| night.forgot.iter().filter(|(at, _)| at == place).map(|(_, archive)| archive.clone()).collect();
+    let (gone, _) = retain::limited(&gone, &said(&PlaceName::mac()), |job| config.keep_of(job).get());
     gone.iter().for_each(|archive| say!("would forget {archive} (mac)"));
     mine.retain(|info| !gone.contains(&info.name));
     for cloud in &config.clouds {
@@ -48,6 +51,7 @@ pub async fn preview(config: &Config) -> anyhow::Result<Exit> {
                 let all = theirs.iter().chain(wanted.iter().filter(|info| !names.contains(&info.name)));
                 let mut gone = retain::dropped(config, Some(cloud.keep), &night.standing, &cloud.name, all);
                 retain::freeze(&mut gone, &night.standing);
+                let (gone, _) = retain::limited(&gone, &said(&cloud.name), |_| cloud.keep.get());
                 gone.iter().for_each(|archive| say!("would forget {archive} ({})", cloud.name));
             }
             Err(error) if !night.standing.held.contains_key(&cloud.name) => {

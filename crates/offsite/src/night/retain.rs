@@ -63,7 +63,7 @@ pub(crate) struct Flood {
 /// The oldest of each job, at most a third of `keep` and at least one, and the jobs of which all would have gone. A Pi that makes ten archives
 /// in one night so takes nights, with an alarm in each, to push the good ones out. What a killed night already said it would forget is forgotten
 /// first and counts, so that it ends where an undisturbed one does.
-fn limited(
+pub(super) fn limited(
     gone: &BTreeSet<ArchiveName>,
     said: &BTreeSet<ArchiveName>,
     keep_of: impl Fn(&JobName) -> usize,
