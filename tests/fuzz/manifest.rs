@@ -4,7 +4,7 @@
 use offsite_archive::{FrameId, FrameRef, FramesDigest, Line, Manifest, ManifestReader, ManifestWriter};
 use serde_json::{Value, json};
 
-use crate::{cases, vector};
+use crate::{cases, dice::Dice, vector};
 
 #[test]
 fn manifest() {
@@ -19,7 +19,11 @@ fn manifest() {
             bytes
         } else {
             let mut lines: Vec<String> = texts[which].lines().map(str::to_owned).collect();
-            dice.hurt_lines(&mut lines);
+            if dice.one_in(16) {
+                swell(dice, &mut lines);
+            } else {
+                dice.hurt_lines(&mut lines);
+            }
             if !dice.one_in(3) {
                 mend(&mut lines);
             }
@@ -30,6 +34,12 @@ fn manifest() {
         assert_eq!(whole.is_ok(), lines.is_ok(), "two readers, two opinions");
         if let (Ok(manifest), Ok(lines)) = (whole, lines) {
             accepted += 1;
+            let (head, end) = (&manifest.head, &manifest.end);
+            let texts = end.warnings.iter().map(String::len).sum::<usize>() + head.sources.iter().map(|path| path.0.len()).sum::<usize>();
+            assert!(
+                head.sources.len().max(end.warnings.len()).max(end.quiesced.len()) <= 4096 && texts <= 5 << 18,
+                "more than listings hold"
+            );
             for line in &lines {
                 if let Line::Entry(entry) = line {
                     let path = &entry.path.0;
@@ -61,6 +71,27 @@ fn written(manifest: &Manifest, lines: &[Line]) -> Vec<Line> {
         }
     }
     panic!("no end line")
+}
+
+/// Makes a list or a text in the first or the last line a long one.
+fn swell(dice: &mut Dice, lines: &mut [String]) {
+    let (first, last) = (0, lines.len() - 1);
+    let choices = [
+        (first, "sources", json!(["/srv"])),
+        (first, "host", json!("h")),
+        (last, "warnings", json!(["w"])),
+        (last, "quiesced", json!([{"project": "p", "seconds": 1.0}])),
+    ];
+    let (line, key, list) = dice.pick(&choices);
+    let mut value: Value = serde_json::from_str(&lines[*line]).unwrap();
+    let count = 4096 * (1 << dice.below(3)) + dice.below(3) - 1;
+    let long = match list {
+        Value::Array(one) => json!(vec![one[0].clone(); count]),
+        text => json!(text.as_str().unwrap().repeat(count)),
+    };
+    let object = value.as_object_mut().unwrap().values_mut().next().unwrap();
+    object[*key] = long;
+    lines[*line] = value.to_string();
 }
 
 /// Makes the sums in the last line those of the lines before, as far as these can be understood.

@@ -39,7 +39,7 @@ pub use name::{ArchiveName, InvalidName, JobName};
 pub use pick::{Picked, pick};
 pub use progress::Progress;
 pub use seek::{Tail, TailError, read_tail, write_tail};
-pub use stock::{CacheError, Stock};
+pub use stock::{CacheError, Keyed, Known, Stock};
 pub use torn::{LeadingFrame, TornReader};
 pub use untar::{Member, TarError, TarReader};
 

@@ -7,6 +7,7 @@
 
 mod check;
 mod digest;
+mod limit;
 mod line;
 mod plain;
 mod read;

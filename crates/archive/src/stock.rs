@@ -7,6 +7,7 @@
 
 mod cache;
 mod piece;
+mod rows;
 
 use std::{
     fs::File,
@@ -15,11 +16,11 @@ use std::{
     sync::{Arc, PoisonError, RwLock},
 };
 
-use indexmap::{IndexMap, map::Entry};
-
 pub use cache::CacheError;
-pub(crate) use cache::{Remembered, write as write_cache};
+pub(crate) use cache::write as write_cache;
 pub(crate) use piece::{Key, KeyMaker};
+pub(crate) use rows::Rows;
+pub use rows::{Keyed, Known};
 
 use crate::{Class, FrameId, FrameRef, Manifest};
 
@@ -47,8 +48,12 @@ pub(crate) enum Form {
     InPlace,
 }
 
-/// The number of no frame.
+/// The number of no frame, and of no place.
 const ABSENT: u32 = u32::MAX;
+/// The shelf of the scratch file, for frames.
+const SCRATCH: u32 = 0;
+/// The same file, for what lies there as it is.
+const HURRIED: u32 = 1;
 
 /// A frame at hand.
 #[derive(Debug, Clone, Copy)]
@@ -65,6 +70,13 @@ pub(crate) struct Held {
     pub(crate) form: Form,
 }
 
+impl Held {
+    /// Whether it was made by this capture.
+    pub(crate) fn is_new(&self) -> bool {
+        self.shelf <= HURRIED
+    }
+}
+
 /// Frames in a row: those of a piece.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Span {
@@ -75,59 +87,128 @@ pub(crate) struct Span {
     pub(crate) class: Option<Class>,
 }
 
-/// What is known of a frame besides its id.
+/// A piece that is known.
 #[derive(Debug, Clone, Copy)]
-struct Kept {
-    raw: u32,
-    len: u32,
-    at: u64,
-    shelf: u32,
-    form: Form,
+pub(crate) struct Piece {
+    pub(crate) key: Key,
+    pub(crate) span: Span,
 }
 
-/// All frames at hand, each once; its number is its place. Shared with the threads that ask before they compress.
+impl Keyed for Piece {
+    type Key = Key;
+
+    fn key(&self) -> &Key {
+        &self.key
+    }
+}
+
+/// A piece of the archive under way: its number among the known ones, and the place of its first frame in the archive.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Remembered {
+    pub(crate) piece: u32,
+    pub(crate) first: u32,
+}
+
+/// What is known of a frame.
+#[derive(Debug)]
+struct Row {
+    id: FrameId,
+    raw: u32,
+    len: u32,
+    /// Which of the places; [`ABSENT`] where it lies in place.
+    place: u32,
+}
+
+impl Keyed for Row {
+    type Key = FrameId;
+
+    fn key(&self) -> &FrameId {
+        &self.id
+    }
+}
+
+/// Where a frame lies in a file, in 28 bytes.
+#[derive(Debug)]
+struct Place {
+    shelf: u32,
+    at: [u32; 2],
+    sum: Sum,
+}
+
+#[derive(Debug, Default)]
+struct Frames {
+    rows: Known<Row>,
+    places: Rows<Place>,
+}
+
+/// All frames at hand, each once, with its number. Shared with the threads that ask before they compress.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Ids(Arc<RwLock<IndexMap<FrameId, Kept>>>);
+pub(crate) struct Ids(Arc<RwLock<Frames>>);
 
 impl Ids {
     pub(crate) fn get(&self, id: &FrameId) -> Option<u32> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).get_index_of(id).map(|number| number as u32)
+        self.0.read().unwrap_or_else(PoisonError::into_inner).rows.find(id)
     }
 
     fn held(&self, number: u32) -> Held {
         let frames = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        let (id, Kept { raw, len, at, shelf, form }) = (frames.keys()[number as usize], frames[number as usize]);
-        Held { id, raw, shelf, at, len, form }
+        let Row { id, raw, len, place } = frames.rows[number];
+        if place == ABSENT {
+            return Held { id, raw, shelf: ABSENT, at: 0, len, form: Form::InPlace };
+        }
+        let Place { shelf, at: [low, high], sum } = frames.places[place];
+        let form = if shelf == HURRIED { Form::Raw } else { Form::Frame((sum != UNKNOWN).then_some(sum)) };
+        Held { id, raw, shelf, at: u64::from(low) | u64::from(high) << 32, len, form }
     }
 
     /// The number of the frame; one that is at hand already stays as it is.
     fn put(&self, Held { id, raw, shelf, at, len, form }: Held) -> u32 {
         let mut frames = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        let number = match frames.entry(id) {
-            Entry::Occupied(known) => known.index(),
-            Entry::Vacant(new) => new.insert_entry(Kept { raw, len, at, shelf, form }).index(),
-        };
-        number as u32
+        let known = frames.rows.len();
+        let number = frames.rows.add(Row { id, raw, len, place: ABSENT });
+        if frames.rows.len() > known && form != Form::InPlace {
+            let sum = if let Form::Frame(Some(sum)) = form { sum } else { UNKNOWN };
+            let place = frames.places.push(Place { shelf, at: [at as u32, (at >> 32) as u32], sum });
+            frames.rows.at(number).place = place;
+        }
+        number
+    }
+
+    /// The frame lies in place from now on. If it did already, it stays as it is, and its length there is returned.
+    pub(crate) fn put_in_place(&self, FrameRef { id, raw, len }: FrameRef) -> Option<u32> {
+        let mut frames = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let known = frames.rows.len();
+        let number = frames.rows.add(Row { id, raw, len, place: ABSENT });
+        if frames.rows.len() > known {
+            return None;
+        }
+        let row = frames.rows.at(number);
+        if row.place == ABSENT {
+            return Some(row.len);
+        }
+        (row.len, row.place) = (len, ABSENT);
+        None
     }
 }
 
-/// Frames at hand. Memory: about 100 bytes a frame.
+/// Frames at hand. Memory: 50 bytes a frame, 28 more where it lies in a file, and 50 a piece.
 #[derive(Debug)]
 pub struct Stock {
-    /// The first one is the scratch file.
+    /// The first two are the scratch file.
     shelves: Vec<Arc<File>>,
     /// Length of the scratch file.
     end: u64,
     ids: Ids,
     order: Vec<u32>,
-    pub(crate) pieces: IndexMap<Key, Span>,
+    pub(crate) pieces: Known<Piece>,
 }
 
 impl Stock {
     /// An empty stock, which keeps what is new in `scratch`: an empty file that nobody else uses, best without a name, on a disk with
     /// room for what changed.
     pub fn new(scratch: File) -> Self {
-        Self { shelves: vec![Arc::new(scratch)], end: 0, ids: Ids::default(), order: Vec::new(), pieces: IndexMap::new() }
+        let scratch = Arc::new(scratch);
+        Self { shelves: vec![scratch.clone(), scratch], end: 0, ids: Ids::default(), order: Vec::new(), pieces: Known::default() }
     }
 
     /// Adds the frames of a finished archive: its file and its manifest. `cache` is what [`crate::Captured::cache`] was for it, if that is
@@ -144,13 +225,14 @@ impl Stock {
         let base = self.order.len() as u32;
         let shelf = self.shelves.len() as u32;
         self.shelves.push(Arc::new(file));
+        self.order.reserve_exact(manifest.frames.len());
         for ((number, frame), at) in manifest.frames.iter().enumerate().zip(manifest.frame_offsets()) {
             let form = Form::Frame(read.as_ref().map(|read| read.sum(number)).filter(|sum| *sum != UNKNOWN));
             let number = self.ids.put(Held { id: frame.id, raw: frame.raw, shelf, at, len: frame.len, form });
             self.order.push(number);
         }
         if let Some(read) = read {
-            self.pieces.extend(read.pieces().map(|(key, span)| (key, Span { first: span.first + base, ..span })));
+            read.pieces().for_each(|piece| self.know(piece, base));
         }
         error.map_or(Ok(()), Err)
     }
@@ -159,7 +241,7 @@ impl Stock {
     /// Whoever adds them vouches for them; they are not looked at.
     pub fn add_in_place(&mut self, frames: impl IntoIterator<Item = FrameRef>) {
         for FrameRef { id, raw, len } in frames {
-            self.ids.put(Held { id, raw, shelf: u32::MAX, at: 0, len, form: Form::InPlace });
+            self.ids.put(Held { id, raw, shelf: ABSENT, at: 0, len, form: Form::InPlace });
         }
     }
 
@@ -175,16 +257,26 @@ impl Stock {
         let numbers: Vec<u32> = manifest.frames.iter().map(|frame| held(frame).unwrap_or(ABSENT)).collect();
         // Spans that reach over an absent frame go, so nobody ever meets its place in the order.
         let whole = |span: &Span| !numbers[span.first as usize..][..span.count as usize].contains(&ABSENT);
-        let pieces = read.pieces().filter(|(_, span)| whole(span));
-        self.pieces.extend(pieces.map(|(key, span)| (key, Span { first: span.first + base, ..span })));
+        read.pieces().filter(|piece| whole(&piece.span)).for_each(|piece| self.know(piece, base));
         self.order.extend(numbers);
         Ok(())
+    }
+
+    /// Knows a piece of an archive whose first frame stands at `base` in the order.
+    fn know(&mut self, Piece { key, span }: Piece, base: u32) {
+        self.name(Piece { key, span: Span { first: span.first + base, ..span } });
+    }
+
+    /// Knows a piece; what was known by the same key is so no more.
+    pub(crate) fn name(&mut self, piece: Piece) {
+        let number = self.pieces.add(piece);
+        *self.pieces.at(number) = piece;
     }
 
     /// Forgets which files gave which frames: everything will be read again, though not compressed again. For when the clock was
     /// changed, or an audit has found that times cannot be relied on.
     pub fn forget_pieces(&mut self) {
-        self.pieces.clear();
+        self.pieces = Known::default();
     }
 
     /// Whether a frame is at hand.
@@ -226,9 +318,15 @@ impl Stock {
     /// Appends `bytes` to the scratch file and takes them in as a frame. Returns its number.
     pub(crate) fn keep(&mut self, id: FrameId, raw: u32, bytes: &[u8], form: Form) -> io::Result<u32> {
         self.shelves[0].write_all_at(bytes, self.end)?;
-        let held = Held { id, raw, shelf: 0, at: self.end, len: bytes.len() as u32, form };
+        let shelf = if form == Form::Raw { HURRIED } else { SCRATCH };
+        let held = Held { id, raw, shelf, at: self.end, len: bytes.len() as u32, form };
         self.end += bytes.len() as u64;
         Ok(self.ids.put(held))
+    }
+
+    /// The known pieces; the frames go.
+    pub(crate) fn into_pieces(self) -> Known<Piece> {
+        self.pieces
     }
 
     /// Bytes in the scratch file.

@@ -12,11 +12,17 @@ use std::{
 
 use offsite_archive::{Kind, Manifest, decode, read_tail};
 
+/// Says that a test is skipped and why; fails where everything is required.
+fn skip(reason: &str) {
+    assert!(std::env::var_os("OFFSITE_LAB").is_none_or(|value| value != "require"), "{reason}, and OFFSITE_LAB=require");
+    eprintln!("skipped: {reason}");
+}
+
 /// What `program` prints in `folder`; nothing, with the reason printed, where it is not installed.
 fn run(folder: &Path, program: &str, arguments: &[&str]) -> Option<String> {
     let output = match Command::new(program).args(arguments).current_dir(folder).env("LC_ALL", "C").output() {
         Err(error) if error.kind() == ErrorKind::NotFound => {
-            eprintln!("skipped: {program} is not installed");
+            skip(&format!("{program} is not installed"));
             return None;
         }
         output => output.unwrap(),
@@ -63,7 +69,7 @@ fn gnu_tar_lists_and_extracts_it() {
     let folder = folder();
     let Some(version) = run(folder.path(), "tar", &["--version"]) else { return };
     if !version.contains("GNU tar") || run(folder.path(), "zstd", &["--version"]).is_none() {
-        return eprintln!("skipped: tar is not GNU tar, or has no zstd");
+        return skip("tar is not GNU tar, or has no zstd");
     }
     let listed = run(folder.path(), "tar", &["--zstd", "-tf", "small.tar.zst"]).unwrap();
     assert_eq!(listed.lines().collect::<Vec<_>>(), names());

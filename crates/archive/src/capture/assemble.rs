@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     Chunker, End, Entry, FrameId, FrameRef, FramesDigest, Head, MANIFEST_VERSION,
-    stock::{Form, Ids, Remembered, Stock, Sum, UNKNOWN, write_cache},
+    stock::{Form, Ids, Remembered, Rows, Stock, Sum, UNKNOWN, write_cache},
 };
 
 /// Where the next frame comes from.
@@ -35,7 +35,9 @@ pub(super) struct Assembler<O> {
     next: VecDeque<Next>,
     digest: FramesDigest,
     lengths: Vec<(u32, u32)>,
-    sums: Vec<Sum>,
+    sums: Rows<Sum>,
+    /// The frames at hand, where those that are given lie in place afterwards.
+    placed: Option<Ids>,
     /// The ids in order, where an audit will ask for them.
     ids: Option<Vec<FrameId>>,
     /// Bytes of all frames, and of those that were given out.
@@ -53,7 +55,7 @@ pub(super) struct Totals {
     pub(super) complete: bool,
     /// Warnings of the passes; those of the run stand before them.
     pub(super) warnings: Vec<String>,
-    pub(super) pieces: Vec<Remembered>,
+    pub(super) pieces: Rows<Remembered>,
 }
 
 /// Whether this version can write an archive of this head.
@@ -71,6 +73,7 @@ impl<O: Output> Assembler<O> {
     /// An archive that goes to `out`; its entries go, or went, to `scribe`. Chunks in `ids` are not compressed again.
     pub(super) fn new(out: O, sequence: u64, scribe: Scribe, ids: &Ids, options: &CaptureOptions) -> Result<Self, CaptureError> {
         Ok(Self {
+            placed: out.keeps_once().then(|| ids.clone()),
             out,
             scribe,
             sequence,
@@ -79,7 +82,7 @@ impl<O: Output> Assembler<O> {
             next: VecDeque::new(),
             digest: FramesDigest::new(),
             lengths: Vec::new(),
-            sums: Vec::new(),
+            sums: Rows::default(),
             ids: options.audit.then(Vec::new),
             bytes: 0,
             written: 0,
@@ -165,6 +168,10 @@ impl<O: Output> Assembler<O> {
 
     fn give(&mut self, id: FrameId, raw: u32, bytes: &[u8], sum: Sum, fresh: bool) -> Result<(), CaptureError> {
         let frame = FrameRef { id, raw, len: bytes.len() as u32 };
+        if let Some(len) = self.placed.as_ref().and_then(|ids| ids.put_in_place(frame)) {
+            // Its twin was under way at the same time.
+            return self.in_place(FrameRef { len, ..frame });
+        }
         self.out.frame(&frame, bytes).map_err(CaptureError::Write)?;
         self.written += u64::from(frame.len);
         self.fresh += if fresh { u64::from(frame.len) } else { 0 };
@@ -192,24 +199,27 @@ impl<O: Output> Assembler<O> {
     /// Ends the archive with its manifest and its tail.
     pub(super) fn finish(mut self, totals: Totals, facts: RunFacts, stock: Stock) -> Result<Captured<O>, CaptureError> {
         self.settle(&stock)?;
-        // It is the largest thing in memory, and what follows makes the next largest.
-        drop(stock);
+        let Self { mut out, scribe, sequence, pool, hand, placed, digest, lengths, sums, bytes, fresh, .. } = self;
+        // The frames are the largest thing in memory, the threads hold them too, and what follows makes the next largest.
+        drop((pool, hand, placed));
+        let known = stock.into_pieces();
         let mut notes = crate::notes::Notes::default();
         facts.warnings.into_iter().chain(totals.warnings).for_each(|text| notes.add(text));
         let end = End {
             entries: totals.entries,
-            frames: self.lengths.len() as u64,
+            frames: lengths.len() as u64,
             raw: totals.raw,
-            bytes: self.bytes,
-            digest: self.digest.finish(),
+            bytes,
+            digest: digest.finish(),
             finished: facts.finished,
             quiesced: facts.quiesced,
             warnings: notes.into_texts(),
             complete: totals.complete && facts.complete,
         };
-        let manifest = self.scribe.end(&end)?;
-        self.out.end(&self.lengths, &manifest).map_err(CaptureError::Write)?;
-        let cache = write_cache(self.sequence, &end.digest, &self.sums, &totals.pieces);
-        Ok(Captured { out: self.out, manifest, end, cache, fresh: self.fresh, read: totals.read })
+        let manifest = scribe.end(&end)?;
+        out.end(&lengths, &manifest).map_err(CaptureError::Write)?;
+        drop(lengths);
+        let cache = write_cache(sequence, &end.digest, &sums, &totals.pieces, &known);
+        Ok(Captured { out, manifest, end, cache, fresh, read: totals.read })
     }
 }

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     Class, Entry,
-    stock::{Form, Key, Remembered, Span, Stock},
+    stock::{Form, Key, Remembered, Rows, Stock},
 };
 
 /// The list of frames while it grows.
@@ -25,7 +25,7 @@ pub(super) struct Cold {
     frames: Vec<u32>,
     /// Places in `frames` whose frame is still being hashed.
     open: VecDeque<usize>,
-    pieces: Vec<Remembered>,
+    pieces: Rows<Remembered>,
 }
 
 /// The finished list, with all that is needed to make the archive of it.
@@ -33,13 +33,13 @@ pub(super) struct Recorded {
     stock: Stock,
     scribe: Scribe,
     frames: Vec<u32>,
-    pub(super) pieces: Vec<Remembered>,
+    pub(super) pieces: Rows<Remembered>,
 }
 
 impl Cold {
     pub(super) fn new(stock: Stock, scribe: Scribe, options: &CaptureOptions) -> Result<Self, CaptureError> {
         let pool = Pool::new(options, &stock.ids(), false)?;
-        Ok(Self { stock, pool, scribe, frames: Vec::new(), open: VecDeque::new(), pieces: Vec::new() })
+        Ok(Self { stock, pool, scribe, frames: Vec::new(), open: VecDeque::new(), pieces: Rows::default() })
     }
 
     /// Waits until all that was read is in the stock.
@@ -74,7 +74,7 @@ impl Recorded {
         out: O,
         sequence: u64,
         options: &CaptureOptions,
-    ) -> Result<(Assembler<O>, Stock, Vec<Remembered>), CaptureError> {
+    ) -> Result<(Assembler<O>, Stock, Rows<Remembered>), CaptureError> {
         let mut assembler = Assembler::new(out, sequence, self.scribe, &self.stock.ids(), options)?;
         for number in &self.frames {
             if options.stop.load(Ordering::SeqCst) {
@@ -99,13 +99,13 @@ impl Sink for Cold {
         self.scribe.entry(entry)
     }
 
-    fn take(&mut self, key: Key, span: Span) -> Result<(), CaptureError> {
-        self.pieces.push(Remembered { key, span: Span { first: self.frames.len() as u32, ..span } });
-        self.frames.extend_from_slice(self.stock.order(span));
+    fn take(&mut self, piece: u32) -> Result<(), CaptureError> {
+        self.pieces.push(Remembered { piece, first: self.frames.len() as u32 });
+        self.frames.extend_from_slice(self.stock.order(self.stock.pieces[piece].span));
         Ok(())
     }
 
-    fn begin(&mut self, _shown: &[u8], _audited: Option<Span>) {}
+    fn begin(&mut self, _shown: &[u8], _audited: Option<u32>) {}
 
     fn chunk(&mut self, chunk: Vec<u8>) -> Result<(), CaptureError> {
         while self.pool.is_full(chunk.len()) {

@@ -5,14 +5,14 @@
 use super::{CaptureError, Output, assemble::Assembler, audit::Audit, sink::Sink};
 use crate::{
     Class, Entry,
-    stock::{Key, Remembered, Span, Stock},
+    stock::{Key, Piece, Remembered, Rows, Span, Stock},
 };
 
 /// The archive, and what to remember of it.
 pub(super) struct Direct<O> {
     pub(super) stock: Stock,
     pub(super) assembler: Assembler<O>,
-    pub(super) pieces: Vec<Remembered>,
+    pub(super) pieces: Rows<Remembered>,
     audit: Audit,
     begun: u32,
     handed: u32,
@@ -20,7 +20,7 @@ pub(super) struct Direct<O> {
 
 impl<O: Output> Direct<O> {
     pub(super) fn new(stock: Stock, assembler: Assembler<O>) -> Self {
-        Self { stock, assembler, pieces: Vec::new(), audit: Audit::default(), begun: 0, handed: 0 }
+        Self { stock, assembler, pieces: Rows::default(), audit: Audit::default(), begun: 0, handed: 0 }
     }
 
     /// Writes what is under way. Returns what the audit found.
@@ -28,7 +28,7 @@ impl<O: Output> Direct<O> {
         self.assembler.settle(&self.stock)?;
         let wrong = self.audit.differences(&self.stock, |place| self.assembler.id(place));
         if !wrong.is_empty() {
-            self.pieces.clear();
+            self.pieces = Rows::default();
         }
         Ok(wrong)
     }
@@ -47,8 +47,9 @@ impl<O: Output> Sink for Direct<O> {
         self.assembler.entry(entry)
     }
 
-    fn take(&mut self, key: Key, span: Span) -> Result<(), CaptureError> {
-        self.pieces.push(Remembered { key, span: Span { first: self.handed, ..span } });
+    fn take(&mut self, piece: u32) -> Result<(), CaptureError> {
+        self.pieces.push(Remembered { piece, first: self.handed });
+        let span = self.stock.pieces[piece].span;
         for number in self.stock.order(span) {
             self.assembler.held(*number, &self.stock)?;
         }
@@ -56,9 +57,9 @@ impl<O: Output> Sink for Direct<O> {
         Ok(())
     }
 
-    fn begin(&mut self, shown: &[u8], audited: Option<Span>) {
+    fn begin(&mut self, shown: &[u8], audited: Option<u32>) {
         self.begun = self.handed;
-        self.audit.begin(shown, audited);
+        self.audit.begin(shown, audited.map(|piece| self.stock.pieces[piece].span));
     }
 
     fn chunk(&mut self, chunk: Vec<u8>) -> Result<(), CaptureError> {
@@ -69,6 +70,9 @@ impl<O: Output> Sink for Direct<O> {
     fn end(&mut self, key: Option<Key>, class: Option<Class>) {
         let span = Span { first: self.begun, count: self.handed - self.begun, class };
         self.audit.end(span, key.is_none());
-        self.pieces.extend(key.map(|key| Remembered { key, span }));
+        if let Some(key) = key {
+            let piece = self.stock.pieces.add_unnamed(Piece { key, span });
+            self.pieces.push(Remembered { piece, first: self.begun });
+        }
     }
 }

@@ -3,8 +3,6 @@
 //! It makes no archive. What it leaves is a stock that knows each piece as it is now, compressed, so that the cold pass has to read only
 //! what changes from now on. Pieces that nobody may know by times (see [`super::watch`]) are read too: their chunks will be found by id.
 
-use indexmap::IndexMap;
-
 use super::{
     CaptureError, CaptureOptions,
     audit::Audit,
@@ -13,14 +11,13 @@ use super::{
 };
 use crate::{
     Class, Entry,
-    stock::{Form, Key, Span, Stock},
+    stock::{Form, Key, Piece, Span, Stock},
 };
 
 /// A stock that is being filled.
 pub(super) struct Hot {
     stock: Stock,
     pool: Pool,
-    pieces: IndexMap<Key, Span>,
     audit: Audit,
     /// Where in the order the next chunk and the piece under way stand.
     next: u32,
@@ -31,16 +28,18 @@ impl Hot {
     pub(super) fn new(stock: Stock, options: &CaptureOptions) -> Result<Self, CaptureError> {
         let pool = Pool::new(options, &stock.ids(), true)?;
         let next = stock.next();
-        Ok(Self { stock, pool, pieces: IndexMap::new(), audit: Audit::default(), next, begun: next })
+        Ok(Self { stock, pool, audit: Audit::default(), next, begun: next })
     }
 
     /// The filled stock, and what the audit found; then the stock knows no pieces.
     pub(super) fn finish(mut self) -> Result<(Stock, Vec<String>), CaptureError> {
         while self.advance()? {}
-        let Self { mut stock, pieces, audit, .. } = self;
+        let Self { mut stock, audit, .. } = self;
         let id = |place| stock.held(stock.order(Span { first: place, count: 1, class: None })[0]).id;
         let wrong = audit.differences(&stock, |place| Some(id(place)));
-        stock.pieces = if wrong.is_empty() { pieces } else { IndexMap::new() };
+        if !wrong.is_empty() {
+            stock.forget_pieces();
+        }
         Ok((stock, wrong))
     }
 
@@ -70,14 +69,18 @@ impl Sink for Hot {
         Ok(())
     }
 
-    fn take(&mut self, key: Key, span: Span) -> Result<(), CaptureError> {
-        self.pieces.insert(key, span);
+    fn take(&mut self, _piece: u32) -> Result<(), CaptureError> {
+        // It is known, and stays so.
         Ok(())
     }
 
-    fn begin(&mut self, shown: &[u8], audited: Option<Span>) {
+    fn begin(&mut self, shown: &[u8], audited: Option<u32>) {
         self.begun = self.next;
-        self.audit.begin(shown, audited);
+        self.audit.begin(shown, audited.map(|piece| self.stock.pieces[piece].span));
+        if let Some(piece) = audited {
+            // Known again if it was at rest while it was read.
+            self.stock.pieces.hide(piece);
+        }
     }
 
     fn chunk(&mut self, chunk: Vec<u8>) -> Result<(), CaptureError> {
@@ -91,6 +94,8 @@ impl Sink for Hot {
     fn end(&mut self, key: Option<Key>, class: Option<Class>) {
         let span = Span { first: self.begun, count: self.next - self.begun, class };
         self.audit.end(span, key.is_none());
-        self.pieces.extend(key.map(|key| (key, span)));
+        if let Some(key) = key {
+            self.stock.name(Piece { key, span });
+        }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! A plain archive is one file: each frame is written into it, then the tail. Elsewhere frames lie in packs, once for all archives: those
 //! that lie there already are only named, and what is written is what is new. The order of the archive's frames is the same for both, and
-//! stands in its manifest; an output that keeps frames once may be given a new one twice, since nobody knows them before they are made.
+//! stands in its manifest; an output that keeps frames once is given each new one once.
 
 use std::io::{self, Write};
 
@@ -17,6 +17,9 @@ pub trait Output {
     /// # Errors
     /// When it cannot be part of the archive there; the capture ends.
     fn in_place(&mut self, frame: &FrameRef) -> io::Result<()>;
+
+    /// Whether a frame that was given lies in place from then on.
+    fn keeps_once(&self) -> bool;
 
     /// The next frame is new: these are its `len` bytes.
     ///
@@ -35,6 +38,10 @@ pub trait Output {
 impl<W: Write> Output for W {
     fn in_place(&mut self, frame: &FrameRef) -> io::Result<()> {
         Err(io::Error::other(format!("frame {} lies elsewhere, and a plain archive holds all of its frames", frame.id)))
+    }
+
+    fn keeps_once(&self) -> bool {
+        false
     }
 
     fn frame(&mut self, _frame: &FrameRef, bytes: &[u8]) -> io::Result<()> {

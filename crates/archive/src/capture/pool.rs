@@ -177,7 +177,7 @@ impl Hand {
                     // The assembler never asks for it: there is nothing to fetch.
                     Form::InPlace => return Err(damaged("it lies in no file".into())),
                 };
-                Ok(Done { id: held.id, raw: held.raw, made, fresh: held.shelf == 0 })
+                Ok(Done { id: held.id, raw: held.raw, made, fresh: held.is_new() })
             }
         }
     }

@@ -20,6 +20,8 @@ use crate::{
 const BATCH: usize = 256 << 10;
 /// Batches that may wait.
 const WAITING: usize = 4;
+/// Bytes of the packed manifest that lie together while it grows.
+const PART: usize = 64 << 10;
 
 /// A manifest under way.
 pub(super) struct Scribe(TextWriter<Batches>);
@@ -49,16 +51,45 @@ impl Scribe {
     }
 }
 
+/// Bytes that grow without moving: those of a manifest are megabytes, and beside all tables.
+#[derive(Default)]
+struct Parts(Vec<Vec<u8>>);
+
+impl Parts {
+    /// All of them. They go while that grows.
+    fn together(self) -> Vec<u8> {
+        let mut all = Vec::with_capacity(self.0.iter().map(Vec::len).sum());
+        self.0.into_iter().for_each(|part| all.extend_from_slice(&part));
+        all
+    }
+}
+
+impl Write for Parts {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.0.last().is_none_or(|last| last.len() == PART) {
+            self.0.push(Vec::with_capacity(PART));
+        }
+        let Some(last) = self.0.last_mut() else { return Ok(0) };
+        let now = bytes.len().min(PART - last.len());
+        last.extend_from_slice(&bytes[..now]);
+        Ok(now)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 /// Hands text to the thread that packs it.
 struct Batches {
     batch: Vec<u8>,
     batches: Option<SyncSender<Vec<u8>>>,
-    thread: Option<JoinHandle<io::Result<Packer<Vec<u8>>>>>,
+    thread: Option<JoinHandle<io::Result<Packer<Parts>>>>,
 }
 
 impl Batches {
     fn new() -> io::Result<Self> {
-        let mut packer = packer(Vec::new())?;
+        let mut packer = packer(Parts::default())?;
         let (batches, waiting) = sync_channel::<Vec<u8>>(WAITING);
         let thread = std::thread::spawn(move || {
             for batch in waiting {
@@ -71,10 +102,10 @@ impl Batches {
 
     fn end(mut self) -> io::Result<Vec<u8>> {
         self.flush()?;
-        self.stop()?.finish()
+        Ok(self.stop()?.finish()?.together())
     }
 
-    fn stop(&mut self) -> io::Result<Packer<Vec<u8>>> {
+    fn stop(&mut self) -> io::Result<Packer<Parts>> {
         self.batches = None;
         let died = || io::Error::other("the thread that packs the manifest has died");
         self.thread.take().ok_or_else(died)?.join().map_err(|_| died())?

@@ -6,7 +6,7 @@
 use super::CaptureError;
 use crate::{
     Class, Entry,
-    stock::{Key, Span, Stock},
+    stock::{Key, Stock},
 };
 
 /// Takes pieces in the order of the stream: each is either taken from the stock, or begun, given in chunks, and ended.
@@ -20,11 +20,11 @@ pub(super) trait Sink {
     /// A member of the archive; it stands before the pieces that hold it.
     fn entry(&mut self, entry: &Entry) -> Result<(), CaptureError>;
 
-    /// The frames of `span` in the stock.
-    fn take(&mut self, key: Key, span: Span) -> Result<(), CaptureError>;
+    /// The frames of this piece of the stock.
+    fn take(&mut self, piece: u32) -> Result<(), CaptureError>;
 
-    /// A piece begins that has to be read. `shown` is a path in it.
-    fn begin(&mut self, shown: &[u8], audited: Option<Span>);
+    /// A piece begins that has to be read. `shown` is a path in it; `audited` is what is known as this piece.
+    fn begin(&mut self, shown: &[u8], audited: Option<u32>);
 
     /// A chunk of it.
     fn chunk(&mut self, chunk: Vec<u8>) -> Result<(), CaptureError>;

@@ -167,7 +167,7 @@ impl<'c, S: Sink> Stream<'c, S> {
         }
         let known = self.known_large(taken.path, &content);
         let class = match known {
-            Some((_, Some(span))) => span.class,
+            Some((_, Some(piece))) => self.sink.stock().pieces[piece].span.class,
             _ => Some(classify(taken.path, &first(&content))),
         };
         entry.class = class;
@@ -248,10 +248,10 @@ impl<'c, S: Sink> Stream<'c, S> {
         let key = self.bundle.key.finish();
         let calm = std::mem::replace(&mut self.bundle.calm, true);
         let members = std::mem::take(&mut self.bundle.members);
-        let known = self.sink.stock().pieces.get(&key).copied();
+        let known = self.sink.stock().pieces.find(&key);
         let audited = known.filter(|_| self.audit);
-        if let (Some(span), None) = (known, audited) {
-            return self.sink.take(key, span);
+        if let (Some(piece), None) = (known, audited) {
+            return self.sink.take(piece);
         }
         self.sink.begin(members.iter().rfind(|member| member.content.is_some()).map_or(&b""[..], |member| &member.path), audited);
         let mut changed = false;
@@ -276,29 +276,29 @@ impl<'c, S: Sink> Stream<'c, S> {
     }
 
     /// The key of a large file's data, and what is known by it; None where it cannot have one.
-    fn known_large(&self, path: &[u8], content: &Content<'_>) -> Option<(Key, Option<crate::stock::Span>)> {
+    fn known_large(&self, path: &[u8], content: &Content<'_>) -> Option<(Key, Option<u32>)> {
         let Content::File { stat, segments, .. } = content else { return None };
         let mut key = KeyMaker::large(path);
         key.content(stat, segments.as_deref());
         let key = key.finish();
-        Some((key, self.sink.stock().pieces.get(&key).copied()))
+        Some((key, self.sink.stock().pieces.find(&key)))
     }
 
     #[expect(clippy::too_many_arguments, reason = "all that is known of one large file")]
     fn large(
         &mut self,
         path: &[u8],
-        known: Option<(Key, Option<crate::stock::Span>)>,
+        known: Option<(Key, Option<u32>)>,
         class: Class,
         content: Content<'_>,
         len: u64,
         rest: usize,
         tick: &mut dyn FnMut((u64, u64, u64)),
     ) -> Result<(), CaptureError> {
-        let audited = known.and_then(|(_, span)| span.filter(|_| self.audit));
-        if let (Some((key, Some(span))), None) = (known, audited) {
+        let audited = known.and_then(|(_, piece)| piece.filter(|_| self.audit));
+        if let (Some((_, Some(piece))), None) = (known, audited) {
             self.at += len + rest as u64;
-            return self.sink.take(key, span);
+            return self.sink.take(piece);
         }
         self.sink.begin(path, audited);
         self.cutter.large_begin(class)?;

@@ -3,7 +3,7 @@
 //! Invariant: what the writer lets out is what the reader lets in, because both ask this one machine. An archive whose manifest
 //! cannot be read again is a lost archive, so a mistake of ours must show at 04:00 and not at the restore.
 
-use super::{End, Entry, FrameRef, FramesDigest, Head, Kind, MANIFEST_VERSION, ManifestError, PathText, plain::Facts};
+use super::{End, Entry, FrameRef, FramesDigest, Head, Kind, MANIFEST_VERSION, ManifestError, PathText, limit, plain::Facts};
 use crate::{MAX_FRAME_RAW, frame::max_frame_len};
 
 /// Longest path or link, in bytes: twice what a walk takes. Whoever works through a path may do so byte by byte.
@@ -31,6 +31,9 @@ impl Check {
     pub(super) fn head(head: &Head) -> Result<Self, ManifestError> {
         if !known(head.version) {
             return Err(ManifestError::Version(head.version));
+        }
+        if let Some((what, limit)) = limit::head(head) {
+            return Err(ManifestError::Many { what, limit });
         }
         for source in &head.sources {
             path_rule(&source.0).map_err(|rule| ManifestError::Entry { path: source.clone(), rule })?;
@@ -94,6 +97,9 @@ impl Check {
     }
 
     pub(super) fn end(&self, end: &End) -> Result<(), ManifestError> {
+        if let Some((what, limit)) = limit::end(end, if self.digest.is_some() { 2 } else { 1 }) {
+            return Err(ManifestError::Many { what, limit });
+        }
         let sums = [
             ("entries", self.entries, end.entries),
             ("frames", self.frames, end.frames),

@@ -9,6 +9,7 @@ use serde::{
     ser::SerializeMap,
 };
 
+use super::limit;
 use crate::{ArchiveName, FrameId};
 
 /// One line of a manifest.
@@ -39,6 +40,7 @@ pub struct Head {
     /// The agent's version.
     pub agent: String,
     /// What was archived: the roots, absolute.
+    #[serde(deserialize_with = "limit::list")]
     pub sources: Vec<PathText>,
     /// How the stream was cut.
     pub chunker: Chunker,
@@ -259,10 +261,10 @@ pub struct End {
     /// When the run had read everything.
     pub finished: Timestamp,
     /// What was stopped, and for how long.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "limit::list")]
     pub quiesced: Vec<Quiesced>,
     /// What a person should know: vanished files, skipped sockets, files that changed while they were read.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "limit::list")]
     pub warnings: Vec<String>,
     /// False when something that should be in the archive is not (a file could not be read). Such an archive replaces no good one.
     pub complete: bool,

@@ -60,6 +60,14 @@ pub enum ManifestError {
         /// What is wrong.
         rule: &'static str,
     },
+    /// The first or the last line holds more than any archive has to say.
+    #[error("read the manifest: it has more than {limit} {what}")]
+    Many {
+        /// What.
+        what: &'static str,
+        /// How many of it there may be.
+        limit: u64,
+    },
     /// A frame breaks a rule.
     #[error("read the manifest's frame {number}: {rule}")]
     Frame {

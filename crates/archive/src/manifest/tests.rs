@@ -370,6 +370,57 @@ fn frames_of_impossible_length_are_refused() {
 }
 
 #[test]
+fn more_than_any_archive_has_to_say_is_neither_written_nor_read_and_the_most_is() {
+    let most = |text: &str, count: usize| vec![text.to_owned(); count];
+    let write = |head: &Head, end: &End| write(head, &[], &[], end).map(|_| ()).map_err(|error| error.to_string());
+    let read = |head: &Head, end: &End| {
+        let text = json(&Line::Head(head.clone())) + &json(&Line::End(end.clone()));
+        lines(&object(&text)).map(|_| ()).map_err(|error| error.to_string())
+    };
+    let (head, end) = (head(), end(&[], &[]));
+    let sources = |count| Head { sources: vec![path("/"); count], ..head.clone() };
+    let host = |length| Head { host: "h".repeat(length), agent: String::new(), sources: Vec::new(), ..head.clone() };
+    let warnings = |text: &str, count| End { warnings: most(text, count), quiesced: Vec::new(), ..end.clone() };
+    let quiesced = |count| End { quiesced: vec![Quiesced { project: String::new(), seconds: 1.0 }; count], ..end.clone() };
+    let id = head.chunker.id.len();
+    for (good, bad, what) in [
+        ((sources(4096), end.clone()), (sources(4097), end.clone()), "4096 sources"),
+        ((sources(4096), end.clone()), (sources(100_000), end.clone()), "4096 sources"),
+        ((host((256 << 10) - id), end.clone()), (host((256 << 10) - id + 1), end.clone()), "262144 bytes of text in its head"),
+        ((head.clone(), warnings("", 4096)), (head.clone(), warnings("", 4097)), "4096 warnings"),
+        ((head.clone(), warnings("", 4096)), (head.clone(), warnings("", 100_000)), "4096 warnings"),
+        ((head.clone(), quiesced(4096)), (head.clone(), quiesced(4097)), "4096 stopped projects"),
+        (
+            (head.clone(), warnings(&"w".repeat(1 << 10), 1 << 10)),
+            (head.clone(), warnings(&"w".repeat((1 << 10) + 1), 1 << 10)),
+            "1048576 bytes of text in its end",
+        ),
+    ] {
+        assert_eq!((write(&good.0, &good.1), read(&good.0, &good.1)), (Ok(()), Ok(())), "{what}");
+        let refusal = Err(format!("read the manifest: it has more than {what}"));
+        assert_eq!((write(&bad.0, &bad.1), read(&bad.0, &bad.1)), (refusal.clone(), refusal));
+    }
+}
+
+/// A few hundred bytes could list a terabyte of one frame. Counted before the frames are, so that none is needed here.
+#[test]
+fn a_stream_of_version_1_that_takes_hours_to_read_is_refused() {
+    let error = |version, raw| write(&Head { version, ..head() }, &[], &[], &End { raw, ..end(&[], &[]) }).unwrap_err().to_string();
+    let long = "read the manifest: it has more than 1099511627776 bytes in a stream of version 1";
+    assert_eq!(error(1, (1 << 40) + 1), long);
+    assert!([error(1, 1 << 40), error(2, (1 << 40) + 1)].iter().all(|error| error.contains("the lines hold 0")));
+}
+
+/// What is refused for its length must not have been taken into memory first.
+#[test]
+fn no_more_of_a_list_is_kept_than_shows_that_it_is_too_long() {
+    let text = json(&Line::Head(Head { sources: vec![path("/"); 100_000], ..head() }));
+    let Line::Head(read) = serde_json::from_str(&text).unwrap() else { panic!("{text}") };
+    assert_eq!(read.sources.len(), 4097);
+    assert!(serde_json::from_str::<Line>(&text.replace(r#"["/","/","#, r#"[7,"/","#)).is_err());
+}
+
+#[test]
 fn a_line_too_long_to_read_is_not_written() {
     let mut writer = ManifestWriter::new(Vec::new()).unwrap();
     writer.head(&head()).unwrap();

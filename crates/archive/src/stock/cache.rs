@@ -2,7 +2,7 @@
 //!
 //! Only a cache: without it, or with a damaged one, everything is read again. It names the archive by number and digest, so that it can never speak of another one, and ends with a hash of itself. Layout in `docs/format.md`, section 8.
 
-use super::{Key, Span, Sum};
+use super::{Key, Known, Piece, Remembered, Rows, Span, Sum};
 use crate::{Class, FrameId, Manifest};
 
 const MAGIC: &[u8; 8] = b"offsiteC";
@@ -21,13 +21,6 @@ pub enum CacheError {
     Foreign,
 }
 
-/// A piece of the archive that was just made.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Remembered {
-    pub(crate) key: Key,
-    pub(crate) span: Span,
-}
-
 /// What a cache says, as it stands in its bytes: the tables of a large tree are megabytes, and are taken over once.
 pub(super) struct Read<'a> {
     sums: &'a [u8],
@@ -44,12 +37,12 @@ impl Read<'_> {
     }
 
     /// The pieces, in the order of the archive.
-    pub(super) fn pieces(&self) -> impl ExactSizeIterator<Item = (Key, Span)> {
+    pub(super) fn pieces(&self) -> impl Iterator<Item = Piece> {
         self.pieces.chunks_exact(PIECE).map(|bytes| {
             let mut key = [0; 32];
             key.copy_from_slice(&bytes[..32]);
             let class = class(bytes[40]).flatten();
-            (Key(key), Span { first: number(&bytes[32..36]), count: number(&bytes[36..40]), class })
+            Piece { key: Key(key), span: Span { first: number(&bytes[32..36]), count: number(&bytes[36..40]), class } }
         })
     }
 }
@@ -69,8 +62,8 @@ fn class(byte: u8) -> Option<Option<Class>> {
     }
 }
 
-/// The cache of the archive with this number and digest, whose frames have these sums.
-pub(crate) fn write(sequence: u64, digest: &FrameId, sums: &[Sum], pieces: &[Remembered]) -> Vec<u8> {
+/// The cache of the archive with this number and digest, whose frames have these sums; its pieces are among the `known` ones.
+pub(crate) fn write(sequence: u64, digest: &FrameId, sums: &Rows<Sum>, pieces: &Rows<Remembered>, known: &Known<Piece>) -> Vec<u8> {
     let mut out = Vec::with_capacity(8 + 4 + 8 + 32 + 8 + sums.len() * 16 + pieces.len() * PIECE + 32);
     out.extend_from_slice(MAGIC);
     out.extend_from_slice(&VERSION.to_le_bytes());
@@ -79,9 +72,10 @@ pub(crate) fn write(sequence: u64, digest: &FrameId, sums: &[Sum], pieces: &[Rem
     out.extend_from_slice(&(sums.len() as u32).to_le_bytes());
     out.extend_from_slice(&(pieces.len() as u32).to_le_bytes());
     sums.iter().for_each(|sum| out.extend_from_slice(sum));
-    for Remembered { key, span } in pieces {
+    for Remembered { piece, first } in pieces.iter() {
+        let Piece { key, span } = &known[*piece];
         out.extend_from_slice(&key.0);
-        out.extend_from_slice(&span.first.to_le_bytes());
+        out.extend_from_slice(&first.to_le_bytes());
         out.extend_from_slice(&span.count.to_le_bytes());
         out.push(match span.class {
             None => 0,

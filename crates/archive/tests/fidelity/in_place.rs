@@ -20,6 +20,10 @@ struct Packs {
 }
 
 impl Output for Packs {
+    fn keeps_once(&self) -> bool {
+        true
+    }
+
     fn in_place(&mut self, frame: &FrameRef) -> io::Result<()> {
         assert!(self.kept.get(&frame.id).is_some_and(|(raw, bytes)| (*raw, bytes.len()) == (frame.raw, frame.len as usize)));
         self.order.push(frame.id);
@@ -29,7 +33,8 @@ impl Output for Packs {
     fn frame(&mut self, frame: &FrameRef, bytes: &[u8]) -> io::Result<()> {
         assert_eq!(bytes.len(), frame.len as usize);
         self.order.push(frame.id);
-        self.new += usize::from(self.kept.insert(frame.id, (frame.raw, bytes.to_vec())).is_none());
+        assert!(self.kept.insert(frame.id, (frame.raw, bytes.to_vec())).is_none(), "given twice");
+        self.new += 1;
         Ok(())
     }
 

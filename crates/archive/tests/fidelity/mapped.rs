@@ -11,7 +11,7 @@ use std::process::{Child, Command, Stdio};
 use offsite_archive::{CaptureOptions, ColdPass, Part};
 
 use super::passes::{cold, hot, stock};
-use super::support::{below, capture, facts, head, is_root, noise, raw, scratch, touch};
+use super::support::{below, capture, facts, head, is_root, noise, raw, scratch, skip, touch};
 
 const ROUNDS: usize = 20;
 
@@ -115,9 +115,7 @@ fn rounds(dir: &Path) -> Option<bool> {
 fn what_a_snapshot_shows_is_known_from_the_live_source() {
     let disk = if is_root() { Disk::new("btrfs") } else { None };
     let Some(disk) = disk else {
-        assert!(!required(), "no btrfs can be mounted here");
-        println!("skipped: this needs root, mkfs.btrfs and a loop device");
-        return;
+        return skip("no btrfs can be mounted here: this needs root, mkfs.btrfs and a loop device");
     };
     let btrfs = |arguments: &[&std::ffi::OsStr]| {
         let status = Command::new("btrfs").args(arguments).stdout(Stdio::null()).status().unwrap();
@@ -143,10 +141,6 @@ fn what_a_snapshot_shows_is_known_from_the_live_source() {
     assert_eq!(made.read, 400_000);
 }
 
-fn required() -> bool {
-    std::env::var("OFFSITE_LAB").is_ok_and(|value| value == "require")
-}
-
 #[test]
 fn a_store_through_a_mapping_is_never_missed() {
     for kind in ["ext4", "xfs", "btrfs", "tmpfs"] {
@@ -154,10 +148,7 @@ fn a_store_through_a_mapping_is_never_missed() {
         match done {
             // On a file system that does not stamp such stores nothing may be known by times.
             Some(known) => assert_eq!(known, kind != "tmpfs", "{kind}"),
-            None => {
-                assert!(!required(), "{kind}: cannot be mounted here, or there is no python3");
-                println!("skipped for {kind}: this needs root, mkfs.{kind}, a loop device and python3");
-            }
+            None => skip(&format!("{kind}: this needs root, mkfs.{kind}, a loop device and python3")),
         }
     }
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use super::museum;
-use super::support::{Tree, all, assert_same, below, capture, entries, extract, has, is_root, look, scratch};
+use super::support::{Tree, all, assert_same, below, capture, entries, extract, has, is_root, look, scratch, skip};
 
 #[track_caller]
 fn run(command: &mut Command) -> Output {
@@ -22,9 +22,9 @@ fn run(command: &mut Command) -> Output {
 fn ready(programs: &[&str]) -> bool {
     let lacking = programs.iter().find(|program| !has(program));
     if let Some(program) = lacking {
-        eprintln!("skipped: {program} is not installed");
+        skip(&format!("{program} is not installed"));
     } else if !is_root() {
-        eprintln!("skipped: only root can restore owners");
+        skip("only root can restore owners");
     }
     lacking.is_none() && is_root()
 }

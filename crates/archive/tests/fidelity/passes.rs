@@ -9,7 +9,7 @@ use offsite_archive::{Capture, CaptureError, CaptureOptions, Captured, ColdPass,
 use proptest::prelude::*;
 
 use super::laws::{Spec, build, spec};
-use super::support::{capture, facts, frames, head, noise, scratch, touch};
+use super::support::{capture, facts, frames, head, noise, scratch, skip, touch};
 
 /// As if all had been written an hour ago. Each change in these tests sets another time, so that nothing hangs on the clock's ticks.
 pub(super) fn later() -> Timestamp {
@@ -69,7 +69,7 @@ pub(super) fn times_count(path: &Path) -> bool {
     let kind = rustix::fs::statfs(path).unwrap().f_type as u64;
     let known = [0xef53, 0x5846_5342, 0x9123_683e].contains(&kind);
     if !known {
-        println!("part of this test is skipped: {} lies on a file system whose times nobody relies on", path.display());
+        skip(&format!("a part: nobody relies on the times of the file system of {} (TMPDIR names another)", path.display()));
     }
     known
 }

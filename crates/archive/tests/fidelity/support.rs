@@ -90,6 +90,12 @@ pub(crate) fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
+/// Says that a test is skipped and why; fails where everything is required.
+pub(crate) fn skip(reason: &str) {
+    assert!(std::env::var_os("OFFSITE_LAB").is_none_or(|value| value != "require"), "{reason}, and OFFSITE_LAB=require");
+    eprintln!("skipped: {reason}");
+}
+
 /// Where a tree that lies at `path` lands below `into`.
 pub(crate) fn below(into: &Path, path: &Path) -> std::path::PathBuf {
     into.join(path.strip_prefix("/").unwrap())
