@@ -7,8 +7,6 @@
 //!
 //! The source may rewrite its packs meanwhile, as a prune does: what is gone is looked for anew as long as anything is gained by it.
 
-use std::collections::HashSet;
-
 use bytes::Bytes;
 use futures::StreamExt;
 use offsite_archive::{ArchiveName, FrameId, FrameRef, Manifest};
@@ -196,7 +194,9 @@ pub async fn copy(
         let moved = async {
             show(from, &index, name, &foreign, options.in_flight).await?;
             foreign.clear();
-            Moving { from, to, index: &index, name, options, held: &mut *held, copied: &mut copied }.frames(&lacking, progress).await
+            Moving { from, to, index: &index, manifest: &object.manifest, options, held: &mut *held, copied: &mut copied }
+                .frames(&lacking, progress)
+                .await
         };
         let Err(error) = moved.await else { break };
         fruitless = if copied.frames_moved > before { 0 } else { fruitless + 1 };
@@ -251,17 +251,22 @@ async fn state(to: &Repository, name: &ArchiveName, bytes: &Bytes) -> Result<The
     }
 }
 
-/// The frames of an archive that are not held, in file order, each once.
-fn lacking(manifest: &Manifest, held: &Index) -> Vec<FrameRef> {
-    let mut seen = HashSet::new();
-    manifest.frames.iter().filter(|frame| !held.held(&frame.id) && seen.insert(frame.id)).copied().collect()
+/// Which frames of an archive are not held, as their places in the manifest, in file order, each once. Places alone: a first archive lacks all of
+/// them, and the manifest has them.
+fn lacking(manifest: &Manifest, held: &Index) -> Vec<u32> {
+    let id = |at: &u32| &manifest.frames[*at as usize].id;
+    let mut lacking: Vec<u32> = (0..).zip(&manifest.frames).filter(|(_, frame)| !held.held(&frame.id)).map(|(at, _)| at).collect();
+    lacking.sort_unstable_by(|a, b| id(a).cmp(id(b)).then(a.cmp(b)));
+    lacking.dedup_by(|a, b| id(a) == id(b));
+    lacking.sort_unstable();
+    lacking
 }
 
 struct Moving<'a> {
     from: &'a Repository,
     to: &'a Repository,
     index: &'a Index,
-    name: &'a ArchiveName,
+    manifest: &'a Manifest,
     options: &'a CopyOptions,
     held: &'a mut Index,
     copied: &'a mut Copied,
@@ -283,7 +288,7 @@ enum Way {
 
 impl Moving<'_> {
     /// Moves what is lacking. What arrived before an error is kept.
-    async fn frames(&mut self, lacking: &[FrameRef], progress: &(dyn Fn(Progress) + Sync)) -> Result<(), CopyError> {
+    async fn frames(&mut self, lacking: &[u32], progress: &(dyn Fn(Progress) + Sync)) -> Result<(), CopyError> {
         let mut way = match &self.options.folder {
             Some(folder) => Way::Land(Landing::new(folder.clone(), self.options.pack_target)),
             None => Way::Put(PackWriter::new(self.options.pack_target)),
@@ -299,17 +304,17 @@ impl Moving<'_> {
             }
         };
         // A disk that failed is why the fetching ended.
-        let kept = kept.map_err(|source| CopyError::Target { archive: self.name.clone(), source });
+        let kept = kept.map_err(|source| CopyError::Target { archive: self.manifest.head.archive.clone(), source });
         if moved.is_ok() || kept.is_err() { kept } else { moved }
     }
 
-    async fn fetch(&mut self, way: &mut Way, lacking: &[FrameRef], progress: &(dyn Fn(Progress) + Sync)) -> Result<(), CopyError> {
-        let (name, from, index) = (self.name, self.from, self.index);
-        let left: u64 = lacking.iter().map(|frame| u64::from(frame.len)).sum();
+    async fn fetch(&mut self, way: &mut Way, lacking: &[u32], progress: &(dyn Fn(Progress) + Sync)) -> Result<(), CopyError> {
+        let (name, from, index) = (&self.manifest.head.archive, self.from, self.index);
+        let frames = lacking.iter().map(|at| &self.manifest.frames[*at as usize]);
+        let left: u64 = frames.clone().map(|frame| u64::from(frame.len)).sum();
         let mut seen = Progress { done: self.copied.bytes_moved, total: self.copied.bytes_moved + left };
         progress(seen);
-        let wanted: Vec<_> = lacking.iter().map(|frame| frame.id).collect();
-        let mut batches = std::pin::pin!(fetch_checked(from, index, wanted, self.options.in_flight));
+        let mut batches = std::pin::pin!(fetch_checked(from, index, frames.map(|frame| frame.id), self.options.in_flight));
         while let Some(mut batch) = batches.next().await {
             let bytes: u64 = batch.frames.iter().map(|frame| frame.encoded.len() as u64).sum();
             self.copied.frames_moved += batch.frames.len() as u64;
@@ -327,7 +332,9 @@ impl Moving<'_> {
                     }
                 }
                 Way::Land(landing) => {
-                    if !landing.push(batch).await {
+                    let lands = landing.push(batch).await;
+                    landing.landed().for_each(|pack| self.landed(pack));
+                    if !lands {
                         return Ok(());
                     }
                 }

@@ -20,9 +20,7 @@ pub enum RepositoryError {
         place: String,
     },
     /// Archives or packs are there, but the file that says what they are is gone.
-    #[error(
-        "{place} holds objects of a repository, but its repository.json is lost (put it back as docs/format.md shows it, or name an empty place)"
-    )]
+    #[error("{place} holds objects of a repository, but its repository.json is lost")]
     MarkerLost {
         /// The place.
         place: String,
@@ -34,7 +32,7 @@ pub enum RepositoryError {
         place: String,
     },
     /// repository.json is there and says nothing that we understand.
-    #[error("repository.json of {place} is damaged (write it anew as docs/format.md shows it)")]
+    #[error("repository.json of {place} is damaged")]
     MarkerDamaged {
         /// The place.
         place: String,
@@ -122,6 +120,22 @@ pub enum RepositoryError {
         /// The object.
         object: String,
         /// The limit.
+        limit: usize,
+    },
+    /// A place lists more manifests than any has.
+    #[error("cannot list the archives: there are {found} manifests, more than {limit}")]
+    TooManyArchives {
+        /// How many there are.
+        found: usize,
+        /// The limit.
+        limit: usize,
+    },
+    /// Heads and ends of the archives of one place fill what memory there is for them.
+    #[error("the manifest {object} is not taken: with its sources and warnings, those of all archives fill more than {limit} bytes")]
+    TooMuchSaid {
+        /// The object.
+        object: String,
+        /// The limit, in bytes.
         limit: usize,
     },
     /// A manifest says of a frame what no frame can be.
@@ -227,7 +241,7 @@ impl RepositoryError {
     pub fn is_damage(&self) -> bool {
         match self {
             Self::Store { source, .. } => is_spoilt(source),
-            Self::Random { .. } | Self::NotSupported { .. } => false,
+            Self::Random { .. } | Self::NotSupported { .. } | Self::TooManyArchives { .. } => false,
             _ => true,
         }
     }

@@ -44,24 +44,31 @@ pub(crate) trait Batch: Send + 'static {
 /// The way in.
 pub(crate) struct Landing<B> {
     sender: mpsc::Sender<B>,
-    work: task::JoinHandle<(Vec<Landed>, Result<(), RepositoryError>)>,
+    landed: mpsc::UnboundedReceiver<Landed>,
+    work: task::JoinHandle<Result<(), RepositoryError>>,
 }
 
 impl<B: Batch> Landing<B> {
     /// Packs of `target` bytes and less than one frame more.
     pub(crate) fn new(local: LocalStore, target: u64) -> Self {
         let (sender, mut receiver) = mpsc::channel::<B>(WAITING);
+        let (done, landed) = mpsc::unbounded_channel();
         let work = task::spawn_blocking(move || {
-            let mut packs = Packs { local, target, current: None, syncing: None, landed: Vec::new() };
+            let mut packs = Packs { local, target, current: None, syncing: None, done };
             let mut result = Ok(());
             while let (Ok(()), Some(batch)) = (&result, receiver.blocking_recv()) {
                 result = packs.write(&batch);
             }
             // Also after an error: what arrived is good, and the next try need not ask for it again.
             let finished = packs.finish();
-            (packs.landed, result.and(finished))
+            result.and(finished)
         });
-        Self { sender, work }
+        Self { sender, landed, work }
+    }
+
+    /// The packs that landed since this was asked, for who takes them as they come: all of an archive's tables at its end are megabytes.
+    pub(crate) fn landed(&mut self) -> impl Iterator<Item = Landed> {
+        std::iter::from_fn(|| self.landed.try_recv().ok())
     }
 
     /// Hands over frames. `false` if the disk failed: [`Landing::finish`] tells how.
@@ -69,13 +76,14 @@ impl<B: Batch> Landing<B> {
         self.sender.send(batch).await.is_ok()
     }
 
-    /// Waits until all that was handed over is in packs; those that are there are told also after an error.
-    pub(crate) async fn finish(self) -> (Vec<Landed>, Result<(), RepositoryError>) {
+    /// Waits until all that was handed over is in packs; those that are there, and were not told yet, are told also after an error.
+    pub(crate) async fn finish(mut self) -> (Vec<Landed>, Result<(), RepositoryError>) {
         drop(self.sender);
-        self.work.await.unwrap_or_else(|error| {
+        let result = self.work.await.unwrap_or_else(|error| {
             let failed = LocalError::interrupted("write a pack", error);
-            (Vec::new(), Err(store("write", &Path::from("packs"), failed.of_object("packs"))))
-        })
+            Err(store("write", &Path::from("packs"), failed.of_object("packs")))
+        });
+        (std::iter::from_fn(|| self.landed.try_recv().ok()).collect(), result)
     }
 }
 
@@ -84,7 +92,7 @@ struct Packs {
     target: u64,
     current: Option<Arrival>,
     syncing: Option<JoinHandle<Result<Option<Landed>, RepositoryError>>>,
-    landed: Vec<Landed>,
+    done: mpsc::UnboundedSender<Landed>,
 }
 
 impl Packs {
@@ -117,7 +125,7 @@ impl Packs {
     fn synced(&mut self) -> Result<(), RepositoryError> {
         let Some(syncing) = self.syncing.take() else { return Ok(()) };
         match syncing.join() {
-            Ok(landed) => self.landed.extend(landed?),
+            Ok(landed) => self.tell(landed?),
             Err(panic) => std::panic::resume_unwind(panic),
         }
         Ok(())
@@ -125,8 +133,15 @@ impl Packs {
 
     fn finish(&mut self) -> Result<(), RepositoryError> {
         let before = self.synced();
-        let last = self.current.take().map_or(Ok(()), |arrival| arrival.land(&self.local).map(|landed| self.landed.extend(landed)));
+        let last = self.current.take().map_or(Ok(()), |arrival| arrival.land(&self.local).map(|landed| self.tell(landed)));
         before.and(last)
+    }
+
+    fn tell(&self, landed: Option<Landed>) {
+        if let Some(landed) = landed {
+            // Who does not listen any more has given up the copy; the next one reads the pack's index object.
+            let _ = self.done.send(landed);
+        }
     }
 }
 

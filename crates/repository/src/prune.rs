@@ -13,7 +13,7 @@ use object_store::path::Path;
 use offsite_archive::{ArchiveName, FrameId};
 
 pub use plan::{Orphan, PrunePlan, Relied, Removal, Rewrite};
-use plan::{PackUse, plan};
+use plan::{PackUse, Uses, plan};
 
 use crate::{
     FetchError, Index, Layout, Location, ObjectId, PackFacts, PackName, PackWriter, Repository, RepositoryError, Table, Tables, fetch,
@@ -81,14 +81,14 @@ pub enum PruneError {
 pub async fn plan_prune(repository: &Repository) -> Result<PrunePlan, PruneError> {
     // Packs before manifests: whatever appears in between is needed by a manifest that is seen, or not in the plan.
     let tables = if repository.layout() == Layout::Plain { Tables::default() } else { repository.tables().await? };
-    let held: HashSet<FrameId> = tables.good.iter().flat_map(|(_, table)| table.entries().iter().map(|entry| entry.id)).collect();
-    let (mut live, mut lacks, mut archives) = (HashSet::new(), None, HashSet::new());
+    let packs: Vec<PackUse<'_>> = tables.good.iter().filter_map(pack_use).collect();
+    let mut uses = Uses::new(&packs);
+    let (mut lacks, mut archives) = (None, HashSet::new());
     let unreadable = repository
         .each_manifest(|object| {
             let name = object.manifest.head.archive;
             for frame in &object.manifest.frames {
-                live.insert(frame.id);
-                if !held.contains(&frame.id) {
+                if !uses.need(&frame.id) {
                     lacks.get_or_insert_with(|| name.clone());
                 }
             }
@@ -109,15 +109,14 @@ pub async fn plan_prune(repository: &Repository) -> Result<PrunePlan, PruneError
             None => orphans.push(Orphan { object: unknown.name.path().to_string(), why: "it has no table and no archive lacks anything" }),
         }
     }
-    let packs: Vec<PackUse> = tables.good.iter().filter_map(pack_use).collect();
     orphans.extend(lonely(repository, &tables.good).await?);
     let rewrite_below = if repository.layout() == Layout::Sealed { 0 } else { REWRITE_BELOW };
-    Ok(PrunePlan { orphans, ..plan(&live, &packs, rewrite_below) })
+    Ok(PrunePlan { orphans, ..plan(&uses, rewrite_below) })
 }
 
-fn pack_use((facts, table): &(PackFacts, Table)) -> Option<PackUse> {
+fn pack_use((facts, table): &(PackFacts, Table)) -> Option<PackUse<'_>> {
     let PackName::Object(id) = facts.name else { return None };
-    Some(PackUse { id, bytes: facts.bytes, frames: table.entries().to_vec() })
+    Some(PackUse { id, bytes: facts.bytes, frames: table.entries() })
 }
 
 /// Index objects whose pack is gone.

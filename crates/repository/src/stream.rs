@@ -95,12 +95,12 @@ pub async fn read_ranges(
     let raw = manifest.end.raw;
     check(ranges, raw).map_err(|range| StreamError::Range { archive: archive(), start: range.start, end: range.end, raw })?;
     let index = repository.index_of(manifest).await.map_err(|source| StreamError::Repository { archive: archive(), source })?;
-    let parts: Vec<Part> = parts(manifest, ranges).collect();
-    let wanted: Vec<FrameId> = parts.iter().map(|part| part.id).collect();
+    // Twice the same rather than a list of them: of a large archive that would be the largest thing in memory.
+    let wanted = parts(manifest, ranges).map(|part| part.id);
     let mut frames = std::pin::pin!(fetch(repository, &index, wanted, IN_FLIGHT));
     let whole = matches!(ranges, [all] if *all == (0..raw));
     let mut content = Content::of(manifest);
-    for part in parts {
+    for part in parts(manifest, ranges) {
         let Some(frame) = frames.next().await else { break };
         let frame = frame.map_err(|source| StreamError::Fetch { archive: archive(), source })?;
         if frame.location.raw != part.raw {

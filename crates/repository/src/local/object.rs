@@ -17,6 +17,8 @@ use super::{
 
 /// Bytes read in one step. A ranged read of frames fits, so it is one step and no copy.
 const CHUNK: u64 = 8 << 20;
+/// The same of what is longer: whoever puts it together has all of it in memory besides.
+const STEP: u64 = 1 << 20;
 
 impl LocalStore {
     /// Runs a step where blocking is allowed.
@@ -137,13 +139,14 @@ impl ObjectStore for LocalStore {
 
 /// The bytes of `range`, step by step.
 fn chunks(store: LocalStore, file: Arc<std::fs::File>, path: Path, range: Range<u64>) -> BoxStream<'static, Result<Bytes>> {
+    let step = if range.end - range.start > CHUNK { STEP } else { CHUNK };
     stream::try_unfold(range.start, move |at| {
         let (store, file, path, end) = (store.clone(), file.clone(), path.clone(), range.end);
         async move {
             if at >= end {
                 return Ok(None);
             }
-            let len = (end - at).min(CHUNK);
+            let len = (end - at).min(step);
             let below = path.clone();
             let bytes = store.blocking("read", path.as_ref(), move |disk| {
                 // At most CHUNK, which fits.

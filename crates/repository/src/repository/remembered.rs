@@ -10,7 +10,12 @@ use object_store::path::Path;
 use offsite_archive::{End, FrameId, Head, Manifest};
 use serde::{Deserialize, Serialize};
 
-use super::{ArchiveInfo, Archives, MAX_MANIFEST, Repository, checked, read_bounded};
+use super::{
+    ArchiveInfo, Archives, Repository,
+    archives::Listing,
+    manifest::{MAX_MANIFEST, checked},
+    read_bounded,
+};
 use crate::{RepositoryError, layout::manifest_name};
 
 /// Who checked: another version may see more.
@@ -92,14 +97,14 @@ impl Repository {
     /// # Errors
     /// As there.
     pub async fn archives_again(&self, remembered: &mut Remembered) -> Result<Archives, RepositoryError> {
-        let mut archives = Archives::default();
+        let mut listing = Listing::default();
         remembered.begin();
         for object in self.manifests().await? {
             let info = self.info_again(&object.location, remembered).await;
-            archives.add(&object.location, info);
+            listing.add(&object.location, info);
         }
         remembered.end();
-        archives.settled()
+        listing.settled()
     }
 
     async fn info_again(&self, path: &Path, remembered: &mut Remembered) -> Result<Option<ArchiveInfo>, RepositoryError> {
@@ -129,7 +134,7 @@ mod tests {
     use offsite_archive::ArchiveName;
 
     use super::*;
-    use crate::{Layout, manifest_path, repository::tests::repeating};
+    use crate::{Layout, manifest_path, repository::manifest::tests::repeating};
 
     #[tokio::test]
     async fn what_is_remembered_hides_no_damage() {

@@ -6,7 +6,7 @@ use futures::{StreamExt, stream};
 use object_store::{ObjectStoreExt, path::Path};
 use offsite_archive::Manifest;
 
-use super::{AT_ONCE, ManifestObject, Repository, Tables, read_bounded};
+use super::{AT_ONCE, ManifestObject, Repository, read_bounded};
 use crate::{
     Index, Layout, PackFacts, PackName, RepositoryError, Table, Unreadable, archive_path, index_path,
     layout::{ARCHIVES, PACKS, archive_name, object_id},
@@ -14,6 +14,16 @@ use crate::{
     table::MAX_TABLE,
 };
 
+/// The tables of all packs that exist.
+#[derive(Debug, Default)]
+pub struct Tables {
+    /// Packs whose table is known, by name.
+    pub good: Vec<(PackFacts, Table)>,
+    /// Packs whose table is not.
+    pub unknown: Vec<PackFacts>,
+    /// What could not be read or understood.
+    pub unreadable: Vec<Unreadable>,
+}
 impl Repository {
     /// The packs that exist, by name, and objects among them that are none.
     ///
@@ -46,11 +56,25 @@ impl Repository {
     /// [`RepositoryError::Store`] if the packs cannot be listed or the way to the store is cut, [`RepositoryError::NotSupported`] in
     /// a plain repository.
     pub async fn tables(&self) -> Result<Tables, RepositoryError> {
+        let mut tables = Tables::default();
+        let each = |facts, table| match table {
+            Some(table) => tables.good.push((facts, table)),
+            None => tables.unknown.push(facts),
+        };
+        let unreadable = self.each_table(each).await?;
+        Ok(Tables { unreadable, ..tables })
+    }
+
+    /// As [`Repository::tables`], but hands each pack with its table, if that is known, to `each`, in the order of their names, and keeps none.
+    /// Returns what could not be read or understood.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn each_table(&self, mut each: impl FnMut(PackFacts, Option<Table>)) -> Result<Vec<Unreadable>, RepositoryError> {
         if self.layout == Layout::Plain {
             return Err(RepositoryError::NotSupported { operation: "read tables", layout: self.layout });
         }
-        let (packs, unreadable) = self.packs().await?;
-        let mut tables = Tables { unreadable, ..Tables::default() };
+        let (packs, mut found) = self.packs().await?;
         let mut read = stream::iter(packs).map(|facts| self.table(facts)).buffered(AT_ONCE);
         while let Some((facts, table, error)) = read.next().await {
             for unreadable in error {
@@ -58,14 +82,11 @@ impl Repository {
                 if !unreadable.error.is_damage() {
                     return Err(unreadable.error);
                 }
-                tables.unreadable.push(unreadable);
+                found.push(unreadable);
             }
-            match table {
-                Some(table) => tables.good.push((facts, table)),
-                None => tables.unknown.push(facts),
-            }
+            each(facts, table);
         }
-        Ok(tables)
+        Ok(found)
     }
 
     async fn table(&self, facts: PackFacts) -> (PackFacts, Option<Table>, Vec<Unreadable>) {
@@ -107,8 +128,10 @@ impl Repository {
     /// [`RepositoryError::Store`] if the objects cannot be listed.
     pub async fn index(&self) -> Result<Index, RepositoryError> {
         if self.layout != Layout::Plain {
-            let tables = self.tables().await?;
-            return Ok(Index::of_tables(tables.good, tables.unreadable));
+            let mut index = Index::default();
+            let unreadable = self.each_table(|facts, table| table.iter().for_each(|table| index.add(facts.clone(), table))).await?;
+            index.report(unreadable);
+            return Ok(index);
         }
         let (packs, mut unreadable) = self.packs().await?;
         let mut files: BTreeMap<_, _> = packs.into_iter().map(|facts| (facts.name.clone(), facts)).collect();

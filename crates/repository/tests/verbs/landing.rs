@@ -1,12 +1,13 @@
 //! Packs that grow in a folder: what a kill leaves behind is found again, to the frame; and sources that change meanwhile.
 
 use std::{
-    fs,
+    fs::{self, File},
     path::PathBuf,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
+    time::{Duration, SystemTime},
 };
 
 use async_trait::async_trait;
@@ -308,8 +309,37 @@ async fn what_is_known_of_a_far_place_is_not_read_again() {
     let offered = far.archives_beside(&known).await.unwrap();
     assert_eq!(counting.operations() - opened, 2, "one listing, one manifest");
     assert_eq!(offered.good, pi.archives().await.unwrap().good);
+    // Who copies that archive need not read it again; who asks after that is told what is there then.
+    let opened = counting.operations();
+    assert_eq!(far.manifest(&three[2].name).await.unwrap().bytes, three[2].manifest);
+    assert_eq!(counting.operations(), opened);
+    far.manifest(&three[2].name).await.unwrap();
+    assert_eq!(counting.operations() - opened, 1);
     // Of another length it is another.
     let path = offsite_repository::manifest_path(&three[0].name);
     pi.store().put(&path, three[0].manifest.slice(..40).into()).await.unwrap();
     assert_eq!(far.archives_beside(&known).await.unwrap().unreadable.len(), 1);
+}
+
+#[tokio::test]
+async fn a_manifest_is_read_again_when_it_is_listed_otherwise() {
+    let (mac, archive) = (mac().await, &three()[0]);
+    mac.repository.put_manifest(&archive.name, archive.manifest.clone()).await.unwrap();
+    let path = mac.folder.path().join(offsite_repository::manifest_path(&archive.name).as_ref());
+    let mut rotten = archive.manifest.to_vec();
+    rotten[20] ^= 4;
+    let reads = async |bytes: &[u8], time: SystemTime| {
+        fs::remove_file(&path).unwrap();
+        fs::write(&path, bytes).unwrap();
+        File::options().write(true).open(&path).unwrap().set_modified(time).unwrap();
+        mac.repository.archives().await.unwrap().unreadable.is_empty()
+    };
+    // What is new may change within a tick of the clock.
+    let later = SystemTime::now() + Duration::from_secs(3600);
+    assert!(reads(&archive.manifest, later).await);
+    assert!(!reads(&rotten, later).await);
+    let earlier = later - Duration::from_secs(7200);
+    assert!(reads(&archive.manifest, earlier).await);
+    assert!(reads(&rotten, earlier).await, "listed as it was when it was read");
+    assert!(!reads(&rotten, earlier + Duration::from_secs(1)).await);
 }
