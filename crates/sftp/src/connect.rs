@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::try_join;
 use russh::client::{self, Handle};
 use russh::{Channel, ChannelMsg, Preferred, cipher};
 use russh_sftp::client::RawSftpSession;
@@ -39,6 +40,7 @@ pub(crate) async fn connect(target: &Target, meter: &Arc<Meter>) -> Result<Sessi
         user: target.user.clone(),
         known_hosts: target.known_hosts.clone(),
         more_known_hosts: target.more_known_hosts.clone(),
+        key_alias: target.key_alias.clone(),
         auth: target.auth.clone(),
     };
     let mut through: Vec<Entered> = Vec::new();
@@ -72,9 +74,7 @@ pub(crate) async fn connect(target: &Target, meter: &Arc<Meter>) -> Result<Sessi
         },
     );
     let features = limited(&last, target, "open sftp", negotiate(&raw, target)).await?;
-    let session = Session::new(raw, handle, through.into_iter().map(|hop| hop.handle).collect(), target, features, ending);
-    limited(&last, target, "open sftp", root(&session, target)).await?;
-    Ok(session)
+    Ok(Session::new(raw, handle, through.into_iter().map(|hop| hop.handle).collect(), target, features, ending))
 }
 
 /// A host that let us in, and what will say why it is left.
@@ -86,8 +86,9 @@ struct Entered {
 /// Checks a host's key and logs in.
 async fn enter(hop: &Hop, target: &Target, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> Result<Entered, SftpError> {
     let mut recorded = Vec::new();
+    let (name, port) = hop.on_file();
     for file in [&hop.known_hosts].into_iter().chain(&hop.more_known_hosts) {
-        recorded.push((file.clone(), KnownHosts::read(file)?.of(&hop.host, hop.port)));
+        recorded.push((file.clone(), KnownHosts::read(file)?.of(name, port)));
     }
     let ending = Ending::default();
     let config = Arc::new(config(target, &recorded));
@@ -203,18 +204,23 @@ async fn negotiate(raw: &RawSftpSession, target: &Target) -> Result<Features, Sf
         fsync: version.extensions.contains_key("fsync@openssh.com"),
         ..Features::default()
     };
-    if version.extensions.contains_key("limits@openssh.com") {
-        let limits = raw.limits().await.map_err(|error| no_sftp(target, format!("it did not tell its limits: {error}")))?;
+    let limits = async {
+        if !version.extensions.contains_key("limits@openssh.com") {
+            return Ok(None);
+        }
+        raw.limits().await.map(Some).map_err(|error| no_sftp(target, format!("it did not tell its limits: {error}")))
+    };
+    if let (Some(limits), ()) = try_join(limits, root(raw, target)).await? {
         features.limit(limits.max_read_len, limits.max_write_len, limits.max_open_handles);
     }
     Ok(features)
 }
 
 /// The root must be there now: a disk that is not mounted must not look like a repository without archives.
-async fn root(session: &Session, target: &Target) -> Result<(), SftpError> {
+async fn root(raw: &RawSftpSession, target: &Target) -> Result<(), SftpError> {
     let path = target.remote("");
     let (host, root) = (target.host.clone(), target.root.clone());
-    match session.raw.stat(path.as_str()).await {
+    match raw.stat(path.as_str()).await {
         Ok(attrs) if attrs.attrs.file_type().is_dir() => Ok(()),
         Ok(_) => Err(SftpError::RootNotFolder { host, root }),
         Err(RawError::Status(status)) => Err(match status.status_code {

@@ -29,6 +29,8 @@ pub enum SftpError {
     HostKeyChanged {
         host: String,
         port: u16,
+        /// What known_hosts calls it.
+        name: String,
         known_hosts: PathBuf,
         line: usize,
         /// Algorithm and fingerprint of every key on file, comma separated.
@@ -160,11 +162,11 @@ impl SftpError {
                 short(algorithm),
                 known_hosts.display()
             ),
-            Self::HostKeyChanged { host, port, known_hosts, algorithm, .. } => format!(
+            Self::HostKeyChanged { host, name, known_hosts, algorithm, .. } => format!(
                 "if {host} was not reinstalled, somebody may be in between: do not go on. Otherwise compare the fingerprint with `ssh-keygen -lf /etc/ssh/ssh_host_{}_key.pub` run on {host} itself, remove the old key with `ssh-keygen -f {} -R {}` and add the new one",
                 short(algorithm),
                 known_hosts.display(),
-                crate::keys::quote(&crate::keys::host_pattern(host, *port))
+                crate::keys::quote(name)
             ),
             Self::HostKeyRevoked { known_hosts, line, .. } => {
                 format!("the key was revoked on purpose: give the server a new one, or remove line {line} of {}", known_hosts.display())

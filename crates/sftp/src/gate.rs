@@ -12,7 +12,7 @@ use russh::keys::{PublicKey, PublicKeyOrCertificate};
 use tokio::sync::watch;
 
 use crate::error::SftpError;
-use crate::keys::{fingerprint, known_hosts_line};
+use crate::keys::{fingerprint, host_pattern, known_hosts_line};
 use crate::known_hosts::{Recorded, Verdict, judge};
 use crate::target::Hop;
 
@@ -74,14 +74,17 @@ impl Gate {
         Err(match verdict {
             Verdict::Known => return Ok(()),
             Verdict::Unknown => {
-                let line = known_hosts_line(&host, port, key);
+                let (name, on_port) = self.hop.on_file();
+                let line = known_hosts_line(name, on_port, key);
                 SftpError::HostKeyUnknown { host, port, known_hosts, algorithm, fingerprint, line }
             }
             Verdict::Changed { recorded } => {
                 let line = recorded.first().map_or(0, |(line, _)| *line);
                 let recorded: Vec<_> =
                     recorded.iter().map(|(_, key)| format!("{} {}", key.algorithm(), crate::keys::fingerprint(key))).collect();
-                SftpError::HostKeyChanged { host, port, known_hosts, line, recorded: recorded.join(", "), algorithm, fingerprint }
+                let (name, on_port) = self.hop.on_file();
+                let (name, recorded) = (host_pattern(name, on_port), recorded.join(", "));
+                SftpError::HostKeyChanged { host, port, name, known_hosts, line, recorded, algorithm, fingerprint }
             }
             Verdict::Revoked { line } => SftpError::HostKeyRevoked { host, port, known_hosts, line, algorithm, fingerprint },
             Verdict::Unreadable { line, reason, .. } => SftpError::KnownHostsInvalid { path: known_hosts, line, host, reason },

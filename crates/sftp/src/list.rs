@@ -7,14 +7,15 @@
 
 use std::sync::Arc;
 
+use futures::future::join;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use object_store::path::Path;
 use russh_sftp::client::error::Error as RawError;
-use russh_sftp::protocol::{FileAttributes, FileType, StatusCode};
+use russh_sftp::protocol::{FileAttributes, FileType, Name, StatusCode};
 
 use crate::error::SftpError;
 use crate::read::Stamp;
-use crate::session::Session;
+use crate::session::{Held, Session};
 use crate::target::Target;
 
 /// Names of files that are being written.
@@ -65,20 +66,28 @@ pub(crate) async fn one_folder(session: &Arc<Session>, target: &Target, prefix: 
         Err(error) => return absent(session, target, prefix, error).await,
     };
     let mut listing = Listing::default();
-    loop {
-        let request = async {
-            match session.raw.readdir(held.handle.as_str()).await {
-                Err(RawError::Status(status)) if status.status_code == StatusCode::Eof => Ok(None),
-                answer => answer.map(Some),
+    let mut ended = false;
+    while !ended {
+        // Two at a time: the second answer is usually that the folder ends, and a long line is not asked for that alone.
+        let (first, second) = join(batch(session, &held), batch(session, &held)).await;
+        for answer in [first, second] {
+            let batch = match answer {
+                Ok(Some(batch)) => batch,
+                Ok(None) => {
+                    ended = true;
+                    continue;
+                }
+                // Behind the end a server may say what it likes.
+                Err(_) if ended => continue,
+                Err(error) => return Err(error),
+            };
+            if batch.files.is_empty() {
+                return Err(SftpError::Protocol { operation: "list", path, reason: "an empty answer before the end".to_owned() });
             }
-        };
-        let Some(batch) = session.ask("list", &path, request).await? else { break };
-        if batch.files.is_empty() {
-            return Err(SftpError::Protocol { operation: "list", path, reason: "an empty answer before the end".to_owned() });
-        }
-        for file in batch.files {
-            let Some(name) = object_name(prefix, &file.filename) else { continue };
-            place(session, target, name, file.attrs, &mut listing).await?;
+            for file in batch.files {
+                let Some(name) = object_name(prefix, &file.filename) else { continue };
+                place(session, target, name, file.attrs, &mut listing).await?;
+            }
         }
         if listing.files.len() + listing.folders.len() > MAX_NAMES {
             return Err(SftpError::TooMany { path, limit: MAX_NAMES });
@@ -87,6 +96,17 @@ pub(crate) async fn one_folder(session: &Arc<Session>, target: &Target, prefix: 
     listing.files.sort_by(|(a, _), (b, _)| a.cmp(b));
     listing.folders.sort();
     Ok(listing)
+}
+
+/// The next names of an open folder; `None` at its end.
+async fn batch(session: &Session, held: &Held) -> Result<Option<Name>, SftpError> {
+    let request = async {
+        match session.raw.readdir(held.handle.as_str()).await {
+            Err(RawError::Status(status)) if status.status_code == StatusCode::Eof => Ok(None),
+            answer => answer.map(Some),
+        }
+    };
+    session.ask("list", &held.path, request).await
 }
 
 /// A folder that is not there holds nothing, if the root is there; nor does a file.

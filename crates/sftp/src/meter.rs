@@ -142,4 +142,18 @@ mod tests {
         assert_eq!(meter.traffic().read, 1_001_000);
         assert_eq!(Meter::new(None).came(usize::MAX), None);
     }
+
+    /// Nothing is asked of the clock but that it does not run ahead: however slow the machine is, more never comes.
+    #[tokio::test]
+    async fn a_line_gives_no_more_than_its_limit() {
+        let (limit, mut buffer) = (1_000_000, [0; 10_000]);
+        let meter = Arc::new(Meter::new(NonZeroU64::new(limit)));
+        let mut line = Metered::new(tokio::io::repeat(7), meter.clone());
+        let began = Instant::now();
+        while meter.traffic().read < 300_000 {
+            tokio::io::AsyncReadExt::read_exact(&mut line, &mut buffer).await.unwrap();
+            let may = (began.elapsed() + BURST).as_secs_f64() * limit as f64;
+            assert!(meter.traffic().read as f64 <= may + buffer.len() as f64, "{} of {may}", meter.traffic().read);
+        }
+    }
 }

@@ -44,6 +44,8 @@ pub struct SshHost {
     pub agent: Option<PathBuf>,
     /// `UserKnownHostsFile`, then `GlobalKnownHostsFile`, in order, those that do not exist too.
     pub known_hosts: Vec<PathBuf>,
+    /// `HostKeyAlias`: the name that its key is on file under.
+    pub key_alias: Option<String>,
     /// `ProxyJump`: hosts to go through, each as `[user@]host[:port]` and to be asked about by itself.
     pub jumps: Vec<String>,
 }
@@ -65,15 +67,11 @@ impl SshHost {
     ///
     /// # Errors
     /// [`SftpError::SshConfig`] if the configuration is wrong, or asks for what cannot be done without `ssh` (`ProxyCommand`,
-    /// `RevokedHostKeys`), or if `ssh` does not answer.
+    /// `RevokedHostKeys`, `KnownHostsCommand`), or if `ssh` does not answer.
     pub fn ask(host: &str, asked: &Asked<'_>) -> Result<Option<Self>, SftpError> {
         let failed = |reason: String| SftpError::SshConfig { host: host.to_owned(), reason };
-        let Some(output) = answer(question(host, asked), PATIENCE).map_err(failed)? else { return Ok(None) };
-        if !output.status.success() {
-            let said = String::from_utf8_lossy(&output.stderr);
-            return Err(failed(said.lines().last().unwrap_or("ssh does not say why").trim().to_owned()));
-        }
-        let mut found = read(&String::from_utf8_lossy(&output.stdout), &|name| std::env::var_os(name)).map_err(failed)?;
+        let Some(said) = said(question(host, asked)).map_err(failed)? else { return Ok(None) };
+        let mut found = read(&said, &|name| std::env::var_os(name), &|file| written_out(file, host, asked)).map_err(failed)?;
         // Of a key that only an agent holds there may be the public half alone.
         found.keys.retain(|key| key.exists() || beside(key).exists());
         Ok(Some(found))
@@ -81,7 +79,10 @@ impl SshHost {
 }
 
 fn question(host: &str, asked: &Asked<'_>) -> Command {
-    let mut command = Command::new("ssh");
+    asking(Command::new("ssh"), host, asked)
+}
+
+fn asking(mut command: Command, host: &str, asked: &Asked<'_>) -> Command {
     command.arg("-G").stdin(Stdio::null()).env_remove(SECRET);
     if let Some(file) = asked.file {
         command.arg("-F").arg(file);
@@ -94,6 +95,27 @@ fn question(host: &str, asked: &Asked<'_>) -> Command {
     }
     command.arg("--").arg(host);
     command
+}
+
+/// What `ssh` printed; `None` if there is none.
+fn said(command: Command) -> Result<Option<String>, String> {
+    let Some(output) = answer(command, PATIENCE)? else { return Ok(None) };
+    if output.status.success() {
+        return Ok(Some(String::from_utf8_lossy(&output.stdout).into_owned()));
+    }
+    Err(String::from_utf8_lossy(&output.stderr).lines().last().unwrap_or("ssh does not say why").trim().to_owned())
+}
+
+/// The name of an identity file with all that `ssh` replaces in it (`%C` is another hash in each of its versions): `ssh -G` prints it as it was
+/// written, but not the path of a control socket, for which the same holds.
+fn written_out(file: &str, host: &str, asked: &Asked<'_>) -> Result<PathBuf, String> {
+    let failed = |reason: String| format!("its IdentityFile {file}: {reason}");
+    let quoted = file.replace('\\', r"\\").replace('"', r#"\""#);
+    let mut command = Command::new("ssh");
+    command.arg("-o").arg(format!("ControlPath=\"{quoted}\""));
+    let said = said(asking(command, host, asked)).map_err(failed)?.unwrap_or_default();
+    let path = said.lines().find_map(|line| line.strip_prefix("controlpath "));
+    path.map(PathBuf::from).ok_or_else(|| failed("ssh does not say which file that is".to_owned()))
 }
 
 /// Runs `command` in a process group of its own, which is killed if it does not end in time: what it started would live on otherwise.
@@ -134,8 +156,8 @@ fn collect(mut pipe: impl Read + Send + 'static) -> Receiver<Vec<u8>> {
 /// What variables of the environment say, to which names in the answer refer.
 type Environment<'a> = dyn Fn(&str) -> Option<OsString> + 'a;
 
-/// Reads what `ssh -G` printed: one setting a line, its name in lower case.
-fn read(text: &str, environment: &Environment<'_>) -> Result<SshHost, String> {
+/// Reads what `ssh -G` printed: one setting a line, its name in lower case. `further` tells the names of identity files that we cannot.
+fn read(text: &str, environment: &Environment<'_>, further: &dyn Fn(&str) -> Result<PathBuf, String>) -> Result<SshHost, String> {
     // Names end up in messages.
     let environment: &Environment<'_> = &|name| if name == SECRET { None } else { environment(name) };
     let all = |name: &str| -> Vec<&str> {
@@ -146,12 +168,15 @@ fn read(text: &str, environment: &Environment<'_>) -> Result<SshHost, String> {
     let host = first("hostname").ok_or_else(|| lacking("hostname"))?.to_owned();
     let port = first("port").and_then(|port| port.parse().ok()).ok_or_else(|| lacking("port"))?;
     let user = first("user").ok_or_else(|| lacking("user"))?.to_owned();
-    if first("proxycommand").is_some_and(|command| !command.eq_ignore_ascii_case("none")) {
-        // The command itself is not shown: people write passwords into it.
-        return Err("it is reached by a `ProxyCommand`, which only ssh can run (ProxyJump works)".to_owned());
-    }
-    if first("revokedhostkeys").is_some_and(|file| file != "none") {
-        return Err("it has `RevokedHostKeys`, which only ssh can read (`@revoked` lines in a known_hosts file work)".to_owned());
+    for (setting, instead) in [
+        ("ProxyCommand", "`ProxyJump` works"),
+        ("RevokedHostKeys", "`@revoked` lines in a known_hosts file work"),
+        ("KnownHostsCommand", "lines in a known_hosts file work"),
+    ] {
+        if first(&setting.to_lowercase()).is_some_and(|value| !value.eq_ignore_ascii_case("none")) {
+            // What is in it is not shown: people write passwords into commands.
+            return Err(format!("it has a `{setting}`, which only ssh can follow ({instead})"));
+        }
     }
     let path = |text: &str| expand(text, environment, &host, port, &user);
     let agent = match first("identityagent").unwrap_or(AGENT) {
@@ -162,15 +187,18 @@ fn read(text: &str, environment: &Environment<'_>) -> Result<SshHost, String> {
             None => path(socket),
         },
     };
+    let keys = all("identityfile").into_iter().filter(|file| *file != "none");
+    let keys = keys.map(|file| path(file).map_or_else(|| further(file), Ok)).collect::<Result<_, _>>()?;
     let known_hosts = ["userknownhostsfile", "globalknownhostsfile"].into_iter().flat_map(all).flat_map(|files| files.split(' '));
     let jumps = match first("proxyjump") {
         None | Some("none") => Vec::new(),
         Some(jumps) => jumps.split(',').map(str::to_owned).collect(),
     };
     Ok(SshHost {
-        keys: all("identityfile").into_iter().filter(|file| *file != "none").filter_map(path).collect(),
+        keys,
         keys_only: first("identitiesonly") == Some("yes"),
         known_hosts: known_hosts.filter_map(path).collect(),
+        key_alias: first("hostkeyalias").map(str::to_owned),
         agent,
         jumps,
         port,
@@ -234,7 +262,12 @@ mod tests {
     use super::*;
 
     fn said(text: &str) -> Result<SshHost, String> {
-        read(&format!("host pi\nuser me\nhostname 10.0.0.7\nport 2222\n{text}"), &environment)
+        read(&format!("host pi\nuser me\nhostname 10.0.0.7\nport 2222\n{text}"), &environment, &further)
+    }
+
+    /// What `ssh` itself makes of names that we cannot.
+    fn further(file: &str) -> Result<PathBuf, String> {
+        file.strip_prefix("/k/%C").map(|rest| format!("/k/hash{rest}").into()).ok_or_else(|| format!("{file}: it cannot either"))
     }
 
     fn environment(name: &str) -> Option<OsString> {
@@ -245,7 +278,7 @@ mod tests {
     #[test]
     fn what_ssh_prints_is_read() {
         let host = said(
-            "identitiesonly yes\nidentityfile ~/.ssh/id_%h_%r\nidentityfile none\nidentityfile /keys/100%%\nidentityagent ~/agent sock\n\
+            "identitiesonly yes\nidentityfile ~/.ssh/id_%h_%r\nidentityfile none\nidentityfile /keys/100%%\nidentityagent ~/agent sock\nhostkeyalias attic\n\
              globalknownhostsfile /etc/all /etc/all2\nuserknownhostsfile ~/.ssh/known_hosts /etc/known\nproxyjump me@one:2200,two\nproxyusefdpass no\n",
         );
         let host = host.unwrap();
@@ -255,13 +288,16 @@ mod tests {
         assert_eq!(host.known_hosts, known.map(Path::new));
         assert_eq!(host.agent, Some("/home/owner/agent sock".into()));
         assert_eq!(host.jumps, ["me@one:2200", "two"]);
+        assert_eq!(host.key_alias.as_deref(), Some("attic"));
     }
 
     #[test]
     fn variables_of_the_environment_stand_for_what_they_say() {
-        let keys =
-            said("identityfile ${HOME}/keys/%r\nidentityfile /keys/$HOME/${OTHER_AGENT\nidentityfile ${NOBODY_SET_IT}/id\n").unwrap().keys;
-        assert_eq!(keys, [Path::new("/home/owner/keys/me")]);
+        assert_eq!(said("identityfile ${HOME}/keys/%r\n").unwrap().keys, [Path::new("/home/owner/keys/me")]);
+        for file in ["/keys/$HOME/${OTHER_AGENT", "${NOBODY_SET_IT}/id"] {
+            let reason = said(&format!("identityfile {file}\n")).unwrap_err();
+            assert!(reason.starts_with(file), "{reason}");
+        }
         for agent in ["$OTHER_AGENT", "${OTHER_AGENT}", "/run/other"] {
             assert_eq!(said(&format!("identityagent {agent}\n")).unwrap().agent, Some("/run/other".into()), "{agent}");
         }
@@ -271,8 +307,9 @@ mod tests {
 
     #[test]
     fn what_is_not_said_is_the_usual() {
-        let host = said("identityfile relative\nidentityfile ~other/id\nidentityfile /k/%C\n").unwrap();
-        assert!(host.keys.is_empty() && !host.keys_only && host.jumps.is_empty(), "{host:?}");
+        let host = said("identityfile none\nidentityfile /k/%C/id\n").unwrap();
+        assert_eq!(host.keys, [Path::new("/k/hash/id")]);
+        assert!(!host.keys_only && host.jumps.is_empty() && host.key_alias.is_none(), "{host:?}");
         assert_eq!(host.agent, Some("/run/agent".into()));
         assert_eq!(said("identityagent none\n").unwrap().agent, None);
         assert_eq!(said("proxyjump none\nproxycommand none\n").unwrap().jumps, [""; 0]);
@@ -283,18 +320,20 @@ mod tests {
         // And no password that someone wrote into it with it.
         let reason = said("proxycommand sshpass -p sesame ssh -W %h:%p gate\n").unwrap_err();
         assert!(reason.contains("ProxyCommand") && !reason.contains("sesame"), "{reason}");
-        let reason = said("revokedhostkeys /etc/ssh/revoked\n").unwrap_err();
-        assert!(reason.contains("RevokedHostKeys"), "{reason}");
-        said("revokedhostkeys none\n").unwrap();
-        assert!(read("hostname h\nuser u\n", &environment).unwrap_err().contains("port"));
+        for setting in ["RevokedHostKeys", "KnownHostsCommand"] {
+            let reason = said(&format!("{} /sesame\n", setting.to_lowercase())).unwrap_err();
+            assert!(reason.contains(setting) && !reason.contains("sesame"), "{reason}");
+            said(&format!("{} none\n", setting.to_lowercase())).unwrap();
+        }
+        assert!(read("hostname h\nuser u\n", &environment, &further).unwrap_err().contains("port"));
     }
 
     #[test]
     fn our_passphrase_is_for_nobody_else() {
         let command = question("pi", &Asked::default());
         assert!(command.get_envs().any(|(name, value)| name == SECRET && value.is_none()));
-        let host = said(&format!("identityfile ${{{SECRET}}}/id\nidentityagent ${SECRET}\n")).unwrap();
-        assert_eq!((&host.keys[..], host.agent), (&[][..], None));
+        assert_eq!(said(&format!("identityagent ${SECRET}\n")).unwrap().agent, None);
+        assert!(!said(&format!("identityfile ${{{SECRET}}}/id\n")).unwrap_err().contains("sesame"));
     }
 
     #[test]

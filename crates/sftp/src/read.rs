@@ -60,10 +60,10 @@ struct State {
 }
 
 impl Reader {
-    pub(crate) async fn open(link: &Arc<Link>, session: &Arc<Session>, path: &str, stamp: Stamp) -> Result<Self, SftpError> {
-        let held = session.open("read", path, OpenFlags::READ).await?;
-        let state = Mutex::new(State { held: Arc::new(held), renewed: 0, failed: None });
-        Ok(Self { link: Arc::clone(link), path: path.to_owned(), stamp, state })
+    /// Reads what is open as `held`, of a file that is as `stamp` says.
+    pub(crate) fn new(link: &Arc<Link>, held: Held, stamp: Stamp) -> Self {
+        let path = held.path.clone();
+        Self { link: Arc::clone(link), path, stamp, state: Mutex::new(State { held: Arc::new(held), renewed: 0, failed: None }) }
     }
 
     async fn current(&self) -> (Arc<Held>, u32) {

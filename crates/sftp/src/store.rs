@@ -4,15 +4,16 @@
 //! seconds, too coarse to tell one content from another. Readers of one file at the same time share its handle;
 //! nothing is kept between operations, so what was read is always what the server has.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures::future::try_join;
 use futures::stream::{self, BoxStream, StreamExt, TryStreamExt};
 use object_store::path::Path;
 use object_store::{
@@ -53,6 +54,8 @@ pub struct SftpStore {
     /// Further connections, made when they are first needed, for reads alone.
     further: Arc<[Arc<Link>]>,
     reads: Arc<AtomicUsize>,
+    /// Files that were regular when they were last looked at: those can be opened before it is known that they still are.
+    regular: Arc<Mutex<HashSet<String>>>,
     /// Files that are being read, and over which connection, for others who read them at the same time.
     readers: Arc<Mutex<Readers>>,
 }
@@ -65,7 +68,7 @@ impl SftpStore {
     pub async fn connect(target: &Target) -> Result<Self, SftpError> {
         let link = Arc::new(Link::open(target).await?);
         let further = (1..target.connections.get()).map(|_| Arc::new(Link::closed(target, &link.meter))).collect();
-        Ok(Self { link, further, reads: Arc::default(), readers: Arc::default() })
+        Ok(Self { link, further, reads: Arc::default(), regular: Arc::default(), readers: Arc::default() })
     }
 
     /// The connections take turns, by reads.
@@ -144,15 +147,27 @@ impl SftpStore {
         link.run(|session, _| {
             let path = path.clone();
             Box::pin(async move {
-                let stamp = Stamp::of("read", &path, &session.lstat("read", &path).await?)?;
+                let key = (turn, path);
+                let open = || session.open("read", &key.1, OpenFlags::READ);
+                // Two round trips in one. What is no file any more is told before it is opened: opening a pipe would never end.
+                let ahead = !look && self.current(&key).is_none() && self.regular().contains(&key.1);
+                let opened = async { Ok(if ahead { Some(open().await) } else { None }) };
+                let stamp = async { Stamp::of("read", &key.1, &session.lstat("read", &key.1).await?) };
+                let (stamp, opened) = try_join(stamp, opened).await.inspect_err(|_| {
+                    self.regular().remove(&key.1);
+                })?;
                 if look {
+                    self.regular().insert(key.1);
                     return Ok((stamp, None, session.features.read));
                 }
-                let key = (turn, path);
-                if let Some(reader) = self.shared(&key, stamp) {
+                if let Some(reader) = self.current(&key).filter(|reader| reader.stamp == stamp) {
                     return Ok((stamp, Some(reader), session.features.read));
                 }
-                let reader = Arc::new(Reader::open(link, &session, &key.1, stamp).await?);
+                let held = match opened {
+                    Some(opened) => opened?,
+                    None => open().await?,
+                };
+                let reader = Arc::new(Reader::new(link, held, stamp));
                 self.share(key, &reader);
                 Ok((stamp, Some(reader), session.features.read))
             })
@@ -160,9 +175,12 @@ impl SftpStore {
         .await
     }
 
-    fn shared(&self, key: &(usize, String), stamp: Stamp) -> Option<Arc<Reader>> {
-        let readers = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
-        readers.get(key).and_then(Weak::upgrade).filter(|reader| reader.stamp == stamp)
+    fn current(&self, key: &(usize, String)) -> Option<Arc<Reader>> {
+        self.readers.lock().unwrap_or_else(PoisonError::into_inner).get(key).and_then(Weak::upgrade)
+    }
+
+    fn regular(&self) -> MutexGuard<'_, HashSet<String>> {
+        self.regular.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn share(&self, key: (usize, String), reader: &Arc<Reader>) {
@@ -200,6 +218,7 @@ impl SftpStore {
                 Box::pin(async move { list::tree(&session, &self.link.target, &prefix).await })
             })
             .await
+            .inspect(|files| self.regular().extend(files.iter().map(|(location, _)| self.path(location))))
     }
 }
 

@@ -25,6 +25,8 @@ pub struct Target {
     pub known_hosts: PathBuf,
     /// Further known_hosts files: a key may be on file in any, and revoked in any.
     pub more_known_hosts: Vec<PathBuf>,
+    /// The name that its key is on file under, where that is another than `host` and `port`.
+    pub key_alias: Option<String>,
     /// How to prove who we are.
     pub auth: Auth,
     /// How long to wait for what.
@@ -51,6 +53,7 @@ impl Target {
             root: root.into(),
             known_hosts,
             more_known_hosts: Vec::new(),
+            key_alias: None,
             auth,
             timeouts: Timeouts::default(),
             retry: Retry::default(),
@@ -94,8 +97,17 @@ pub struct Hop {
     pub known_hosts: PathBuf,
     /// Further known_hosts files: a key may be on file in any, and revoked in any.
     pub more_known_hosts: Vec<PathBuf>,
+    /// The name that its key is on file under, where that is another than `host` and `port`.
+    pub key_alias: Option<String>,
     /// How to prove who we are.
     pub auth: Auth,
+}
+
+impl Hop {
+    /// What known_hosts is asked for: an alias stands there without a port, whatever the port is.
+    pub(crate) fn on_file(&self) -> (&str, u16) {
+        self.key_alias.as_deref().map_or((&self.host, self.port), |alias| (alias, 22))
+    }
 }
 
 /// How to prove who we are.

@@ -259,6 +259,15 @@ async fn oddities(store: &SftpStore, root: &FsPath) {
         assert!(matches!(store.get(&path(name)).await, Err(Error::NotFound { .. })), "{name}");
     }
     assert_eq!(get(store, "odd/plain").await, "p");
+    // It was listed as a file, and is none any more.
+    fs::rename(root.join("odd/plain"), root.join("odd/moved")).unwrap();
+    symlink("moved", root.join("odd/plain")).unwrap();
+    for _ in 0..2 {
+        assert!(matches!(store.get(&path("odd/plain")).await, Err(Error::NotFound { .. })));
+    }
+    fs::remove_file(root.join("odd/plain")).unwrap();
+    write(root, "odd/plain", b"anew");
+    assert_eq!(get(store, "odd/plain").await, "anew");
 }
 
 #[cfg(target_os = "linux")]

@@ -1,10 +1,9 @@
-//! What happens to a real sshd while it is read from: killed, hung, gone, with other permissions.
+//! What happens to a real sshd while it is read from: killed, hung, gone.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "tests")]
 
 mod support;
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use futures::StreamExt;
@@ -118,23 +117,4 @@ async fn a_server_that_is_gone_for_good_is_an_error() {
     .await
     .unwrap_err();
     assert!(matches!(SftpError::find(&error), Some(SftpError::Refused { .. })), "{error}");
-}
-
-#[tokio::test]
-async fn what_may_not_be_read_is_named() {
-    let Some(sshd) = sshd() else { return };
-    if rustix::process::getuid().is_root() {
-        println!("skipped: root may read everything");
-        return;
-    }
-    let file = sshd.root.path().join("file");
-    fs::write(&file, "f").unwrap();
-    fs::set_permissions(&file, fs::Permissions::from_mode(0o000)).unwrap();
-    let store = sshd.store().await;
-    let error = store.get(&Path::from("file")).await.unwrap_err();
-    assert!(matches!(SftpError::find(&error), Some(SftpError::Denied { .. })), "{error}");
-    fs::set_permissions(sshd.root.path(), fs::Permissions::from_mode(0o000)).unwrap();
-    let error = SftpStore::connect(&Target { root: file.to_str().unwrap().to_owned(), ..sshd.target() }).await.unwrap_err();
-    assert!(matches!(error, SftpError::RootDenied { .. }), "{error}");
-    fs::set_permissions(sshd.root.path(), fs::Permissions::from_mode(0o700)).unwrap();
 }

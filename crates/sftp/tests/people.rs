@@ -187,6 +187,7 @@ async fn an_alias_leads_through_a_jump_host_to_the_folder() {
         user: found.user,
         known_hosts: found.known_hosts[1].clone(),
         more_known_hosts: Vec::new(),
+        key_alias: found.key_alias,
         auth: Auth::Ssh { files: found.keys, agent: found.agent, only: found.keys_only, passphrase: None },
     };
     let (user, host, port) = split_jump(&found.jumps[0]);
@@ -205,9 +206,18 @@ async fn an_alias_leads_through_a_jump_host_to_the_folder() {
     fs::write(&config, "Host pi\n  ProxyCommand nc %h %p\n").unwrap();
     let refused = ask("pi", None, None).unwrap_err().to_string();
     assert!(refused.contains("ProxyCommand") && !refused.contains("nc "), "{refused}");
-    fs::write(&config, "Host pi\n  RevokedHostKeys /etc/ssh/revoked\n").unwrap();
+    for setting in ["RevokedHostKeys", "KnownHostsCommand"] {
+        fs::write(&config, format!("Host pi\n  {setting} /usr/bin/true\n")).unwrap();
+        let refused = ask("pi", None, None).unwrap_err().to_string();
+        assert!(refused.contains(setting), "{refused}");
+    }
+    // Names that only ssh writes out are those that it writes out; one that it cannot is said.
+    fs::write(dir.join("id a\"pi"), "").unwrap();
+    fs::write(&config, format!("Host pi\n  IdentityFile \"{}/%% a\\\"%n\"\n  IdentityFile \"{0}/id a\\\"%k\"\n", dir.display())).unwrap();
+    assert_eq!(ask("pi", None, None).unwrap().unwrap().keys, [dir.join("id a\"pi")]);
+    fs::write(&config, "Host pi\n  IdentityFile /keys/%Z\n").unwrap();
     let refused = ask("pi", None, None).unwrap_err().to_string();
-    assert!(refused.contains("RevokedHostKeys"), "{refused}");
+    assert!(refused.contains("IdentityFile /keys/%Z"), "{refused}");
     fs::write(&config, "Host pi\n  Prot 22\n").unwrap();
     let error = ask("pi", None, None).unwrap_err();
     assert!(matches!(error, SftpError::SshConfig { .. }), "{error}");
@@ -221,8 +231,8 @@ async fn jump_hosts_are_gone_through_one_behind_the_other() {
     let Some(inner) = Sshd::start() else { return };
     let Some(outer) = Sshd::start_with(&format!("PermitOpen 127.0.0.1:{}\n", inner.port)) else { return };
     let hop = |sshd: &Sshd| {
-        let Target { host, port, user, known_hosts, more_known_hosts, auth, .. } = sshd.target();
-        Hop { host, port, user, known_hosts, more_known_hosts, auth }
+        let Target { host, port, user, known_hosts, more_known_hosts, key_alias, auth, .. } = sshd.target();
+        Hop { host, port, user, known_hosts, more_known_hosts, key_alias, auth }
     };
     let mut target = outer.target();
     target.jumps = vec![hop(&outer), hop(&inner)];
@@ -234,6 +244,25 @@ async fn jump_hosts_are_gone_through_one_behind_the_other() {
     target.jumps.reverse();
     target.jumps[1].known_hosts = outer.client.known_hosts.clone();
     assert!(matches!(lists(&target).await.unwrap_err(), SftpError::HostKeyUnknown { port, .. } if port == inner.port));
+}
+
+/// `HostKeyAlias`: on file under that name, without the port, and under no other.
+#[tokio::test]
+async fn a_host_key_is_on_file_under_its_alias() {
+    let embedded = Embedded::start(Access::ReadOnly, true).await;
+    let mut target = embedded.target();
+    target.key_alias = Some("attic".to_owned());
+    let SftpError::HostKeyUnknown { line, .. } = lists(&target).await.unwrap_err() else {
+        panic!("the address is on file, the alias is not")
+    };
+    assert!(line.starts_with("attic ssh-"), "{line}");
+    fs::write(&target.known_hosts, format!("{line}\n")).unwrap();
+    lists(&target).await.unwrap();
+    let stranger = keys::generate().unwrap();
+    fs::write(&target.known_hosts, format!("{}\n", keys::known_hosts_line("attic", 22, stranger.public_key()))).unwrap();
+    let changed = lists(&target).await.unwrap_err();
+    assert!(matches!(&changed, SftpError::HostKeyChanged { name, .. } if name == "attic"), "{changed}");
+    assert!(changed.next_step().is_some_and(|step| step.contains("-R attic`")), "{changed}");
 }
 
 #[tokio::test]
