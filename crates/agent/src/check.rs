@@ -57,10 +57,15 @@ pub fn check(config: &Config) -> Vec<Finding> {
     state(config, &mut found);
     for (name, job) in &config.jobs {
         let what = format!("job {name}");
-        match crate::sources::check_sources(config, name, job) {
-            Ok(()) => found.add(Level::Ok, &what, format!("{} can be read", count(job.sources.len(), "source"))),
-            Err(error) => found.add(Level::Bad, &what, chain(&error)),
+        let wrong = crate::sources::check_sources(config, name, job);
+        if wrong.is_empty() {
+            found.add(Level::Ok, &what, format!("{} can be read", count(job.sources.len(), "source")));
+            match crate::sources::empty(config, name, job) {
+                Ok(empty) => empty.into_iter().for_each(|says| found.add(Level::Warning, &what, says)),
+                Err(error) => found.add(Level::Bad, &what, chain(&error)),
+            }
         }
+        wrong.iter().for_each(|error| found.add(Level::Bad, &what, chain(error)));
     }
     for (name, job) in config.jobs.iter().filter(|(_, job)| job.snapshot == Snapshot::Auto) {
         let says = survey(&Btrfs::new(None), &job.sources);

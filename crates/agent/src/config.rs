@@ -1,7 +1,7 @@
 //! The agent's configuration: read once, checked as a whole, refused as a whole.
 //!
-//! Invariant: a [`Config`] that exists is safe to run. Each path is absolute and plain, no source contains another or the
-//! repository (an archive that contains archives doubles every night), every job has a source. What depends on the machine (a
+//! Invariant: a [`Config`] that exists is safe to run. Each path is absolute and plain, no source contains another, the
+//! repository (an archive that contains archives doubles every night) or the state folder, every job has a source. What depends on the machine (a
 //! missing folder, no engine) is for `check` and for the run.
 
 use std::{
@@ -327,7 +327,8 @@ impl<'de> Deserialize<'de> for Jobs {
 impl Config {
     /// Reads and checks the configuration at `path`.
     ///
-    /// Errors: the first thing that is not valid, with file, line and key.
+    /// Errors: what is not valid, with file, line and key: the first thing that is no such file at all, or else all that such a file
+    /// must not say.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
         let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.into(), source })?;
         Self::parse(path, &text)
@@ -340,20 +341,28 @@ impl Config {
         let file: File = yaml::parse(path, text)?;
         let repository = file.repository.0;
         let state = file.state.map_or_else(|| DEFAULT_STATE.into(), |state| state.0);
+        let mut wrong = Vec::new();
         if state == repository || state.starts_with(&repository) {
             let problem = "lies in the repository, which another machine reads; ledger and journal are not for it";
-            return Err(ConfigError::at(path, text, &["state"], problem));
+            wrong.push(ConfigError::at(path, text, &["state"], problem));
         }
         if file.jobs.0.is_empty() {
-            return Err(ConfigError::at(path, text, &["jobs"], "there is no job"));
+            wrong.push(ConfigError::at(path, text, &["jobs"], "there is no job"));
         }
         let mut jobs = BTreeMap::new();
         for (name, job) in file.jobs.0 {
-            let invalid = |key: &str, problem: String| ConfigError::at(path, text, &["jobs", name.as_str(), key], problem);
             let sources: Vec<PathBuf> = job.sources.into_iter().map(|source| source.0).collect();
-            check_sources(&sources, &repository).map_err(|problem| invalid("sources", problem))?;
+            let others: Vec<_> = jobs.iter().map(|(name, job): (&JobName, &Job)| (name, job.sources.clone())).collect();
+            for (number, problem) in problems(&sources, &repository, &state, &others) {
+                let keys = ["jobs", name.as_str(), "sources"];
+                wrong.push(ConfigError::in_list(path, text, &keys, &sources[number].to_string_lossy(), problem));
+            }
+            let mut invalid = |key: &str, problem: &str| wrong.push(ConfigError::at(path, text, &["jobs", name.as_str(), key], problem));
+            if sources.is_empty() {
+                invalid("sources", "there is no source");
+            }
             if !job.days.is_empty() && job.at.is_none() {
-                return Err(invalid("days", "needs \"at\" beside it".into()));
+                invalid("days", "needs \"at\" beside it");
             }
             let of_stopping = [
                 ("projects", job.projects.is_some()),
@@ -362,16 +371,11 @@ impl Config {
                 ("health", !job.health.is_empty()),
                 ("health_wait", job.health_wait.is_some()),
             ];
-            if job.quiesce == Quiesce::None
-                && let Some((key, _)) = of_stopping.into_iter().find(|(_, said)| *said)
-            {
-                return Err(invalid(key, "has no meaning where \"quiesce\" is \"none\"".into()));
+            for (key, _) in of_stopping.into_iter().filter(|(_, said)| *said && job.quiesce == Quiesce::None) {
+                invalid(key, "has no meaning where \"quiesce\" is \"none\"");
             }
             if job.ca.is_some() && !job.health.iter().any(Url::is_https) {
-                return Err(invalid("ca", "has no meaning without a \"health\" that begins with https://".into()));
-            }
-            if let Some((other, problem)) = jobs.iter().find_map(|(other, earlier)| Some((other, overlap(&sources, earlier)?))) {
-                return Err(invalid("sources", format!("{problem} of job \"{other}\" and would be archived twice")));
+                invalid("ca", "has no meaning without a \"health\" that begins with https://");
             }
             let health = Health { urls: job.health, ca: job.ca.map(|ca| ca.0), wait: job.health_wait.map_or(HEALTH_WAIT, |wait| wait.0) };
             let (scope, budget) = (job.scope.unwrap_or_default(), job.budget.map_or(BUDGET, |budget| budget.0));
@@ -380,6 +384,7 @@ impl Config {
             let (quiesce, snapshot, at, days) = (job.quiesce, job.snapshot, job.at, job.days);
             jobs.insert(name, Job { sources, quiesce, scope, budget, health, snapshot, projects, at, days, keep });
         }
+        ConfigError::all(wrong)?;
         let docker = file.docker.map_or_else(|| "docker".into(), |docker| docker.0);
         let path = std::path::absolute(path).unwrap_or_else(|_| path.into());
         let docker_patience = file.docker_patience.0;
@@ -389,44 +394,48 @@ impl Config {
 }
 
 impl Config {
-    /// Where the key at the end of `keys` stands, as "/etc/offsite/agent.yaml:5"; without the line where it cannot be told.
+    /// Where the key, or the path in a list, at the end of `keys` stands, as "/etc/offsite/agent.yaml:5"; without the line where it
+    /// cannot be told.
     pub fn place(&self, keys: &[&str]) -> String {
         let line = yaml::line_of(&self.text, keys).map(|line| format!(":{line}")).unwrap_or_default();
         format!("{}{line}", self.path.display())
     }
-}
 
-/// Whether one of `sources` is, contains or lies in a source of `other`, and which.
-fn overlap(sources: &[PathBuf], other: &Job) -> Option<String> {
-    sources.iter().find_map(|source| {
-        let theirs = other.sources.iter().find(|theirs| source.starts_with(theirs) || theirs.starts_with(source))?;
-        let how = if source.starts_with(theirs) { "lies in" } else { "contains" };
-        Some(format!("{} {how} {}", source.display(), theirs.display()))
-    })
-}
-
-fn check_sources(sources: &[PathBuf], repository: &Path) -> Result<(), String> {
-    if sources.is_empty() {
-        return Err("there is no source".into());
+    /// Where it is said which projects are those of `job`, which is `name`: as [`Config::place`].
+    pub(crate) fn place_of_projects(&self, name: &JobName, job: &Job) -> String {
+        self.place(&["jobs", name.as_str(), if job.projects == job.sources { "sources" } else { "projects" }])
     }
+}
+
+/// What is wrong with each of `sources`, by its number: beside the repository, the state folder, each other and those of `others`.
+pub(crate) fn problems(sources: &[PathBuf], repository: &Path, state: &Path, others: &[(&JobName, Vec<PathBuf>)]) -> Vec<(usize, String)> {
+    let ours = [
+        ("repository", repository, "every archive would contain the ones before"),
+        ("state folder", state, "who unpacks it would make services owed that run; name what lies beside it, or put \"state\" elsewhere"),
+    ];
+    let mut found = Vec::new();
     for (number, source) in sources.iter().enumerate() {
-        if repository.starts_with(source) {
-            return Err(format!(
-                "{} contains the repository {}: every archive would contain the ones before",
-                source.display(),
-                repository.display()
-            ));
+        let shown = source.display();
+        for (what, folder, because) in ours {
+            if folder.starts_with(source) {
+                found.push((number, format!("{shown} contains the {what} {}: {because}", folder.display())));
+            } else if source.starts_with(folder) {
+                found.push((number, format!("{shown} lies in the {what} {}", folder.display())));
+            }
         }
-        if source.starts_with(repository) {
-            return Err(format!("{} lies in the repository {}", source.display(), repository.display()));
+        if let Some((_, other)) = sources.iter().enumerate().find(|(at, other)| *at != number && source.starts_with(other)) {
+            found.push((number, format!("{shown} lies in {} and would be archived twice", other.display())));
         }
-        if let Some(other) =
-            sources.iter().enumerate().find(|(at, other)| *at != number && source.starts_with(other)).map(|(_, other)| other)
-        {
-            return Err(format!("{} lies in {} and would be archived twice", source.display(), other.display()));
+        for (job, other) in others.iter().flat_map(|(job, theirs)| theirs.iter().map(move |other| (job, other))) {
+            let how = match (source.starts_with(other), other.starts_with(source)) {
+                (true, _) => "lies in",
+                (_, true) => "contains",
+                _ => continue,
+            };
+            found.push((number, format!("{shown} {how} {} of job \"{job}\" and would be archived twice", other.display())));
         }
     }
-    Ok(())
+    found
 }
 
 #[cfg(test)]

@@ -4,13 +4,18 @@
 //! `plan` and knows no engine. The command and not the socket's protocol, because compose projects exist only in the command: their
 //! files, profiles, order and names are its business.
 
-use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+    time::Duration,
+};
 
 use crate::ledger::Project;
 
 mod command;
 mod docker;
 mod inspect;
+mod model;
 
 pub use command::CommandError;
 pub(crate) use command::output;
@@ -28,10 +33,15 @@ pub(crate) trait Engine: Sync {
     /// Errors: the engine does not answer, or not as expected.
     fn containers(&self) -> Result<Vec<Container>, EngineError>;
 
-    /// The services that the project's files define now, with the hash of each one's configuration.
+    /// The services that the project's files define now, as the agent would start them.
     ///
     /// Errors: the files are missing or invalid: then nothing of the project could be started again.
-    fn configured(&self, project: &Project) -> Result<BTreeMap<String, String>, EngineError>;
+    fn configured(&self, project: &Project) -> Result<BTreeMap<String, Definition>, EngineError>;
+
+    /// The id of each image of `names` that is on this machine, by that name.
+    ///
+    /// Errors: as [`Engine::containers`].
+    fn images(&self, names: &BTreeSet<String>) -> Result<BTreeMap<String, String>, EngineError>;
 
     /// Stops and removes all of the project's containers, keeps its volumes. Cut short after `limit`.
     ///
@@ -43,10 +53,11 @@ pub(crate) trait Engine: Sync {
     /// Errors: as [`Engine::down`].
     fn stop(&self, project: &Project, limit: Duration) -> Result<(), EngineError>;
 
-    /// Starts exactly the project's recorded services in the recorded numbers; leaves alone what runs.
+    /// Starts exactly the project's recorded services in the recorded numbers; leaves alone what runs. Cut short after `limit`, but not
+    /// sooner than an answer to a question would be.
     ///
     /// Errors: some may not run.
-    fn up(&self, project: &Project) -> Result<(), EngineError>;
+    fn up(&self, project: &Project, limit: Duration) -> Result<(), EngineError>;
 }
 
 /// One container.
@@ -66,6 +77,41 @@ pub(crate) struct Container {
     pub compose: Option<Compose>,
     /// What of the machine it sees.
     pub mounts: Vec<Mount>,
+    /// Devices of the machine that it was given.
+    pub devices: Vec<PathBuf>,
+    /// What it was made of.
+    pub image: Image,
+}
+
+/// The image of a container; both are empty where the engine does not say.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Image {
+    /// What it was asked for by: another image may have that name since.
+    pub name: String,
+    /// The image itself.
+    pub id: String,
+}
+
+/// A service as its project's files define it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Definition {
+    /// Hash of its configuration.
+    pub hash: String,
+    /// Its image's name; `None` where compose makes one up from the service's.
+    pub image: Option<String>,
+    /// What it sees where, its secrets and configurations included.
+    pub mounts: BTreeMap<PathBuf, Origin>,
+    /// Whether it sees what other containers see too (`volumes_from`), which `mounts` does not hold.
+    pub borrows: bool,
+}
+
+/// Where a mount's data are.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Origin {
+    /// In a folder or file of the machine.
+    Path(PathBuf),
+    /// In the volume of this name; kept in a folder of the machine where its options say so.
+    Volume(String, Option<PathBuf>),
 }
 
 /// What a container is doing.
@@ -107,7 +153,8 @@ pub(crate) struct Compose {
     pub files: Vec<PathBuf>,
     /// The environment files, in order.
     pub environment: Vec<PathBuf>,
-    /// Hash of the service's configuration when the container was made.
+    /// Hash of the service's configuration when the container was made; empty where that says nothing, because it counts in the
+    /// container whose network or volumes this one shares.
     pub hash: String,
 }
 

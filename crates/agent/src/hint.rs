@@ -13,6 +13,10 @@ use crate::{
 pub(crate) const LAYOUT: &str = "nothing is converted: say its layout in the configuration, or name another folder as \"repository\" and make that with \
                                  offsite-agent init; the old one stays as it is";
 
+/// What to do where services did not come back.
+pub const NOT_BACK: &str =
+    "repair what docker compose complains of, then: offsite-agent resume (or, if nobody wants them back: offsite-agent resume --forget)";
+
 /// What to do about `error`, looked for in its whole chain; `None` where its text says all.
 pub fn hint(error: &(dyn Error + 'static)) -> Option<String> {
     if is_disk_full(error) {
@@ -32,7 +36,7 @@ fn one(error: &(dyn Error + 'static)) -> Option<String> {
     if let Some(error) = error.downcast_ref::<RunError>() {
         // These carry their cause in their text, and not as a source.
         return match error {
-            RunError::NotBack { .. } => Some(not_back()),
+            RunError::NotBack { .. } => Some(NOT_BACK.into()),
             RunError::Quiesce(QuiesceError::Engine(error)) => one(error),
             RunError::Quiesce(QuiesceError::Budget { .. }) => {
                 Some("raise \"budget\" of the job, or look at what takes so long to stop: docker compose ps".into())
@@ -43,7 +47,7 @@ fn one(error: &(dyn Error + 'static)) -> Option<String> {
             RunError::Source { source, .. } if source.kind() == ErrorKind::NotFound => {
                 Some("nothing was stopped; mount the disk, or take the source out of the configuration".into())
             }
-            RunError::Link { .. } | RunError::Inside { .. } => {
+            RunError::Link { .. } | RunError::Overlap { .. } => {
                 Some("nothing was stopped; correct \"sources\" in the configuration, then: offsite-agent check".into())
             }
             RunError::Absent(AbsentError::Absent(_)) => Some(
@@ -65,13 +69,19 @@ fn one(error: &(dyn Error + 'static)) -> Option<String> {
         return one(error);
     }
     match error.downcast_ref() {
-        Some(ResumeError::NotBack(_)) => return Some(not_back()),
+        Some(ResumeError::NotBack(_)) => return Some(NOT_BACK.into()),
         Some(ResumeError::Lock(error)) => return one(error),
         Some(ResumeError::Ledger(error)) => return one(error),
         _ => {}
     }
-    if let Some(RepositoryError::NotARepository { .. }) = error.downcast_ref() {
-        return Some("mount the repository's disk, or make the repository with offsite-agent init".into());
+    match error.downcast_ref() {
+        Some(RepositoryError::NotARepository { .. }) => {
+            return Some("mount the repository's disk, or make the repository with offsite-agent init".into());
+        }
+        Some(RepositoryError::MarkerLost { .. }) => {
+            return Some("offsite-agent init writes it anew; nothing else there is touched".into());
+        }
+        _ => {}
     }
     if let Some(error) = error.downcast_ref() {
         return config(error).map(str::to_owned);
@@ -91,7 +101,7 @@ fn one(error: &(dyn Error + 'static)) -> Option<String> {
             .filter(|_| matches!(error.downcast_ref(), Some(ModesError::Group(_))));
     }
     if let Some(LedgerError::Parse { .. } | LedgerError::Version { .. }) = error.downcast_ref() {
-        return Some("read the file, bring its projects back by hand with docker compose up, then: offsite-agent resume --forget".into());
+        return Some("bring the projects that it names back by hand with docker compose up, then: offsite-agent resume --forget (it keeps the file aside)".into());
     }
     match error.downcast_ref::<EngineError>() {
         Some(EngineError::Command { source: CommandError::Start { .. }, .. }) => {
@@ -117,13 +127,8 @@ fn config(error: &ConfigError) -> Option<&'static str> {
             ErrorKind::InvalidData => Some("correct the file; nothing was changed"),
             _ => None,
         },
-        ConfigError::Invalid { .. } => Some("correct the file, then: offsite-agent check; nothing was changed"),
+        ConfigError::Invalid { .. } | ConfigError::Several(_) => Some("correct the file, then: offsite-agent check; nothing was changed"),
     }
-}
-
-fn not_back() -> String {
-    "repair what docker compose complains of, then: offsite-agent resume (or, if nobody wants them back: offsite-agent resume --forget)"
-        .into()
 }
 
 #[cfg(test)]

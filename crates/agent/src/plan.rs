@@ -1,8 +1,8 @@
 //! What is stopped for a job, and whether that is safe: pure, from what the engine said.
 //!
-//! Invariant: whatever the plan lets a run stop, the ledger can bring back. So all that `compose down` would destroy and `compose up`
-//! would not bring back exactly is a refusal here, before anything is touched: data in volumes without a name, containers of
-//! `compose run`, frozen services, services that the files no longer define.
+//! Invariant: whatever the plan lets a run stop, the ledger can bring back, as far as asking can tell. So all that `compose down` would
+//! destroy and `compose up` would not bring back is a refusal, before anything is touched: here data in volumes without a name,
+//! containers of `compose run` and frozen services; in [`same`] services that lack what they start from, or would find other data.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -15,6 +15,8 @@ use crate::{
     ledger::{Project, Service},
 };
 
+pub(crate) mod same;
+
 /// What a run is going to stop.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Plan {
@@ -22,15 +24,12 @@ pub(crate) struct Plan {
     pub projects: Vec<Project>,
     /// Why the run must not stop anything; empty where it may.
     pub refusals: Vec<String>,
-    /// What a person should know; it hinders nothing.
-    pub warnings: Vec<String>,
 }
 
 /// Plans the quiesce of `job` among `containers`. `real` resolves a path's symbolic links, or returns it as it is.
 pub(crate) fn plan(containers: &[Container], job: &Job, real: &dyn Fn(&Path) -> PathBuf) -> Plan {
-    let projects = members(containers, job, real);
-    let mut plan = Plan { warnings: outsiders(containers, job, &projects, real), ..Plan::default() };
-    for (name, members) in projects {
+    let mut plan = Plan::default();
+    for (name, members) in members(containers, job, real) {
         plan.refusals.extend(refusals(name, &members, job.quiesce));
         plan.projects.extend(project(name, &members));
     }
@@ -107,13 +106,9 @@ fn project(name: &str, members: &[(&Container, &Compose)]) -> Option<Project> {
     })
 }
 
-/// Containers that go on writing into the sources while they are read.
-fn outsiders(
-    containers: &[Container],
-    job: &Job,
-    inside: &BTreeMap<&str, Vec<(&Container, &Compose)>>,
-    real: &dyn Fn(&Path) -> PathBuf,
-) -> Vec<String> {
+/// Containers that go on writing into the sources while they are read, because `job` does not stop them: each as one sentence.
+pub(crate) fn unstopped(containers: &[Container], job: &Job, real: &dyn Fn(&Path) -> PathBuf) -> Vec<String> {
+    let inside = members(containers, job, real);
     let sources: Vec<PathBuf> = job.sources.iter().flat_map(|source| [source.clone(), real(source)]).collect();
     let ours = |container: &Container| container.compose.as_ref().is_some_and(|compose| inside.contains_key(compose.project.as_str()));
     let mut said = BTreeSet::new();
@@ -121,49 +116,10 @@ fn outsiders(
         let writes = container.mounts.iter().find(|mount| mount.writable && sources.iter().any(|source| mount.source.starts_with(source)));
         if let Some(mount) = writes {
             let of = container.compose.as_ref().map_or_else(String::new, |compose| format!(" of project {}", compose.project));
-            said.insert(format!(
-                "container {}{of} is not stopped by this job and may write to {} while it is read",
-                container.name,
-                mount.source.display()
-            ));
+            said.insert(format!("container {}{of} is not stopped by this job and may write to {}", container.name, mount.source.display()));
         }
     }
     said.into_iter().collect()
-}
-
-/// Compares what ran with what the project's files define now: the services and their hashes in `configured`.
-/// Returns refusals and warnings.
-pub(crate) fn compare(project: &Project, containers: &[Container], configured: &BTreeMap<String, String>) -> (Vec<String>, Vec<String>) {
-    let (mut refusals, mut warnings) = (Vec::new(), Vec::new());
-    for service in &project.services {
-        let Some(hash) = configured.get(&service.name) else {
-            let files = project.files.iter().map(|file| file.display().to_string()).collect::<Vec<_>>().join(", ");
-            refusals.push(format!(
-                "service {} of project {} runs, but {files} no longer defines it, so nothing could start it again: stop it, or define it",
-                service.name, project.name
-            ));
-            continue;
-        };
-        let made_of = |container: &Container| {
-            container
-                .compose
-                .as_ref()
-                .filter(|compose| compose.project == project.name && compose.service == service.name && !compose.oneoff)
-                .map(|compose| compose.hash.clone())
-        };
-        if containers
-            .iter()
-            .filter(|container| container.state != State::Stopped)
-            .filter_map(made_of)
-            .any(|ran| !ran.is_empty() && ran != *hash)
-        {
-            warnings.push(format!(
-                "service {} of project {} comes back changed: its compose files, environment or secrets are not what it was started with",
-                service.name, project.name
-            ));
-        }
-    }
-    (refusals, warnings)
 }
 
 /// The services of `project` that do not run as recorded, each as one sentence.

@@ -1,7 +1,11 @@
 use std::num::NonZeroU32;
 
+use super::same::World;
 use super::*;
-use crate::{config::Quiesce, engine::Mount};
+use crate::{
+    config::Quiesce,
+    engine::{Definition, Image, Mount, Origin},
+};
 
 pub(crate) fn job() -> Job {
     Job {
@@ -35,6 +39,8 @@ fn container(project: &str, service: &str, number: u32) -> Container {
             hash: "1".into(),
         }),
         mounts: Vec::new(),
+        devices: Vec::new(),
+        image: Image::default(),
     }
 }
 
@@ -74,7 +80,7 @@ fn records_exactly_what_runs() {
     let service = |name: &str, scale, restarting| Service { name: name.into(), scale, restarting };
     assert_eq!(found.projects.iter().map(|project| project.name.as_str()).collect::<Vec<_>>(), ["a", "b"]);
     assert_eq!(found.projects[1].services, [service("sick", 1, true), service("web", 2, false)]);
-    assert_eq!((found.refusals, found.warnings), (vec![], vec![]));
+    assert_eq!(found.refusals, Vec::<String>::new());
 }
 
 #[test]
@@ -149,33 +155,135 @@ fn a_stopped_container_with_an_unnamed_volume_is_refused_too_but_a_named_one_is_
 }
 
 #[test]
-fn warns_of_those_who_go_on_writing() {
+fn names_those_who_go_on_writing() {
     let lone = Container { name: "lone".into(), compose: None, ..container("x", "x", 1) };
     let other = noted(container("other", "x", 1), |c| (c.folder, c.files) = ("/opt".into(), vec!["/opt/compose.yaml".into()]));
     let writes = |c: &mut Container| c.mounts.push(mount("/srv/services/db/data", None));
-    let found = planned(&[
+    let containers = [
         with(lone.clone(), writes),
         with(other, writes),
         with(lone.clone(), |c| (c.name, c.mounts) = ("reader".into(), vec![Mount { writable: false, ..mount("/srv/services/db", None) }])),
         with(lone.clone(), |c| (c.name, c.mounts) = ("elsewhere".into(), vec![mount("/srv/other", None)])),
         with(lone, |c| (c.name, c.state, c.mounts) = ("ended".into(), State::Stopped, vec![mount("/srv/services/db", None)])),
         with(container("ours", "x", 1), writes),
-    ]);
+    ];
     assert_eq!(
-        found.warnings,
+        unstopped(&containers, &job(), &same),
         [
-            "container lone is not stopped by this job and may write to /srv/services/db/data while it is read",
-            "container other-x-1 of project other is not stopped by this job and may write to /srv/services/db/data while it is read",
+            "container lone is not stopped by this job and may write to /srv/services/db/data",
+            "container other-x-1 of project other is not stopped by this job and may write to /srv/services/db/data",
         ]
     );
+}
+
+/// Compared where `app:1` is the image `new`, and nothing whose name ends with `gone` exists.
+fn compared(
+    project: &Project,
+    quiesce: Quiesce,
+    containers: &[Container],
+    configured: &BTreeMap<String, Definition>,
+) -> (Vec<String>, Vec<String>) {
+    let images = BTreeMap::from([("app:1".to_owned(), "new".to_owned())]);
+    let exists = |path: &Path| !path.ends_with("gone");
+    super::same::compare(project, quiesce, configured, &World { containers, images: &images, real: &same, exists: &exists })
+}
+
+/// What is said of the service `x` of a project `p` that ran as `container` and is defined as `definition`, with `down` and with `stop`.
+fn said(container: Container, definition: Definition) -> [(Vec<String>, Vec<String>); 2] {
+    let project = planned(std::slice::from_ref(&container)).projects.remove(0);
+    let hash = if definition.hash.is_empty() { "1".into() } else { definition.hash.clone() };
+    let configured = [("x".to_owned(), Definition { hash, ..definition })].into();
+    [Quiesce::Down, Quiesce::Stop].map(|quiesce| compared(&project, quiesce, std::slice::from_ref(&container), &configured))
+}
+
+fn sees(mounts: &[(&str, Origin)]) -> Definition {
+    Definition { mounts: mounts.iter().map(|(at, origin)| (PathBuf::from(at), origin.clone())).collect(), ..Definition::default() }
+}
+
+#[test]
+fn refuses_what_would_come_back_on_other_data() {
+    let (folder, volume) = (|path: &str| Origin::Path(path.into()), |name: &str| Origin::Volume(name.into(), None));
+    let ran = |mounted: Mount| with(container("p", "x", 1), |c| c.mounts.push(mounted));
+    let bound = || ran(mount("/srv/data", None));
+    let named = || ran(mount("/var/lib/docker/volumes/p_data/_data", Some("p_data")));
+    for (ran, defined, says) in [
+        (bound(), sees(&[("/data", folder("/data"))]), Some("has /srv/data at /data, and would come back with /data there")),
+        (bound(), sees(&[("/data", volume("p_data"))]), Some("has /srv/data at /data, and would come back with the volume p_data there")),
+        // The engine's own, in an unchanged service.
+        (bound(), sees(&[("/other", folder("/srv/data"))]), None),
+        (
+            named(),
+            sees(&[("/data", volume("p_new"))]),
+            Some("has the volume p_data at /data, and would come back with the volume p_new there"),
+        ),
+        (bound(), sees(&[("/data", folder("/srv/data"))]), None),
+        (named(), sees(&[("/data", volume("p_data"))]), None),
+        // Another service's definition says it.
+        (bound(), Definition { borrows: true, ..Definition::default() }, None),
+    ] {
+        let [down, stop] = said(ran, defined);
+        assert_eq!(down.0.len(), usize::from(says.is_some()), "{down:?}");
+        assert!(
+            down.0.iter().all(|refusal| refusal.starts_with(&format!("service x of project p {}", says.unwrap_or_default()))),
+            "{down:?}"
+        );
+        assert!(down.0.iter().all(|refusal| refusal.ends_with("cd /srv/services/p && docker compose up -d")), "{down:?}");
+        assert_eq!((down.1, stop), (vec![], (vec![], vec![])));
+    }
+    let [down, stop] = said(bound(), Definition { hash: "2".into(), ..Definition::default() });
+    assert!(down.0[0].contains("has /srv/data at /data, and would come back without it: "), "{down:?}");
+    assert_eq!((down.0.len(), stop), (1, (vec![], vec![])));
+}
+
+#[test]
+fn refuses_what_lacks_something_that_it_starts_with() {
+    let bound = || with(container("p", "x", 1), |c| c.mounts.push(mount("/srv/gone", None)));
+    let device = || with(container("p", "x", 1), |c| c.devices.push("/dev/gone".into()));
+    let volume = || with(container("p", "x", 1), |c| c.mounts.push(mount("/var/lib/docker/volumes/p_v/_data", Some("p_v"))));
+    let secret = sees(&[("/run/secrets/pw", Origin::Path("/srv/pw/gone".into()))]);
+    for (ran, defined, path, also_stopped) in [
+        (bound(), sees(&[("/data", Origin::Path("/srv/gone".into()))]), "/srv/gone", true),
+        (device(), Definition::default(), "/dev/gone", true),
+        (container("p", "x", 1), secret, "/srv/pw/gone", false),
+        (volume(), sees(&[("/data", Origin::Volume("p_v".into(), Some("/disk/gone".into())))]), "/disk/gone", false),
+    ] {
+        let refusal = format!(
+            "service x of project p needs {path}, which is not there any more, so nothing could start it again: put it back, or stop the service"
+        );
+        let [down, stop] = said(ran, defined);
+        assert_eq!(down, (vec![refusal.clone()], vec![]));
+        assert_eq!(stop.0, if also_stopped { vec![refusal] } else { vec![] });
+    }
+}
+
+#[test]
+fn tells_of_another_image_and_refuses_where_there_is_none() {
+    let ran = |name: &str, id: &str| with(container("p", "x", 1), |c| c.image = Image { name: name.into(), id: id.into() });
+    let asks = |image: &str| Definition { image: Some(image.into()), ..Definition::default() };
+    let nothing = (vec![], vec![]);
+    assert_eq!(said(ran("app:1", "new"), asks("app:1")), [nothing.clone(), nothing.clone()]);
+    assert_eq!(said(ran("app:1", "new"), Definition::default()), [nothing.clone(), nothing.clone()]);
+    let [down, stop] = said(ran("app:1", "old"), asks("app:1"));
+    assert!(
+        down.0.is_empty() && down.1[0].starts_with("service x of project p comes back with another image: app:1 was pulled"),
+        "{down:?}"
+    );
+    assert_eq!(stop, nothing);
+    // What the files ask for now counts.
+    for (ran, defined, name) in [(ran("app:1", "new"), asks("app:2"), "app:2"), (ran("made-up", "x"), Definition::default(), "made-up")] {
+        let [down, stop] = said(ran, defined);
+        assert!(down.0[0].starts_with(&format!("service x of project p needs the image {name}, which is not on this machine")), "{down:?}");
+        assert_eq!((down.1, stop), (vec![], nothing.clone()));
+    }
 }
 
 #[test]
 fn compares_with_what_the_files_say_now() {
     let containers = [container("p", "same", 1), container("p", "changed", 1), container("p", "gone", 1)];
     let project = planned(&containers).projects.remove(0);
-    let configured = [("same", "1"), ("changed", "2"), ("new", "3")].map(|(name, hash)| (name.to_owned(), hash.to_owned())).into();
-    let (refusals, warnings) = compare(&project, &containers, &configured);
+    let defined = |(name, hash): (&str, &str)| (name.to_owned(), Definition { hash: hash.into(), ..Definition::default() });
+    let configured = [("same", "1"), ("changed", "2"), ("new", "3")].map(defined).into();
+    let (refusals, warnings) = compared(&project, Quiesce::Down, &containers, &configured);
     assert_eq!(
         refusals,
         [

@@ -1,42 +1,92 @@
 //! A look at each source before anything is stopped.
 //!
 //! Invariant: what this refuses costs no downtime. A disk that is not mounted, a link in the place of a source (it would give an
-//! archive of that link) and a repository inside a source (an archive of archives) are all seen here, with the line of the
-//! configuration that names them.
+//! archive of that link) and what only links hide from the configuration, a repository inside a source (an archive of archives) or
+//! a source inside another, are all seen here, with the line of the configuration that names them.
 
 mod absent;
 mod gone;
 mod mounts;
 
 pub use absent::{Absent, AbsentError, accept_empty};
-pub(crate) use absent::{mounted, remember};
+pub(crate) use absent::{empty, mounted, remember};
 pub(crate) use gone::{There, goes_with};
 pub(crate) use mounts::{everywhere, origins};
 
+use std::path::{Path, PathBuf};
+
 use crate::{
-    config::{Config, Job, JobName},
+    config::{Config, Job, JobName, problems},
     quiesce,
     run::RunError,
 };
 
-/// Looks at the sources of `job`, which is `name` in `config`.
-///
-/// Errors: the first source that cannot be archived as it is.
-pub(crate) fn check_sources(config: &Config, name: &JobName, job: &Job) -> Result<(), RunError> {
-    let home = quiesce::real(&config.repository);
-    let place = config.place(&["jobs", name.as_str(), "sources"]);
-    for path in &job.sources {
-        let failed = |source| RunError::Source { path: path.clone(), place: place.clone(), source };
-        let found = std::fs::symlink_metadata(path).map_err(failed)?;
-        if found.is_symlink() {
-            return Err(RunError::Link { path: path.clone(), place, target: quiesce::real(path) });
-        }
-        if found.is_dir() {
-            std::fs::read_dir(path).map_err(failed)?;
-        }
-        if home.starts_with(quiesce::real(path)) {
-            return Err(RunError::Inside { path: path.clone(), place, repository: home });
-        }
+/// Looks at the sources of `job`, which is `name` in `config`. Returns why each of those that cannot be archived as it is cannot.
+pub(crate) fn check_sources(config: &Config, name: &JobName, job: &Job) -> Vec<RunError> {
+    let place = |path: &Path| config.place(&["jobs", name.as_str(), "sources", &path.to_string_lossy()]);
+    let wrong: Vec<RunError> = job.sources.iter().filter_map(|path| look(path, || place(path)).err()).collect();
+    if !wrong.is_empty() {
+        return wrong;
     }
-    Ok(absent::check(config, name, job)?)
+    let real = |paths: &[PathBuf]| paths.iter().map(|path| quiesce::real(path)).collect::<Vec<_>>();
+    let others = config.jobs.iter().filter(|(other, _)| *other != name).map(|(other, job)| (other, real(&job.sources))).collect::<Vec<_>>();
+    let overlaps = problems(&real(&job.sources), &quiesce::real(&config.repository), &quiesce::real(&config.state), &others);
+    let overlap = |(number, problem): (usize, String)| {
+        let path: &PathBuf = &job.sources[number];
+        RunError::Overlap { path: path.clone(), place: place(path), problem }
+    };
+    let absent = || absent::check(config, name, job).err().map(RunError::Absent).into_iter().collect();
+    if overlaps.is_empty() { absent() } else { overlaps.into_iter().map(overlap).collect() }
+}
+
+fn look(path: &Path, place: impl Fn() -> String) -> Result<(), RunError> {
+    let failed = |source| RunError::Source { path: path.into(), place: place(), source };
+    let found = std::fs::symlink_metadata(path).map_err(failed)?;
+    if found.is_symlink() {
+        return Err(RunError::Link { path: path.into(), place: place(), target: quiesce::real(path) });
+    }
+    if found.is_dir() {
+        std::fs::read_dir(path).map_err(failed)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, os::unix::fs::symlink};
+
+    use super::*;
+
+    /// The first line of what is wrong with each source of each job; all are below a folder of one's own, which is shown as `D`.
+    fn wrong(dir: &Path, jobs: &str) -> Vec<String> {
+        let text = format!("repository: D/repository\nstate: D/state\njobs:\n{jobs}").replace('D', &dir.display().to_string());
+        let config = Config::parse(Path::new("/a.yaml"), &text).unwrap();
+        let all = config.jobs.iter().flat_map(|(name, job)| check_sources(&config, name, job));
+        all.map(|error| error.to_string().replace(&dir.display().to_string(), "D")).collect()
+    }
+
+    #[test]
+    fn what_links_hide_from_the_configuration_is_seen() {
+        let dir = tempfile::tempdir().unwrap();
+        let dir = dir.path().canonicalize().unwrap();
+        for folder in ["repository/archives", "state/kept", "real/data"] {
+            fs::create_dir_all(dir.join(folder)).unwrap();
+        }
+        symlink(&dir, dir.join("link")).unwrap();
+        let one = |source: &str| wrong(&dir, &format!("  one: {{sources: [{source}], quiesce: none}}\n"));
+        let none: [&str; 0] = [];
+        assert_eq!(one("D/real"), none);
+        assert_eq!(one("D/link/real"), none);
+        let begins = "source D/link/state/kept (/a.yaml:4) without symbolic links: D/state/kept lies in the state folder D/state";
+        assert_eq!(one("D/link/state/kept"), [begins]);
+        assert!(one("D/link/repository")[0].contains("D/repository contains the repository D/repository: every archive"));
+        let two = wrong(&dir, "  a: {sources: [D/real], quiesce: none}\n  b: {sources: [D/link/real/data], quiesce: none}\n");
+        assert_eq!(
+            two,
+            [
+                "source D/real (/a.yaml:4) without symbolic links: D/real contains D/real/data of job \"b\" and would be archived twice",
+                "source D/link/real/data (/a.yaml:5) without symbolic links: D/real/data lies in D/real of job \"a\" and would be archived twice",
+            ]
+        );
+    }
 }

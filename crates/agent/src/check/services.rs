@@ -15,7 +15,7 @@ use crate::{
     groups,
     health::{Curl, Probe, unwell},
     mounts::Mount,
-    plan::uncovered,
+    plan::{uncovered, unstopped},
     quiesce::{Prepared, QuiesceError, prepare, real},
     sources::{goes_with, mounted, origins},
 };
@@ -37,15 +37,14 @@ pub(super) fn services(config: &Config, found: &mut Findings) {
     let mut stopped: BTreeMap<String, &JobName> = BTreeMap::new();
     for (name, job) in config.jobs.iter().filter(|(_, job)| job.quiesce != Quiesce::None) {
         let what = format!("job {name}");
-        match prepare(&engine, job) {
+        match prepare(&engine, job, config.place_of_projects(name, job)) {
             Ok(prepared) => {
                 stops(job, &prepared, &what, found);
                 let bare = uncovered(&prepared.containers, &prepared.projects, &sources, &real);
                 bare.into_iter().for_each(|says| found.add(Level::Warning, &what, says));
                 for project in prepared.projects {
                     if let Some(other) = stopped.insert(project.name.clone(), name) {
-                        let key = if job.projects == job.sources { "sources" } else { "projects" };
-                        let place = config.place(&["jobs", name.as_str(), key]);
+                        let place = config.place_of_projects(name, job);
                         found.add(
                             Level::Warning,
                             &what,
@@ -54,7 +53,9 @@ pub(super) fn services(config: &Config, found: &mut Findings) {
                     }
                 }
             }
-            Err(QuiesceError::Refused(reasons)) => reasons.into_iter().for_each(|reason| found.add(Level::Bad, &what, reason)),
+            Err(QuiesceError::Refused { place, reasons }) => {
+                reasons.into_iter().for_each(|reason| found.add(Level::Bad, &what, format!("{reason} ({place})")))
+            }
             Err(error) => found.add(Level::Bad, &what, chain(&error)),
         }
         addresses(config, name, job, found);
@@ -63,7 +64,7 @@ pub(super) fn services(config: &Config, found: &mut Findings) {
         for (name, job) in &config.jobs {
             for source in job.sources.iter().filter(|source| std::fs::symlink_metadata(source).is_err()) {
                 if let Some(says) = inside(source, &containers) {
-                    let place = config.place(&["jobs", name.as_str(), "sources"]);
+                    let place = config.place(&["jobs", name.as_str(), "sources", &source.to_string_lossy()]);
                     found.add(Level::Bad, &format!("job {name}"), format!("{says} ({place})"));
                 }
             }
@@ -82,6 +83,9 @@ fn stops(job: &Job, prepared: &Prepared, what: &str, found: &mut Findings) {
         found.add(Level::Warning, what, "no compose project of its folders is running, so nothing is stopped");
     }
     warnings.iter().for_each(|warning| found.add(Level::Warning, what, warning));
+    for says in unstopped(containers, job, &real) {
+        found.add(Level::Warning, what, format!("{says}: an archive of that replaces no good one; stop it with a job (its compose files below \"projects\"), or have what it writes to archived by a job with \"quiesce: none\""));
+    }
     if job.scope == Scope::Each {
         let (_, warnings) = groups::steps(job, containers, projects, &real);
         warnings.into_iter().for_each(|warning| found.add(Level::Warning, what, warning));

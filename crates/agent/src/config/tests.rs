@@ -76,6 +76,12 @@ fn says_where_and_what_is_wrong() {
             "[/srv]",
             ":5: jobs.services.sources: /srv contains the repository /srv/backup/offsite: every archive would contain the ones before",
         ),
+        (
+            "/etc/ssh",
+            "/var/lib",
+            ":5: jobs.services.sources: /var/lib contains the state folder /var/lib/offsite: who unpacks it would make services owed that run; ",
+        ),
+        ("/etc/ssh", "/var/lib/offsite/x", ":5: jobs.services.sources: /var/lib/offsite/x lies in the state folder /var/lib/offsite"),
         ("/etc/ssh", "/srv/services/x", ":5: jobs.services.sources: /srv/services/x lies in /srv/services and would be archived twice"),
         ("/etc/ssh", "/srv/services", ":5: jobs.services.sources: /srv/services lies in /srv/services and would be archived twice"),
         (
@@ -117,5 +123,13 @@ fn says_where_and_what_is_wrong() {
         assert!(found.starts_with(&format!("{file}{said}")), "{from} -> {to}: {found}");
     }
     assert!(refused("    at:", "  services:\n    sources: [/x]\n    at:").contains("job \"services\" stands twice"));
+    // All at once, each source by its own line.
+    let text = "repository: /s/b\njobs:\n  x:\n    sources:\n      - /s\n      - /s/a\n    days: [sun]\n  y:\n    sources: [/s/b/z]\n";
+    let all = "F:5: jobs.x.sources: /s contains the repository /s/b: every archive would contain the ones before
+F:6: jobs.x.sources: /s/a lies in /s and would be archived twice
+F:7: jobs.x.days: needs \"at\" beside it
+F:9: jobs.y.sources: /s/b/z lies in the repository /s/b
+F:9: jobs.y.sources: /s/b/z lies in /s of job \"x\" and would be archived twice";
+    assert_eq!(parse(text).unwrap_err(), all.replace('F', file));
     assert!(parse("repository: /b\njobs: {}\n").unwrap_err().ends_with(":2: jobs: there is no job"));
 }

@@ -44,6 +44,9 @@ pub enum ConfigError {
         /// The valid word that looks most like the one found.
         nearest: Option<String>,
     },
+    /// More than one thing in the file is not valid, each told in a line; nothing of it is used.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    Several(Vec<Self>),
 }
 
 fn line_text(line: Option<usize>) -> String {
@@ -62,6 +65,21 @@ impl ConfigError {
     /// A rule that the value at `keys` breaks, for what serde cannot see; the line is where that key stands in `text`.
     pub fn at(path: &Path, text: &str, keys: &[&str], problem: impl Into<String>) -> Self {
         Self::Invalid { path: path.into(), line: line_of(text, keys), key: keys.join("."), problem: problem.into(), nearest: None }
+    }
+
+    /// As [`ConfigError::at`], for one `item` of the list at `keys`.
+    pub(super) fn in_list(path: &Path, text: &str, keys: &[&str], item: &str, problem: String) -> Self {
+        let line = line_of(text, &[keys, &[item]].concat());
+        Self::Invalid { path: path.into(), line, key: keys.join("."), problem, nearest: None }
+    }
+
+    /// None of them, the only one, or all of them as one, in the order of the file.
+    pub(super) fn all(mut errors: Vec<Self>) -> Result<(), Self> {
+        errors.sort_by_key(|error| if let Self::Invalid { line, .. } = error { *line } else { None });
+        match errors.len() {
+            0 | 1 => errors.pop().map_or(Ok(()), Err),
+            _ => Err(Self::Several(errors)),
+        }
     }
 }
 
@@ -182,7 +200,13 @@ fn name(body: &str) -> Option<&str> {
     body.split_once(':').map(|(key, _)| key.trim_matches(['"', '\'']))
 }
 
-/// The line, counted from 1, of the key at the end of `keys` in block style; of the deepest key found, where the rest is written inline.
+/// The item of a list that stands alone on a line without its indentation.
+fn item(body: &str) -> Option<&str> {
+    Some(body.strip_prefix("- ")?.trim().trim_matches(['"', '\'']).trim_end_matches('/'))
+}
+
+/// The line, counted from 1, of the key or the path in a list at the end of `keys` in block style; of the deepest found, where the rest is
+/// written inline.
 pub(super) fn line_of(text: &str, keys: &[&str]) -> Option<usize> {
     let mut found = None;
     let mut depth = 0;
@@ -194,10 +218,10 @@ pub(super) fn line_of(text: &str, keys: &[&str]) -> Option<usize> {
             continue;
         }
         // Left of the key that we are inside of: its block is over.
-        if above.is_some_and(|above| indent <= above) {
+        if above.is_some_and(|above| indent < above || indent == above && item(body).is_none()) {
             break;
         }
-        if name(body) == Some(key) {
+        if name(body) == Some(key) || item(body) == Some(key) {
             (found, depth, above) = (Some(number + 1), depth + 1, Some(indent));
         }
     }
@@ -270,5 +294,9 @@ mod tests {
         assert_eq!(line_of(text, &["b", "x"]), Some(6));
         assert_eq!(line_of(text, &["c", "x"]), Some(7));
         assert_eq!(line_of(text, &["d"]), None);
+        let text = "a:\n  x:\n  - /1/\n  - \"/2\"\n  y:\n    - /3\n    - /1\n  z: [/1]\n";
+        let line = |key, item| line_of(text, &["a", key, item]);
+        assert_eq!([line("x", "/1"), line("x", "/2"), line("x", "/3"), line("y", "/1")], [Some(3), Some(4), Some(2), Some(7)]);
+        assert_eq!(line("z", "/1"), Some(8));
     }
 }

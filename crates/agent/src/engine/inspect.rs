@@ -3,11 +3,11 @@
 //! What is asked for is looked for by name and the rest ignored, because each version of the engine adds more; what is needed and not
 //! there is an error, because a container that is overlooked is a service that does not come back.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use serde::Deserialize;
 
-use super::{Compose, Container, Health, Mount, State};
+use super::{Compose, Container, Health, Image, Mount, State};
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -18,6 +18,34 @@ struct Inspected {
     config: InspectedConfig,
     #[serde(default)]
     mounts: Vec<InspectedMount>,
+    #[serde(default)]
+    image: String,
+    #[serde(default)]
+    host_config: InspectedHost,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "PascalCase", default)]
+struct InspectedHost {
+    network_mode: String,
+    ipc_mode: String,
+    pid_mode: String,
+    volumes_from: Option<Vec<String>>,
+    devices: Option<Vec<InspectedDevice>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct InspectedDevice {
+    path_on_host: PathBuf,
+}
+
+impl InspectedHost {
+    /// Whether the container shares something of another one.
+    fn shares(&self) -> bool {
+        let modes = [&self.network_mode, &self.ipc_mode, &self.pid_mode];
+        modes.iter().any(|mode| mode.starts_with("container:")) || self.volumes_from.as_ref().is_some_and(|from| !from.is_empty())
+    }
 }
 
 #[derive(Deserialize)]
@@ -38,6 +66,8 @@ struct InspectedHealth {
 struct InspectedConfig {
     #[serde(default)]
     labels: Option<BTreeMap<String, String>>,
+    #[serde(default)]
+    image: String,
     /// Seconds; -1 for ever.
     stop_timeout: Option<i64>,
 }
@@ -79,14 +109,21 @@ fn container(inspected: Inspected) -> Result<Container, String> {
         Some(other) => return Err(format!("the health of container {name} is \"{other}\"")),
     };
     let grace = inspected.config.stop_timeout.map(|seconds| u64::try_from(seconds).map_or(Duration::MAX, Duration::from_secs));
-    let compose = compose(&name, &inspected.config.labels.unwrap_or_default())?;
+    let host = inspected.host_config;
+    let mut compose = compose(&name, &inspected.config.labels.unwrap_or_default())?;
+    if let Some(compose) = compose.as_mut().filter(|_| host.shares()) {
+        // Compose puts the other container's id into it, which is another one after each start.
+        compose.hash.clear();
+    }
     let mounts = inspected.mounts.into_iter().filter(|mount| mount.kind == "bind" || mount.kind == "volume").map(|mount| Mount {
         volume: (mount.kind == "volume").then_some(mount.name),
         source: mount.source.into(),
         target: mount.destination.into(),
         writable: mount.writable,
     });
-    Ok(Container { name, state, health, grace, created: inspected.created, compose, mounts: mounts.collect() })
+    let devices = host.devices.unwrap_or_default().into_iter().map(|device| device.path_on_host).collect();
+    let image = Image { name: inspected.config.image, id: inspected.image };
+    Ok(Container { name, state, health, grace, created: inspected.created, compose, mounts: mounts.collect(), devices, image })
 }
 
 fn compose(name: &str, labels: &BTreeMap<String, String>) -> Result<Option<Compose>, String> {
@@ -107,22 +144,11 @@ fn compose(name: &str, labels: &BTreeMap<String, String>) -> Result<Option<Compo
     }))
 }
 
-/// Whether `docker container inspect` complains of nothing but containers that are no more.
-pub(super) fn only_gone(errors: &[u8]) -> bool {
-    let text = String::from_utf8_lossy(errors);
+/// Whether `docker inspect` complains of nothing but a `kind` ("container", "image") that is no more.
+pub(super) fn only_gone(kind: &str, errors: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(errors).to_lowercase();
     let mut lines = text.lines().filter(|line| !line.trim().is_empty()).peekable();
-    lines.peek().is_some() && lines.all(|line| line.contains("No such container"))
-}
-
-/// Reads the answer of `docker compose config --hash '*'`: a service and its hash on each line.
-pub(super) fn hashes(answer: &[u8]) -> Result<BTreeMap<String, String>, String> {
-    let text = std::str::from_utf8(answer).map_err(|error| error.to_string())?;
-    let pair = |line: &str| {
-        line.split_once(' ')
-            .map(|(service, hash)| (service.to_owned(), hash.trim().to_owned()))
-            .ok_or_else(|| format!("\"{line}\" is not a service and its hash"))
-    };
-    text.lines().filter(|line| !line.trim().is_empty()).map(pair).collect()
+    lines.peek().is_some() && lines.all(|line| line.contains(&format!("no such {kind}")))
 }
 
 /// Whether `found`, as "2.26.1-4" or "v2.40.3", is at least `needed`; `None` where it is no version.
@@ -195,18 +221,14 @@ mod tests {
     #[test]
     fn tells_containers_that_went_away_from_real_trouble() {
         let gone = "Error response from daemon: No such container: 3628a65cc979\n";
-        assert!(only_gone(gone.repeat(2).as_bytes()));
-        assert!(!only_gone(b""));
-        assert!(!only_gone(format!("{gone}Cannot connect to the Docker daemon\n").as_bytes()));
+        assert!(only_gone("container", gone.repeat(2).as_bytes()));
+        assert!(!only_gone("image", gone.as_bytes()));
+        assert!(!only_gone("container", b""));
+        assert!(!only_gone("container", format!("{gone}Cannot connect to the Docker daemon\n").as_bytes()));
     }
 
     #[test]
-    fn reads_hashes_and_versions() {
-        assert_eq!(
-            hashes(b"db 1441e1\nweb 36d110\n").unwrap().into_iter().collect::<Vec<_>>(),
-            [("db".into(), "1441e1".into()), ("web".into(), "36d110".into())]
-        );
-        assert!(hashes(b"db\n").is_err());
+    fn reads_versions() {
         for (found, enough) in [
             ("2.26.1-4\n", Some(true)),
             ("v2.20.0", Some(true)),

@@ -175,6 +175,10 @@ impl Now {
         found.into_iter().chain(empty).filter(|absent| !memory.accepted.contains(absent.path())).collect()
     }
 
+    fn empty(&self) -> impl Iterator<Item = &PathBuf> {
+        self.sources.iter().filter(|(_, is_empty)| **is_empty).map(|(source, _)| source)
+    }
+
     /// What the next run is to know.
     fn to_remember(&self, before: &Memory) -> Memory {
         let still_gone = |path: &&PathBuf| match self.sources.get(*path) {
@@ -221,6 +225,17 @@ pub(super) fn check(config: &Config, name: &JobName, job: &Job) -> Result<(), Ab
     if lacks.is_empty() { Ok(()) } else { Err(AbsentError::Absent(lacks)) }
 }
 
+/// The sources of `job`, which is `name` in `config`, that are empty though nobody said so, each as one sentence: where a disk was
+/// not mounted on the very first night, nothing else can tell.
+pub(crate) fn empty(config: &Config, name: &JobName, job: &Job) -> Result<Vec<String>, AbsentError> {
+    let memory = memories(&config.state)?.remove(name).unwrap_or_default();
+    let says = |source: &PathBuf| {
+        let source = source.display();
+        format!("source {source} is empty: if a disk belongs there, mount it; if not, say so: offsite-agent run {name} --accept-empty")
+    };
+    Ok(Now::look(job)?.empty().filter(|source| !memory.accepted.contains(*source)).map(says).collect())
+}
+
 /// Remembers what is there, for a run that is about to begin: what was looked at is what counts, also if the run fails or the disk
 /// goes while it is read.
 pub(crate) fn remember(config: &Config, name: &JobName, job: &Job) -> Result<(), AbsentError> {
@@ -241,8 +256,9 @@ pub fn accept_empty(config: &Config, name: &JobName, wait: Option<&Cancel>) -> R
     let _lock = wait.map_or_else(|| Lock::take(&config.state, &purpose, false), |cancel| Lock::wait(&config.state, &purpose, cancel))?;
     let mut memories = memories(&config.state)?;
     let memory = memories.entry(name.clone()).or_default();
-    let lacks = Now::look(job)?.lacks(memory);
-    memory.accepted.extend(lacks.iter().map(|absent| absent.path().to_owned()));
+    let now = Now::look(job)?;
+    let lacks = now.lacks(memory);
+    memory.accepted.extend(lacks.iter().map(|absent| absent.path().to_owned()).chain(now.empty().cloned()));
     keep(&config.state, &memories)?;
     Ok(lacks)
 }
