@@ -5,7 +5,7 @@
 
 use std::{
     collections::BTreeSet,
-    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+    panic::{AssertUnwindSafe, catch_unwind},
     time::{Duration, Instant},
 };
 
@@ -28,7 +28,7 @@ use crate::{
 };
 
 /// Between two attempts to bring back beside a reader that goes on; as the unit of a resume does.
-const AGAIN: Duration = if cfg!(test) { Duration::from_millis(10) } else { Duration::from_secs(30) };
+pub(crate) const AGAIN: Duration = if cfg!(test) { Duration::from_millis(10) } else { Duration::from_secs(30) };
 
 /// What a downtime of one run needs.
 pub(crate) struct Window<'a> {
@@ -43,6 +43,8 @@ pub(crate) struct Window<'a> {
     pub cancel: &'a Cancel,
     /// How much of the budget is kept for starting.
     pub margin: Duration,
+    /// Told what does not come back, as soon as that is known.
+    pub owed: &'a dyn Fn(&NotBack),
 }
 
 /// What was read while services were away, and how they came back.
@@ -57,13 +59,17 @@ pub(crate) struct Back {
     pub late: Option<String>,
     /// Services that came back and are not well, each as one sentence.
     pub unhealthy: Vec<String>,
+    /// Something did not come back; the ledger names it. What was read is what lay there, but nobody knows whether it can be started from.
+    pub owed: bool,
+    /// That services were away for longer than the job allows, though all was read in time: what was read is good.
+    pub over: Option<String>,
     /// How long starting took.
     pub starting: Option<Duration>,
 }
 
 impl Window<'_> {
-    /// One downtime after the other: those of `steps`. Where services came back and are not well, no others are stopped any more, and
-    /// the rest is read while they run.
+    /// One downtime after the other: those of `steps`. Where services did not come back, or are not well, no others are stopped any more,
+    /// and the rest is read while they run.
     ///
     /// Errors: as [`Window::with`]; then no further step was begun.
     pub(crate) fn each<'s>(
@@ -72,12 +78,13 @@ impl Window<'_> {
         mut read: impl FnMut(&Late, &'s [Root]) -> Result<(), RunError>,
     ) -> Result<Back, RunError> {
         let mut all = Back::default();
+        let mut unstopped = None;
         let known = self.known(steps)?;
         for step in steps {
-            let projects = if all.unhealthy.is_empty() { step.projects.as_slice() } else { &[] };
+            let projects = if all.unhealthy.is_empty() && !all.owed { step.projects.as_slice() } else { &[] };
             if projects.len() < step.projects.len() {
                 let names = step.projects.iter().map(|project| project.name.as_str()).collect::<Vec<_>>().join(", ");
-                all.warnings.push(format!("{names} went on running while it was read, because others are back and not well"));
+                all.warnings.push(format!("{names} went on running while it was read, because others did not come back well"));
             }
             // What the engine unmounts with a service is an empty folder then.
             let there = if projects.is_empty() { None } else { Some(There::look(&step.roots)?) };
@@ -86,7 +93,7 @@ impl Window<'_> {
                 gone = there.map_or(Ok(None), |there| there.gone())?;
                 read(late, &step.roots)?;
                 // Before we bring anything back ourselves; the watch goes on, should the engine not answer.
-                woken = self.woken(projects, &known);
+                (woken, unstopped) = self.awake(projects, &known);
                 Ok(())
             })?;
             all.quiesced.extend(back.quiesced);
@@ -95,11 +102,14 @@ impl Window<'_> {
             let woken = if back.late.is_some() { None } else { woken };
             all.late = [all.late, back.late, woken, gone].into_iter().flatten().reduce(|one, other| format!("{one}; {other}"));
             all.unhealthy.extend(back.unhealthy);
+            all.owed |= back.owed;
+            all.over = all.over.or(back.over);
             all.starting = all.starting.max(back.starting);
             if self.cancel.is_set() {
                 return Err(RunError::Stopped);
             }
         }
+        all.late = [all.late, unstopped].into_iter().flatten().reduce(|one, other| format!("{one}; {other}"));
         Ok(all)
     }
 
@@ -114,23 +124,31 @@ impl Window<'_> {
         Ok(known)
     }
 
-    /// Why what was read may not be of one moment though we stopped `away`: somebody else started services meanwhile, and they run now.
-    fn woken(&self, away: &[Project], known: &BTreeSet<String>) -> Option<String> {
+    /// Why what was read may not be of one moment though we stopped `away`: somebody else started services meanwhile, and they run now;
+    /// and others write there that the job does not stop.
+    fn awake(&self, away: &[Project], known: &BTreeSet<String>) -> (Option<String>, Option<String>) {
         if self.job.quiesce == Quiesce::None {
-            return None;
+            return (None, None);
         }
-        let names = match self.engine.containers() {
-            Ok(containers) => plan::woken(away, known, self.job, &containers, &quiesce::real),
-            Err(error) => return Some(format!("it is not known whether somebody started services while files were read: {error}")),
+        let containers = match self.engine.containers() {
+            Ok(containers) => containers,
+            Err(error) => {
+                return (Some(format!("it is not known whether somebody started services while files were read: {error}")), None);
+            }
         };
-        (!names.is_empty())
-            .then(|| format!("somebody started services while files were read, so this archive replaces no good one: {}", names.join(", ")))
+        let why = |says: &str, names: Vec<String>| {
+            (!names.is_empty()).then(|| format!("{says}, so this archive replaces no good one: {}", names.join(", ")))
+        };
+        (
+            why("somebody started services while files were read", plan::woken(away, known, self.job, &containers, &quiesce::real)),
+            why("not all was at rest while files were read", plan::unstopped(&containers, self.job, &quiesce::real)),
+        )
     }
 
     /// Stops `projects`, lets `read` read, and brings exactly them back; without projects it just reads. When the budget is about to
     /// be over they come back while `read` is still at work, and [`Late`] tells it.
     ///
-    /// Errors: those of `read`, and why services were not stopped or are not back.
+    /// Errors: those of `read` and a panic in it, and why services were not stopped. That they are not back is none: what was read is there.
     pub(crate) fn with(&self, projects: &[Project], read: impl FnOnce(&Late) -> Result<(), RunError>) -> Result<Back, RunError> {
         let late = Late::new();
         if projects.is_empty() {
@@ -150,42 +168,48 @@ impl Window<'_> {
         let (read, in_time, returned) = std::thread::scope(|scope| {
             let watch = || late.watch(return_at).then(|| insist(&way, &mut watched, &late, cancel, &now));
             let watch = std::thread::Builder::new().spawn_scoped(scope, watch).map_err(|source| RunError::Watch { source })?;
-            // Even a defect of ours must not leave services down: a panic goes on only after they are back.
+            // Even a defect of ours must not leave services down.
             let read = catch_unwind(AssertUnwindSafe(|| {
                 let limit = begun + self.job.budget;
                 let warnings = quiesce::stop(engine, &mut ledger, &self.config.state, cancel, self.job, limit, &mut away)?;
                 late.reading();
                 read(&late)?;
                 Ok(warnings)
-            }));
+            }))
+            .unwrap_or_else(|panic| Err(RunError::Defect(crate::defect(&*panic))));
             let in_time = late.done();
             let returned = match watch.join() {
                 Ok(Some(returned)) => returned,
                 // In time, or a defect in the watch: what it may have started is left alone by starting again.
                 Ok(None) | Err(_) => {
-                    let cut = matches!(&read, Ok(Err(RunError::Quiesce(error))) if error.may_go_on());
+                    let cut = matches!(&read, Err(RunError::Quiesce(error)) if error.may_go_on());
                     come_back(&way, &mut ledger, cut, cancel, &now)
                 }
             };
             Ok::<_, RunError>((read, in_time, returned))
         })?;
 
-        let returned = match returned {
-            Ok(returned) => returned,
-            Err(not_back) => {
-                let after = read.ok().and_then(Result::err).map(Box::new);
-                return Err(RunError::NotBack { not_back, after });
-            }
-        };
-        let mut warnings: Vec<String> = read.unwrap_or_else(|panic| resume_unwind(panic))?;
-        returned.cleared?;
-        warnings.extend(returned.warnings);
         let late = (!in_time).then(|| {
             let budget = words(self.job.budget);
             format!("services may be away for {budget}, so they came back before all was read: the rest was read while they ran")
         });
+        if let Err(not_back) = &returned {
+            (self.owed)(not_back);
+        }
+        let mut warnings = read?;
+        let Ok(returned) = returned else {
+            return Ok(Back { quiesced: seconds(away, &Away::new()), warnings, late, owed: true, ..Back::default() });
+        };
+        returned.cleared?;
+        warnings.extend(returned.warnings);
         let quiesced = seconds(away, &returned.running);
-        Ok(Back { quiesced, warnings, late, unhealthy: returned.unhealthy, starting: Some(returned.starting) })
+        let longest = quiesced.iter().map(|quiesced| quiesced.seconds).fold(0.0, f64::max);
+        let over = (longest > self.job.budget.as_secs_f64()).then(|| {
+            let (budget, starting) = (words(self.job.budget), returned.starting.as_secs_f64());
+            format!("services were away for {longest:.1} s, of which starting took {starting:.1} s, and the job allows {budget}; what was read is good")
+        });
+        let starting = Some(returned.starting);
+        Ok(Back { quiesced, warnings, late, unhealthy: returned.unhealthy, over, starting, owed: false })
     }
 
     fn ledger(&self, projects: &[Project], wall: Timestamp) -> Ledger {

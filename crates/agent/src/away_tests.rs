@@ -15,6 +15,8 @@ struct Place {
     dir: tempfile::TempDir,
     config: Config,
     name: JobName,
+    /// What it was told does not come back.
+    owed: Mutex<Vec<String>>,
 }
 
 impl Place {
@@ -23,7 +25,7 @@ impl Place {
         let dir = tempfile::tempdir().unwrap();
         let text = format!("repository: /b\nstate: {}\njobs:\n  s:\n    sources: [/s]\n{more}", dir.path().display());
         let config = Config::parse(&dir.path().join("agent.yaml"), &text).unwrap();
-        Self { dir, config, name: "s".parse().unwrap() }
+        Self { dir, config, name: "s".parse().unwrap(), owed: Mutex::default() }
     }
 
     fn ledger(&self) -> Option<Ledger> {
@@ -41,7 +43,8 @@ impl Place {
         let clock = || Timestamp::from_second(1_000_000).unwrap();
         let cancel = Cancel::default();
         let (config, name, started) = (&self.config, &self.name, Timestamp::UNIX_EPOCH);
-        act(&Window { engine, probe, config, name, job, started, clock: &clock, cancel: &cancel, margin })
+        let owed = |not_back: &NotBack| self.owed.lock().unwrap().push(not_back.to_string());
+        act(&Window { engine, probe, config, name, job, started, clock: &clock, cancel: &cancel, margin, owed: &owed })
     }
 }
 
@@ -121,17 +124,66 @@ fn an_error_and_a_panic_come_after_the_services() {
         });
         assert!(matches!(error, Err(RunError::Stopped)), "{error:?}");
         assert_eq!((engine.running(), place.ledger()), (vec!["a".to_owned()], None));
-        let panic = catch_unwind(AssertUnwindSafe(|| {
-            place.with(&engine, &WELL, left, |window| {
-                window.with(&[project("a")], |late| {
-                    wait(late);
-                    panic!("a defect")
-                })
+        let panic = place.with(&engine, &WELL, left, |window| {
+            window.with(&[project("a")], |late| {
+                wait(late);
+                panic!("a defect")
             })
-        }));
-        assert!(panic.is_err());
+        });
+        assert!(matches!(&panic, Err(RunError::Defect(said)) if said == "a defect of offsite-agent: a defect"), "{panic:?}");
         assert_eq!((engine.running(), place.ledger()), (vec!["a".to_owned()], None));
     }
+}
+
+#[test]
+fn a_defect_on_the_way_back_leaves_no_service_down() {
+    let (place, engine) = (Place::new(""), Fake::new(&[]));
+    place.with(&engine, &WELL, None, |window| {
+        let mut ledger = window.ledger(&[project("a"), project("b")], window.started);
+        ledger.write(&place.config.state).unwrap();
+        let way = Way { engine: &engine, probe: &WELL, state: &place.config.state };
+        // Before anything was started.
+        let not_back = come_back(&way, &mut ledger, false, window.cancel, &|| panic!("no clock")).unwrap_err();
+        assert!(not_back.to_string().contains("a defect of offsite-agent: no clock"), "{not_back}");
+    });
+    assert_eq!(engine.running(), ["a", "b"]);
+    // Nobody has seen that they are well.
+    assert!(place.ledger().is_some());
+}
+
+#[test]
+fn the_first_start_has_the_rest_of_the_budget_and_the_second_all_the_time_it_needs() {
+    let (place, engine) = (Place::new("    budget: 10m\n"), Fake::new(&[]));
+    engine.refuses.lock().unwrap().insert("up a".into(), 1);
+    place.with(&engine, &WELL, None, |window| {
+        let mut ledger = window.ledger(&[project("a")], window.started);
+        let way = Way { engine: &engine, probe: &WELL, state: &place.config.state };
+        come_back(&way, &mut ledger, false, window.cancel, &|| Timestamp::from_second(480).unwrap()).unwrap();
+    });
+    assert_eq!(*engine.limits.lock().unwrap(), [Duration::from_secs(120), Duration::MAX]);
+}
+
+#[test]
+fn what_does_not_come_back_is_owed_and_no_other_is_stopped() {
+    let (place, engine) = (Place::new("    scope: each\n"), Fake::new(&["a", "b"]));
+    engine.refuses.lock().unwrap().insert("up a".into(), u32::MAX);
+    let mut read = 0;
+    let back = place.with(&engine, &WELL, None, |window| {
+        window.each(&[step("a"), step("b")], |_, _| {
+            read += 1;
+            Ok(())
+        })
+    });
+    assert!(back.unwrap().owed);
+    assert_eq!((read, engine.running()), (2, vec!["b".to_owned()]));
+    assert_eq!(place.ledger().unwrap().projects, [project("a")]);
+    // Also where nothing was read.
+    engine.somebody_starts("a");
+    let error = place.with(&engine, &WELL, None, |window| window.with(&[project("a")], |_| Err(RunError::Stopped)));
+    assert!(matches!(error, Err(RunError::Stopped)), "{error:?}");
+    let told = place.owed.into_inner().unwrap();
+    assert_eq!(told.len(), 2);
+    assert!(told[1].starts_with("services did not come back:\n  - "), "{told:?}");
 }
 
 #[test]
@@ -277,6 +329,7 @@ fn health_is_awaited_under_the_ledger_with_a_later_deadline() {
         clock: &clock,
         cancel: &cancel,
         margin: Duration::ZERO,
+        owed: &|_| panic!("all of it comes back"),
     };
     let back = window.with(&[project("a")], |_| Ok(())).unwrap();
     assert!(back.unhealthy.is_empty(), "{back:?}");
@@ -303,7 +356,7 @@ fn after_one_that_is_not_well_no_other_is_stopped() {
     assert_eq!(engine.calls(), ["down a", "up a"]);
     assert_eq!(read, [("/s/a".into(), vec!["b".to_owned()]), ("/s/b".into(), vec!["a".to_owned(), "b".to_owned()])]);
     assert_eq!(back.unhealthy, ["https://a.home answers with 502"]);
-    assert_eq!(back.warnings, ["b went on running while it was read, because others are back and not well"]);
+    assert_eq!(back.warnings, ["b went on running while it was read, because others did not come back well"]);
 }
 
 fn step(name: &str) -> Group {

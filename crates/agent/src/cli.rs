@@ -94,7 +94,7 @@ pub(crate) struct Resume {
     #[arg(long, value_name = "FOLDER")]
     pub(crate) state: Option<PathBuf>,
 
-    /// Bring nothing back: forget what is owed, and print it.
+    /// Bring nothing back: forget what is owed, print it, and keep it aside as ledger.json.bad.
     #[arg(long, conflicts_with = "wait")]
     pub(crate) forget: bool,
 }

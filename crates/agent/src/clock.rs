@@ -8,7 +8,7 @@
 use std::{
     path::Path,
     process::{Command, Stdio},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use offsite_archive::JobName;
@@ -21,10 +21,8 @@ use crate::{
     quiesce::real,
 };
 
-/// A machine that has been up for longer has settled, or never will.
+/// A machine that has been up for so long has settled, or never will.
 const BOOT: Duration = Duration::from_secs(15 * 60);
-/// How long is waited at most.
-const LIMIT: Duration = Duration::from_secs(10 * 60);
 /// Between two looks.
 const PAUSE: Duration = Duration::from_secs(2);
 /// How long the question for the clock may take.
@@ -36,41 +34,36 @@ const SYNCHRONISED: &str = "/run/systemd/timesync/synchronized";
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Missing(Vec<String>);
 
-/// What comes of a look.
-#[derive(Debug, PartialEq, Eq)]
-enum Verdict {
-    /// The run may begin; these are warnings for its manifest.
-    Go(Vec<String>),
-    /// Not yet.
-    Wait,
-}
-
-/// Waits, right after a boot, until the clock is right and the services are up, 10 minutes at most, or until `cancel` is set. Returns
-/// what is still missing, as warnings for the manifest. Later than 15 minutes after the boot it returns at once.
+/// Waits, right after a boot, until the clock is right and the services are up; until the machine has been up for 15 minutes at most, or
+/// until `cancel` is set. Returns what is still missing then, as warnings for the manifest.
 pub(crate) fn settle(config: &Config, job: &JobName, cancel: &Cancel) -> Vec<String> {
-    let up = uptime();
-    let begin = Instant::now();
     let job = config.jobs.get(job).filter(|job| job.quiesce != Quiesce::None);
     let engine = Docker::new(&config.docker, None);
-    let mut said = Missing::default();
-    loop {
-        if up.is_none_or(|up| up >= BOOT) || cancel.is_set() {
-            return Vec::new();
-        }
+    let look = || {
         let containers = job.map(|job| match engine.containers() {
             Ok(containers) => Ok(stopped_by(job, containers)),
             Err(error) => Err(error.to_string()),
         });
-        let missing = missing(synchronised(), containers);
-        if let Verdict::Go(warnings) = decide(begin.elapsed(), &missing) {
-            return warnings;
+        missing(synchronised(), containers)
+    };
+    wait(|| uptime().filter(|_| !cancel.is_set()), look, || std::thread::sleep(PAUSE))
+}
+
+/// Looks again and again while `up` says that the machine was started a moment ago, until nothing is missing.
+fn wait(up: impl Fn() -> Option<Duration>, look: impl Fn() -> Missing, pause: impl Fn()) -> Vec<String> {
+    let mut said = Missing::default();
+    while up().is_some_and(|up| up < BOOT) {
+        let missing = look();
+        if missing.0.is_empty() {
+            return Vec::new();
         }
         if missing != said {
             tracing::info!("the machine has just started; waiting: {}", missing.0.join("; "));
             said = missing;
         }
-        std::thread::sleep(PAUSE);
+        pause();
     }
+    said.0.iter().map(|what| format!("{what}, {} minutes after the machine was started", BOOT.as_secs() / 60)).collect()
 }
 
 /// Those of the containers that the job stops.
@@ -106,18 +99,6 @@ fn missing(synchronised: Option<bool>, containers: Option<Result<Vec<Container>,
     Missing(missing)
 }
 
-/// Whether to go on after having waited for so long.
-fn decide(waited: Duration, missing: &Missing) -> Verdict {
-    if missing.0.is_empty() {
-        Verdict::Go(Vec::new())
-    } else if waited >= LIMIT {
-        let minutes = LIMIT.as_secs() / 60;
-        Verdict::Go(missing.0.iter().map(|what| format!("{what}, {minutes} minutes after the run was started at boot")).collect())
-    } else {
-        Verdict::Wait
-    }
-}
-
 /// How long ago this machine was started; `None` where it does not say.
 fn uptime() -> Option<Duration> {
     let text = std::fs::read_to_string("/proc/uptime").ok()?;
@@ -145,11 +126,23 @@ fn synchronised() -> Option<bool> {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use super::*;
     use crate::engine::Compose;
 
     fn container(name: &str, state: State, health: Option<Health>) -> Container {
-        Container { name: name.into(), state, health, grace: None, created: String::new(), compose: None, mounts: Vec::new() }
+        Container {
+            name: name.into(),
+            state,
+            health,
+            grace: None,
+            created: String::new(),
+            compose: None,
+            mounts: Vec::new(),
+            devices: Vec::new(),
+            image: crate::engine::Image::default(),
+        }
     }
 
     #[test]
@@ -185,7 +178,7 @@ mod tests {
         let containers = containers.map(|(name, state, health)| container(name, state, health)).to_vec();
         for clock in [Some(true), None] {
             let missing = missing(clock, Some(Ok(containers.clone())));
-            assert_eq!(decide(Duration::ZERO, &missing), Verdict::Go(Vec::new()), "{missing:?}");
+            assert_eq!(missing, Missing::default());
         }
         assert_eq!(missing(None, None), Missing::default());
     }
@@ -200,10 +193,23 @@ mod tests {
         ];
         for (missing, expected) in cases {
             assert_eq!(missing.0, expected);
-            assert_eq!(decide(LIMIT - Duration::from_secs(1), &missing), Verdict::Wait);
-            let told = expected.iter().map(|what| format!("{what}, 10 minutes after the run was started at boot")).collect();
-            assert_eq!(decide(LIMIT, &missing), Verdict::Go(told));
+            let minutes = Cell::new(13);
+            let told = wait(|| Some(Duration::from_secs(minutes.get() * 60)), || missing.clone(), || minutes.set(minutes.get() + 1));
+            assert_eq!(told, expected.iter().map(|what| format!("{what}, 15 minutes after the machine was started")).collect::<Vec<_>>());
+            assert_eq!(minutes.get(), 15);
         }
+    }
+
+    #[test]
+    fn a_machine_that_is_up_for_long_is_not_looked_at_and_one_that_settles_is_done() {
+        let never = || -> Missing { panic!("looked") };
+        assert_eq!([None, Some(BOOT)].map(|up| wait(|| up, never, || ())), [[""; 0]; 2]);
+        let looks = Cell::new(0);
+        let look = || {
+            looks.set(looks.get() + 1);
+            missing(Some(looks.get() > 2), None)
+        };
+        assert_eq!((wait(|| Some(Duration::ZERO), look, || ()), looks.get()), (Vec::new(), 3));
     }
 
     #[test]

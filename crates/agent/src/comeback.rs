@@ -3,9 +3,11 @@
 //! Invariant: the ledger goes when everything that it names was seen running and is well, or when what is not well has been written to
 //! the journal: then nothing is owed that starting once more would mend (decision 14). While health is awaited the ledger stays, with
 //! a later latest-by time, because the services are not away any more. The same while a stop that was cut short may go on in the engine:
-//! the engine alone knows of it, so only the containers' own grace says when it is over.
+//! the engine alone knows of it, so only the containers' own grace says when it is over. A defect of ours on the way ends neither the
+//! process nor the attempt.
 
 use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
     path::Path,
     time::{Duration, Instant},
 };
@@ -58,7 +60,7 @@ pub(crate) struct Returned {
 /// Brings back what `ledger` names and waits until it is well. `now` is the time of day. `cut` says that a stop was cut short, which
 /// may go on in the engine and end what was just started: then they are brought back again until that is over, and the ledger says so.
 ///
-/// Errors: something does not run; the ledger on the disk still names it.
+/// Errors: something does not run, or a panic of ours left that unknown; the ledger on the disk still names it.
 pub(crate) fn come_back(
     way: &Way<'_>,
     ledger: &mut Ledger,
@@ -66,6 +68,18 @@ pub(crate) fn come_back(
     cancel: &Cancel,
     now: &dyn Fn() -> Timestamp,
 ) -> Result<Returned, NotBack> {
+    catch_unwind(AssertUnwindSafe(|| to_the_end(way, ledger, cut, cancel, now))).unwrap_or_else(|panic| {
+        // Starting needs none of what may have failed around it: no words, no looks, no files.
+        for project in ledger.projects.iter().rev() {
+            drop(catch_unwind(AssertUnwindSafe(|| way.engine.up(project, Duration::MAX))));
+        }
+        let reason = format!("it is not known whether all was started, because of {}", crate::defect(&*panic));
+        Err(NotBack { reasons: vec![reason], projects: ledger.projects.clone() })
+    })
+}
+
+fn to_the_end(way: &Way<'_>, ledger: &mut Ledger, cut: bool, cancel: &Cancel, now: &dyn Fn() -> Timestamp) -> Result<Returned, NotBack> {
+    let left = ledger.latest_by.and_then(|latest_by| Duration::try_from(latest_by.duration_since(now())).ok()).unwrap_or_default();
     let mut warnings = Vec::new();
     ledger.cut |= cut;
     if let Err(error) = ledger.advance(way.state, Stage::Starting) {
@@ -77,7 +91,7 @@ pub(crate) fn come_back(
     let cut =
         ledger.cut && way.engine.containers().map_or(true, |containers| !plan::still_running(&ledger.projects, &containers).is_empty());
     let begun = Instant::now();
-    let mut back = bring_back(way.engine, &ledger.projects)?;
+    let mut back = bring_back(way.engine, &ledger.projects, left)?;
     let starting = begun.elapsed();
     if cut {
         let over = grace(&ledger.projects, &back.containers) + DYING;
@@ -123,11 +137,11 @@ fn outlast(engine: &dyn Engine, projects: &[Project], over: Duration) -> Result<
         let left = end.saturating_duration_since(Instant::now());
         if left.is_zero() {
             // Started once more in any case: what was ended at the very last is not seen by a look.
-            return bring_back(engine, projects);
+            return bring_back(engine, projects, Duration::MAX);
         }
         std::thread::sleep(left.min(LOOK));
         if !died(engine, projects).is_empty() {
-            bring_back(engine, projects)?;
+            bring_back(engine, projects, Duration::MAX)?;
         }
     }
 }

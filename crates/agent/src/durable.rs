@@ -10,6 +10,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
+/// Length of a file from which on memory is asked for apart, in bytes.
+const LONG: u64 = 1 << 20;
+/// What is asked for then. glibc keeps what it is given back, up to 32 MiB at a time, below all that came later; the cache of a large job is megabytes
+/// and soon dropped.
+const APART: usize = 33 << 20;
+
 /// A small state file could not be written, read or removed.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot {operation} {}: {source}", path.display())]
@@ -64,9 +70,21 @@ pub(crate) fn remove(path: &Path) -> Result<(), DurableError> {
     }
 }
 
+/// Gives `path` the name `to` in the same folder, in place of what may be there. On return it stays so.
+pub(crate) fn rename(path: &Path, to: &Path) -> Result<(), DurableError> {
+    std::fs::rename(path, to).map_err(failed("rename", path))?;
+    path.parent().map_or(Ok(()), sync_folder)
+}
+
 /// Reads `path`; `None` where there is no such file.
 pub(crate) fn read(path: &Path) -> Result<Option<Vec<u8>>, DurableError> {
-    match std::fs::read(path) {
+    let read = |mut file: File| {
+        let long = file.metadata()?.len() > LONG;
+        let mut bytes = Vec::with_capacity(if long { APART } else { 0 });
+        file.read_to_end(&mut bytes)?;
+        Ok(bytes)
+    };
+    match File::open(path).and_then(read) {
         Ok(bytes) => Ok(Some(bytes)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(failed("read", path)(error)),

@@ -9,7 +9,7 @@ use std::{
 
 use crate::{
     config::Url,
-    engine::{CommandError, Compose, Container, Engine, EngineError, Health, State},
+    engine::{CommandError, Compose, Container, Definition, Engine, EngineError, Health, Image, State},
     health::Probe,
     ledger::{Project, Service},
 };
@@ -29,6 +29,8 @@ pub(crate) struct Fake {
     pub hangs: BTreeSet<String>,
     /// Calls that fail and do nothing, so many times.
     pub refuses: Mutex<BTreeMap<String, u32>>,
+    /// How long each `up` might have taken.
+    pub limits: Mutex<Vec<Duration>>,
     /// Told each call after it was done.
     pub hook: Mutex<Option<Hook>>,
     /// Projects that end by themselves after the next list of containers.
@@ -119,6 +121,8 @@ impl Engine for Fake {
                 hash: "1".into(),
             }),
             mounts: Vec::new(),
+            devices: Vec::new(),
+            image: Image::default(),
         };
         let found = held(&self.running).iter().map(container).collect();
         for ended in held(&self.ending).drain(..) {
@@ -127,8 +131,12 @@ impl Engine for Fake {
         Ok(found)
     }
 
-    fn configured(&self, _: &Project) -> Result<BTreeMap<String, String>, EngineError> {
-        Ok([("x".to_owned(), "1".to_owned())].into())
+    fn configured(&self, _: &Project) -> Result<BTreeMap<String, Definition>, EngineError> {
+        Ok([("x".to_owned(), Definition { hash: "1".into(), ..Definition::default() })].into())
+    }
+
+    fn images(&self, _: &BTreeSet<String>) -> Result<BTreeMap<String, String>, EngineError> {
+        Ok(BTreeMap::new())
     }
 
     fn down(&self, project: &Project, limit: Duration) -> Result<(), EngineError> {
@@ -139,8 +147,9 @@ impl Engine for Fake {
         self.change("stop", project, limit)
     }
 
-    fn up(&self, project: &Project) -> Result<(), EngineError> {
-        self.change("up", project, Duration::ZERO)
+    fn up(&self, project: &Project, limit: Duration) -> Result<(), EngineError> {
+        held(&self.limits).push(limit);
+        self.change("up", project, limit)
     }
 }
 

@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::engine::{Compose, Mount};
+use crate::engine::{Compose, Image, Mount};
 
 fn project(name: &str, folder: &str) -> Project {
     Project { name: name.into(), folder: folder.into(), files: Vec::new(), environment: Vec::new(), services: Vec::new() }
@@ -26,6 +26,8 @@ fn container(project: &str, mounts: &[(&str, bool)]) -> Container {
         created: String::new(),
         compose: Some(compose),
         mounts: mounts.iter().map(mount).collect(),
+        devices: Vec::new(),
+        image: Image::default(),
     }
 }
 

@@ -63,7 +63,7 @@ pub enum Event {
         /// Services that ran when they were brought back and did not at the end of the run.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         died: Vec<String>,
-        /// Why the archive counts for less than one that was taken as configured.
+        /// Why the run ended worse than configured. Its archive is good all the same where it is complete: services were away too long.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         degraded: Option<String>,
         /// Services that came back and were not well, each as one sentence.

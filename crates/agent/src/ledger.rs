@@ -142,6 +142,16 @@ impl Ledger {
         self.write(state)
     }
 
+    /// Nothing is owed any more, whether or not what the file says can be understood: it becomes `ledger.json.bad`. Returns its text.
+    ///
+    /// Errors: the file cannot be read or renamed.
+    pub fn forget(state: &Path) -> Result<Option<String>, LedgerError> {
+        let path = path(state);
+        let Some(bytes) = durable::read(&path)? else { return Ok(None) };
+        durable::rename(&path, &path.with_extension("json.bad"))?;
+        Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
+    }
+
     /// Nothing is owed any more.
     ///
     /// Errors: the file cannot be removed.
@@ -206,5 +216,9 @@ mod tests {
         std::fs::write(path(dir.path()), newer).unwrap();
         assert!(matches!(Ledger::read(dir.path()), Err(LedgerError::Version { version: 2, .. })));
         assert!(path(dir.path()).exists());
+        // Nobody is held up by it for ever.
+        assert!(Ledger::forget(dir.path()).unwrap().unwrap().starts_with("{\"version\":2"));
+        assert_eq!((Ledger::read(dir.path()).unwrap(), Ledger::forget(dir.path()).unwrap()), (None, None));
+        assert!(dir.path().join("ledger.json.bad").exists());
     }
 }

@@ -4,6 +4,7 @@
 //! into the repository beside it, and keeps the newest few. The Mac comes and fetches. The agent reaches nobody: it links no cipher,
 //! no cloud client and no SSH. What must never fail, services that come back, rests on a ledger on the disk and on `resume`, which
 //! outlives any run.
+#![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]
 
 use std::error::Error;
 
@@ -51,7 +52,7 @@ pub use durable::DurableError;
 pub use engine::{CommandError, EngineError};
 pub use export::{ExportError, export};
 pub use health::Checks;
-pub use hint::hint;
+pub use hint::{NOT_BACK, hint};
 pub use journal::{Event, Record};
 pub use ledger::{Ledger, LedgerError, Project, Service, Stage};
 pub use lock::{Lock, LockError};
@@ -82,6 +83,12 @@ pub fn make_repository(config: &Config) -> Result<bool, RunError> {
 /// Errors: the journal cannot be read.
 pub fn journal(config: &Config) -> Result<Vec<Record>, DurableError> {
     journal::read(&config.state)
+}
+
+/// What a panic said, as something that a person can report.
+pub(crate) fn defect(panic: &(dyn std::any::Any + Send)) -> String {
+    let said = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+    format!("a defect of offsite-agent: {}", said.unwrap_or("it says nothing"))
 }
 
 /// `error` and what caused it in one line; a cause that the text before it tells already is not said twice.

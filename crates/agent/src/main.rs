@@ -1,8 +1,13 @@
 //! `offsite-agent`: arguments to a command, a command's end to an exit code.
 
+#![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]
+
 use std::process::ExitCode;
 
 use clap::Parser;
+
+#[macro_use]
+mod say;
 
 mod cli;
 mod command;
@@ -17,6 +22,8 @@ fn main() -> ExitCode {
         .with_target(false)
         // The journal of systemd knows the time, and so does who sits before the terminal.
         .without_time()
+        // Told on standard error by a call that panics where that takes nothing.
+        .log_internal_errors(false)
         .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
         .with_max_level(if cli.quiet { tracing::Level::WARN } else { tracing::Level::INFO })
         .init();
@@ -31,11 +38,19 @@ fn main() -> ExitCode {
         Verb::Uninstall(uninstall) => command::install::uninstall(&cli, uninstall),
     };
     match done {
-        Ok(exit) => exit.into(),
+        // What a run and a resume did is done, and their code says that; of the others what they say is all there is.
+        Ok(exit) if matches!(cli.verb, Verb::Run(_) | Verb::Resume(_)) => exit.into(),
+        Ok(exit) => match say::finish() {
+            None => exit.into(),
+            Some(error) => {
+                note!("offsite-agent: cannot write to standard output: {error}");
+                exit::Exit::Failed.into()
+            }
+        },
         Err(error) => {
-            eprintln!("offsite-agent: {}", offsite_agent::chain(error.as_ref()));
+            note!("offsite-agent: {}", offsite_agent::chain(error.as_ref()));
             if let Some(hint) = offsite_agent::hint(error.as_ref()) {
-                eprintln!("next: {hint}");
+                note!("next: {hint}");
             }
             exit::Exit::of(error.as_ref()).into()
         }

@@ -167,7 +167,7 @@ impl Place {
     pub(crate) fn stock(&self) -> Result<Stock, RunError> {
         let mut stock = Stock::new(self.scratch()?);
         if let Kind::Packs(packs) = &self.kind {
-            stock.add_in_place(packs.frames());
+            packs.offer(&mut stock)?;
         }
         Ok(stock)
     }

@@ -5,6 +5,8 @@
 //! of `down` or `up` goes over all that are left, as long as a round gets any further.
 
 use std::{
+    collections::{BTreeMap, BTreeSet},
+    io::ErrorKind,
     path::Path,
     time::{Duration, Instant},
 };
@@ -14,21 +16,32 @@ use crate::{
     config::{Job, Quiesce, words},
     engine::{Container, Engine, EngineError},
     ledger::{Ledger, LedgerError, Project, Stage},
-    plan,
+    plan::{
+        self, Plan,
+        same::{self, World},
+    },
 };
 
 /// How often bringing back is tried before it is given up to whoever comes next.
 const ATTEMPTS: u32 = 3;
 /// Between two attempts.
-const PAUSE: Duration = Duration::from_secs(2);
+const PAUSE: Duration = if cfg!(test) { Duration::from_millis(10) } else { Duration::from_secs(2) };
 
 /// Why nothing was stopped, or not all of it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum QuiesceError {
     /// The plan says that something could not be brought back. Nothing was stopped.
-    #[error("nothing was stopped, because it could not be brought back as it is:{}", list(.0))]
-    Refused(Vec<String>),
+    #[error(
+        "nothing was stopped, because the job's services ({place}) could not be stopped and brought back as they are:{}",
+        list(reasons)
+    )]
+    Refused {
+        /// Where the configuration says what the job stops: file and line.
+        place: String,
+        /// What could not, and why.
+        reasons: Vec<String>,
+    },
     /// Nobody could tell afterwards whether services are well. Nothing was stopped.
     #[error("nothing was stopped, because nobody could tell whether services come back well: {0}")]
     Unasked(String),
@@ -90,34 +103,47 @@ pub(crate) struct Prepared {
     pub warnings: Vec<String>,
 }
 
-/// Looks at what a job will stop, and whether all of it can be brought back.
+/// Looks at what a job will stop, as the configuration says at `place`, and whether all of it can be brought back.
 ///
 /// Errors: [`QuiesceError::Refused`] with every reason at once; the engine's.
-pub(crate) fn prepare(engine: &dyn Engine, job: &Job) -> Result<Prepared, QuiesceError> {
+pub(crate) fn prepare(engine: &dyn Engine, job: &Job, place: String) -> Result<Prepared, QuiesceError> {
     engine.version()?;
     let containers = engine.containers()?;
-    let mut plan = plan::plan(&containers, job, &real);
-    for project in &plan.projects {
+    let Plan { projects, mut refusals } = plan::plan(&containers, job, &real);
+    if job.projects != job.sources {
+        let gone = job.projects.iter().filter(|folder| !folder.is_dir());
+        refusals.extend(gone.map(|folder| format!("\"projects\" names {}, which is no folder of this machine", folder.display())));
+    }
+    let (mut known, mut names) = (Vec::new(), BTreeSet::new());
+    for project in &projects {
         match engine.configured(project) {
             Ok(configured) => {
-                let (refusals, mut warnings) = plan::compare(project, &containers, &configured);
-                if job.quiesce == Quiesce::Stop {
-                    // The same containers go on, as they were made.
-                    warnings.clear();
-                }
-                plan.refusals.extend(refusals);
-                plan.warnings.extend(warnings);
+                names.extend(same::images(project, &containers, &configured));
+                known.push((project, configured));
             }
-            Err(error) => plan
-                .refusals
+            Err(error) => refusals
                 .push(format!("the compose files of project {} are not usable, so nothing could start it again: {error}", project.name)),
         }
     }
-    if plan.refusals.is_empty() {
-        Ok(Prepared { projects: plan.projects, containers, warnings: plan.warnings })
-    } else {
-        Err(QuiesceError::Refused(plan.refusals))
+    // The same containers go on after a `stop`, whatever became of their images.
+    let images = if job.quiesce == Quiesce::Stop { BTreeMap::new() } else { engine.images(&names)? };
+    let world = World { containers: &containers, images: &images, real: &real, exists: &exists };
+    let mut warnings = Vec::new();
+    for (project, configured) in known {
+        let (refused, warned) = same::compare(project, job.quiesce, &configured, &world);
+        refusals.extend(refused);
+        warnings.extend(warned);
     }
+    if refusals.is_empty() {
+        Ok(Prepared { projects, containers, warnings })
+    } else {
+        Err(QuiesceError::Refused { place, reasons: refusals })
+    }
+}
+
+/// Whether `path` leads to something; also where that cannot be told.
+fn exists(path: &Path) -> bool {
+    !matches!(std::fs::metadata(path), Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory))
 }
 
 /// `path` without symbolic links, or as it is where that cannot be told.
@@ -197,15 +223,22 @@ pub(crate) struct Started {
     pub containers: Vec<Container>,
 }
 
-/// Starts `projects` and sees them run.
-pub(crate) fn bring_back(engine: &dyn Engine, projects: &[Project]) -> Result<Started, NotBack> {
+/// Starts `projects` and sees them run. The first attempt's commands are cut short after `limit`: one that hangs must not use up the time
+/// in which another one would do. The last attempt goes service by service, so that one which cannot start keeps no other one down:
+/// compose starts nothing of a project of which it cannot make all containers.
+pub(crate) fn bring_back(engine: &dyn Engine, projects: &[Project], limit: Duration) -> Result<Started, NotBack> {
     let mut running = Away::new();
     let mut seen = Vec::new();
     // Stopped last, started first.
     let mut left: Vec<&Project> = projects.iter().rev().collect();
     let mut attempt = 1;
     loop {
-        let mut reasons = start(engine, &left);
+        let mut reasons = match attempt {
+            1 => start(engine, left.iter().map(|project| (*project).clone()).collect(), limit),
+            // One service starts quickly, or not at all.
+            ATTEMPTS => start(engine, left.iter().flat_map(|project| apart(project)).collect(), Duration::ZERO),
+            _ => start(engine, left.iter().map(|project| (*project).clone()).collect(), Duration::MAX),
+        };
         match engine.containers() {
             Ok(containers) => {
                 left.retain(|project| {
@@ -237,15 +270,19 @@ pub(crate) fn bring_back(engine: &dyn Engine, projects: &[Project]) -> Result<St
     }
 }
 
+/// `project` once for each of its services.
+fn apart(project: &Project) -> impl Iterator<Item = Project> {
+    project.services.iter().map(|service| Project { services: vec![service.clone()], ..project.clone() })
+}
+
 /// `up` for all, again and again while that gets further. Returns what the last round's failures said, by project.
-fn start(engine: &dyn Engine, projects: &[&Project]) -> Vec<(String, String)> {
-    let mut left: Vec<&Project> = projects.to_vec();
+fn start(engine: &dyn Engine, mut left: Vec<Project>, limit: Duration) -> Vec<(String, String)> {
     loop {
         let before = left.len();
         let mut failed = Vec::new();
         left.retain(|project| {
             tracing::info!(project = project.name, "starting");
-            let result = engine.up(project);
+            let result = engine.up(project, limit);
             result.map_err(|error| failed.push((project.name.clone(), error.to_string()))).is_err()
         });
         if left.is_empty() || left.len() == before {

@@ -7,7 +7,9 @@
 //! ever taken for a good one.
 
 use std::{
+    convert::Infallible,
     path::Path,
+    sync::mpsc::{Receiver, RecvTimeoutError},
     time::{Duration, Instant},
 };
 
@@ -15,6 +17,7 @@ use jiff::Timestamp;
 use offsite_archive::JobName;
 
 use crate::{
+    away::AGAIN,
     cancel::Cancel,
     comeback::{Way, come_back},
     durable::DurableError,
@@ -111,6 +114,17 @@ pub(crate) fn leftovers(state: &Path, lock: &Lock) -> Result<Option<Resumed>, Re
     back(state, lock, &[])
 }
 
+/// Tries to bring back what the ledger in `state` names, again and again until it is back or `over` is closed: beside the rest of a run,
+/// which holds the lock, nobody else can.
+pub(crate) fn insist(state: &Path, lock: &Lock, over: &Receiver<Infallible>) {
+    while over.recv_timeout(AGAIN) == Err(RecvTimeoutError::Timeout) {
+        match leftovers(state, lock) {
+            Ok(_) => return,
+            Err(error) => tracing::warn!("{}\ntrying again for as long as the run lasts", crate::chain(&error)),
+        }
+    }
+}
+
 fn back(state: &Path, lock: &Lock, ended: &[Holder]) -> Result<Option<Resumed>, ResumeError> {
     let Some(mut ledger) = Ledger::read(state)? else { return Ok(None) };
     tracing::warn!(job = %ledger.job, "a run did not bring its services back: bringing them back now");
@@ -144,12 +158,11 @@ fn back(state: &Path, lock: &Lock, ended: &[Holder]) -> Result<Option<Resumed>, 
     Ok(Some(resumed))
 }
 
-/// Gives up what the ledger in `state` names, and returns it: for a project that nobody wants back.
+/// Gives up what the ledger in `state` names, and returns its text: for a project that nobody wants back, and for a ledger that cannot be
+/// understood. The file is kept beside under another name, so a slip can be undone; that needs no room on the disk.
 ///
 /// Errors: as [`resume`], but nothing is started.
-pub fn give_up(state: &Path) -> Result<Option<Ledger>, ResumeError> {
+pub fn give_up(state: &Path) -> Result<Option<String>, ResumeError> {
     let _lock = Lock::take(state, "resume --forget", false)?;
-    let ledger = Ledger::read(state)?;
-    Ledger::clear(state)?;
-    Ok(ledger)
+    Ok(Ledger::forget(state)?)
 }

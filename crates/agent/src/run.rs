@@ -4,7 +4,12 @@
 //! finished leaves nothing; older archives go only after the new one is published. All the rest of the run (writing the archive,
 //! publishing, keeping) happens while the services are up again.
 
-use std::{cell::RefCell, time::Duration};
+use std::{
+    cell::{Cell, RefCell},
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::mpsc,
+    time::Duration,
+};
 
 use jiff::Timestamp;
 use offsite_archive::{ArchiveName, CaptureError, CaptureOptions, Chunker, End, FrameId, Head, JobName, PathText, Progress, RunFacts};
@@ -21,13 +26,14 @@ use crate::{
     groups,
     health::{Curl, Probe},
     journal::{self, Event, Record},
+    ledger::Ledger,
     lock::Lock,
     passes::{Passes, Planned, Written},
     place::Place,
-    quiesce::{self, Prepared, QuiesceError},
-    resume::leftovers,
+    quiesce::{self, NotBack, Prepared, QuiesceError},
+    resume::{ResumeError, insist, leftovers},
     snapshot::{self, Btrfs},
-    sources::{check_sources, remember},
+    sources::{check_sources, empty, remember},
     stock,
 };
 
@@ -81,24 +87,26 @@ pub struct Made {
     pub forgotten: Vec<ArchiveName>,
     /// Services that were back and do not run any more.
     pub died: Vec<String>,
-    /// Why the archive counts for less than one that was taken as configured.
+    /// Why the run ended worse than configured. Its archive is good all the same where it is complete: services were away too long.
     pub degraded: Option<String>,
     /// Services that came back and are not well.
     pub unhealthy: Vec<String>,
     /// How long services took to start: the longest of the run.
     pub starting: Option<Duration>,
+    /// Whether services are still away, and the ledger names them.
+    pub owed: bool,
 }
 
 /// Runs the job `name` of `config` once, and writes down in the journal what became of it.
 ///
 /// Errors: there is no archive of this run, unless the error is about what follows publishing. Services run as before unless it is
-/// [`RunError::NotBack`].
+/// [`RunError::NotBack`], or [`Made::owed`] says so.
 pub fn run(config: &Config, name: &JobName, options: RunOptions<'_>) -> Result<Made, RunError> {
     with(config, name, options, Vec::new())
 }
 
-/// As [`run`]; but right after a boot it first waits until the services are up and the clock is right, 10 minutes at most. What is not
-/// then becomes a warning in the manifest.
+/// As [`run`]; but right after a boot it first waits until the services are up and the clock is right, or the machine has been up for 15
+/// minutes. What is not then becomes a warning in the manifest.
 ///
 /// Errors: as [`run`].
 pub fn run_after_boot(config: &Config, name: &JobName, options: RunOptions<'_>) -> Result<Made, RunError> {
@@ -117,8 +125,19 @@ fn with(config: &Config, name: &JobName, options: RunOptions<'_>, known: Vec<Str
         if options.wait { Lock::wait(&config.state, &purpose, &options.cancel) } else { Lock::take(&config.state, &purpose, false) }?;
     let clock = options.clock;
     let engine = Docker::new(&config.docker, Some(&lock)).patient(config.docker_patience);
-    let run = Run { config, name, job, lock: &lock, engine: &engine, probe: &Curl, margin: None, known, told: RefCell::default() };
-    let result = run.run(options);
+    let run = Run {
+        config,
+        name,
+        job,
+        lock: &lock,
+        engine: &engine,
+        probe: &Curl,
+        margin: None,
+        known,
+        told: RefCell::default(),
+        owed: RefCell::default(),
+    };
+    let result = run.all(options);
     let event = match &result {
         Ok(made) => made.event(),
         Err(error) => {
@@ -170,15 +189,69 @@ struct Run<'a> {
     known: Vec<String>,
     /// What was found out about the repository, for the case that there will be no manifest to say it.
     told: RefCell<Vec<String>>,
+    /// What did not come back, of this run or of an earlier one.
+    owed: RefCell<Option<String>>,
 }
 
 impl Run<'_> {
-    fn run(&self, options: RunOptions<'_>) -> Result<Made, RunError> {
-        leftovers(&self.config.state, self.lock).map_err(RunError::Leftovers)?;
-        check_sources(self.config, self.name, self.job)?;
+    /// The run, beside a ledger that an earlier one may have left. What cannot be brought back must not end the nights: nothing more is
+    /// stopped, whatever hinders it might hinder others, and what lies there is archived while it is tried again.
+    fn all(&self, options: RunOptions<'_>) -> Result<Made, RunError> {
+        let error = match leftovers(&self.config.state, self.lock) {
+            Ok(_) => return self.run(options, false),
+            Err(error @ (ResumeError::NotBack(_) | ResumeError::Ledger(_))) => error,
+            Err(error) => return Err(RunError::Leftovers(error)),
+        };
+        let said = format!("an earlier run's services are not back, so nothing was stopped: {}", crate::chain(&error));
+        tracing::warn!("{said}");
+        let job = Job { quiesce: Quiesce::None, ..self.job.clone() };
+        let (mut known, mut owed) = (self.known.clone(), None);
+        // A job that never stops anything does what it always does.
+        if self.job.quiesce == Quiesce::None {
+            known.push(said);
+        } else {
+            owed = Some(said);
+        }
+        let (name, told) = (self.name, RefCell::new(self.told.take()));
+        let run = Run { job: &job, known, name, told, owed: owed.into(), ..*self };
+        let made = run.run(options, true);
+        self.told.replace(run.told.take());
+        made
+    }
+
+    /// The run; it tries again to bring services back where some are `away` already, or do not come back on the way.
+    fn run(&self, options: RunOptions<'_>, away: bool) -> Result<Made, RunError> {
+        let (state, lock) = (self.config.state.as_path(), self.lock);
+        let made = std::thread::scope(|scope| {
+            // Closed on every way out of the scope.
+            let (_running, over) = mpsc::channel();
+            let over = Cell::new(Some(over));
+            let pay = || {
+                if let Some(over) = over.take()
+                    && let Err(source) = std::thread::Builder::new().spawn_scoped(scope, move || insist(state, lock, &over))
+                {
+                    self.told.borrow_mut().push(format!("nobody tries to bring services back until this run is over: {source}"));
+                }
+            };
+            if away {
+                pay();
+            }
+            // A night that ends in a defect of ours is told like any other.
+            catch_unwind(AssertUnwindSafe(|| self.begin(options, &pay)))
+                .unwrap_or_else(|panic| Err(RunError::Defect(crate::defect(&*panic))))
+        });
+        let Some(owed) = self.owed.take().filter(|_| !matches!(Ledger::read(state), Ok(None))) else { return made };
+        match made {
+            Ok(made) => Ok(Made { owed: true, ..made }),
+            Err(after) => Err(RunError::NotBack { owed, after: Box::new(after) }),
+        }
+    }
+
+    fn begin(&self, options: RunOptions<'_>, pay: &dyn Fn()) -> Result<Made, RunError> {
+        check_sources(self.config, self.name, self.job).into_iter().try_for_each(Err)?;
         let started = (options.clock)();
         let mut place = Place::open(self.config)?;
-        let made = self.make(&mut place, started, options);
+        let made = self.make(&mut place, started, options, pay);
         if let Err(error) = &made
             && is_disk_full(error)
         {
@@ -189,7 +262,7 @@ impl Run<'_> {
     }
 
     /// The run in an open repository.
-    fn make(&self, place: &mut Place, started: Timestamp, options: RunOptions<'_>) -> Result<Made, RunError> {
+    fn make(&self, place: &mut Place, started: Timestamp, options: RunOptions<'_>, pay: &dyn Fn()) -> Result<Made, RunError> {
         let RunOptions { cancel, clock, progress, full, .. } = options;
         let (config, job) = (self.config, self.job);
         let (archive, sequence) = place.next(self.name, &config.state, started)?;
@@ -202,20 +275,26 @@ impl Run<'_> {
         }
         let (engine, probe, name) = (self.engine, self.probe, self.name);
         let plan = || {
-            check_sources(config, name, job)?;
+            check_sources(config, name, job).into_iter().try_for_each(Err)?;
             let prepared = match job.quiesce {
-                Quiesce::Down | Quiesce::Stop => quiesce::prepare(engine, job)?,
+                Quiesce::Down | Quiesce::Stop => quiesce::prepare(engine, job, config.place_of_projects(name, job))?,
                 Quiesce::None => Prepared::default(),
             };
             let (steps, together) = groups::steps(job, &prepared.containers, &prepared.projects, &quiesce::real);
-            Ok(Planned { steps, projects: prepared.projects, warnings: [prepared.warnings, together].concat() })
+            let empty = empty(config, name, job).map_err(RunError::Absent)?;
+            Ok(Planned { steps, projects: prepared.projects, warnings: [empty, prepared.warnings, together].concat() })
         };
         let records = journal::read(&config.state)?;
         let margin = self.margin.unwrap_or_else(|| budget::margin(&records, self.name, job.budget));
         // `--full` begins without what is known; once a week everything is read as well, and held against what is known.
         let audit = journal::full_is_due(&records, name, started);
         let clean = place.look(full || audit, &cancel, &mut self.told.borrow_mut())?;
-        let window = Window { engine, probe, config, name, job, started, clock, cancel: &cancel, margin };
+        let owed = |not_back: &NotBack| {
+            self.owed.replace(Some(not_back.to_string()));
+            // What is still to be done may take long.
+            pay();
+        };
+        let window = Window { engine, probe, config, name, job, started, clock, cancel: &cancel, margin, owed: &owed };
         let options = CaptureOptions { stop: cancel.flag(), ..CaptureOptions::default() };
         let snapshots = Btrfs::new(Some(self.lock));
         let left = snapshot::leftovers(&snapshots, &config.state);
@@ -225,8 +304,10 @@ impl Run<'_> {
         let epoch = stock::epoch();
         let (at_hand, warnings) = stock::open(place, &config.state, name, full, started)?;
         known.extend(warnings);
-        let written = match passes.write(at_hand, progress, &|back, warnings| facts(clock(), back, [&known[..], &warnings].concat())) {
-            Err(RunError::Capture(error @ CaptureError::Damaged { .. })) => {
+        let facts = |back: &Back, known: Vec<String>| self.facts(clock(), back, known);
+        let written = match passes.write(at_hand, progress, &|back, warnings| facts(back, [&known[..], &warnings].concat())) {
+            // Nothing is stopped a second time where something is not back from the first.
+            Err(RunError::Capture(error @ CaptureError::Damaged { .. })) if self.owed.borrow().is_none() => {
                 // The disk gives back other bytes than it was given. Nothing of that archive is used, at the price of a second downtime.
                 if let Err(forgotten) = stock::forget(&config.state, name) {
                     // This run replaces it in any case, and its archive must not fail for that.
@@ -236,7 +317,7 @@ impl Run<'_> {
                     "{error}: what this disk gives back is damaged, so everything was read and made anew, in a second downtime"
                 ));
                 let nothing = place.stock()?;
-                passes.write(nothing, progress, &|back, warnings| facts(clock(), back, [&known[..], &warnings].concat()))?
+                passes.write(nothing, progress, &|back, warnings| facts(back, [&known[..], &warnings].concat()))?
             }
             written => written?,
         };
@@ -249,11 +330,14 @@ impl Run<'_> {
             Ok(()) => Vec::new(),
             Err(error) => vec![format!("{}: the next run reads everything", crate::chain(&error))],
         };
+        // Prune needs as much again.
+        drop(cache);
         notes.extend(place.remember(&config.state, manifest, &head, &end));
         let (kept, forgotten) = place.keep(&archive, sequence, &end, job.keep)?;
         notes.extend(place.prune());
-        let died = died(engine, &projects);
-        let degraded = degraded(&back);
+        // What never came back did not end.
+        let died = if back.owed { Vec::new() } else { died(engine, &projects) };
+        let degraded = self.counts_for_less(&back).or(back.over);
         let (unhealthy, starting) = (back.unhealthy, back.starting);
         Ok(Made {
             archive,
@@ -268,10 +352,30 @@ impl Run<'_> {
             degraded,
             unhealthy,
             starting,
+            owed: false,
             notes,
             // What was not read through, or is still in the way, is read again by the next run.
             full: (full || audit) && clean,
         })
+    }
+
+    /// What stands in the manifest about a run whose services came back so.
+    fn facts(&self, finished: Timestamp, back: &Back, known: Vec<String>) -> RunFacts {
+        let less = self.counts_for_less(back);
+        let complete = less.is_none();
+        let more = back.over.iter().cloned().chain(less);
+        RunFacts {
+            finished,
+            quiesced: back.quiesced.clone(),
+            warnings: known.into_iter().chain(back.warnings.iter().cloned()).chain(more).collect(),
+            complete,
+        }
+    }
+
+    /// Why an archive replaces no good one, if it does not.
+    fn counts_for_less(&self, back: &Back) -> Option<String> {
+        let owed = self.owed.borrow().as_ref().map(|owed| format!("this archive replaces no good one: {}", one_line(owed)));
+        [back.late.clone(), owed, not_well(&back.unhealthy)].into_iter().flatten().reduce(|one, other| format!("{one}; {other}"))
     }
 
     fn head(&self, archive: &ArchiveName, sequence: u64) -> Head {
@@ -289,21 +393,8 @@ impl Run<'_> {
     }
 }
 
-/// What stands in the manifest about a run whose services came back so.
-fn facts(finished: Timestamp, back: &Back, known: Vec<String>) -> RunFacts {
-    let degraded = degraded(back);
-    let complete = degraded.is_none();
-    RunFacts {
-        finished,
-        quiesced: back.quiesced.clone(),
-        warnings: [known, back.warnings.clone(), degraded.into_iter().collect()].concat(),
-        complete,
-    }
-}
-
-/// Why an archive counts for less, if it does.
-fn degraded(back: &Back) -> Option<String> {
-    back.late.clone().or_else(|| not_well(&back.unhealthy))
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// What `unhealthy` means for an archive: nobody knows whether its data can be started from.

@@ -30,6 +30,8 @@ pub struct Unit {
 pub fn units(config: &Config, program: &Path) -> Vec<Unit> {
     let fit = |text: &str| {
         let text = text.replace(PROGRAM, &word(program)).replace(DEFAULT_CONFIG, &word(&config.path));
+        // A resume reads no configuration: one that is broken by then must not hide what is owed.
+        let text = text.replace(&format!("--state {DEFAULT_STATE}"), &format!("--state {}", word(&config.state)));
         // ConditionPathExists of the service and PathExists of the path unit.
         let text = text.replace(&format!("PathExists={DEFAULT_STATE}"), &format!("PathExists={}", condition(&config.state)));
         // Another state folder is made by the agent itself.
@@ -146,14 +148,17 @@ mod tests {
 
     #[test]
     fn other_places_are_named_everywhere() {
-        let config =
-            Config::parse(Path::new("/my etc/a.yaml"), "repository: /b\nstate: /opt/state\njobs:\n  s: {sources: [/a], at: \"04:00\"}\n")
-                .unwrap();
+        let config = Config::parse(
+            Path::new("/my etc/a.yaml"),
+            "repository: /b\nstate: /opt/my state\njobs:\n  s: {sources: [/a], at: \"04:00\"}\n",
+        )
+        .unwrap();
         let units = units(&config, Path::new("/opt/100%/agent"));
-        assert!(text(&units, "offsite-agent-resume.path").contains("\nPathExists=/opt/state/ledger.json\n"));
-        assert!(text(&units, "offsite-agent-resume.service").contains("\nConditionPathExists=/opt/state/ledger.json\n"));
+        assert!(text(&units, "offsite-agent-resume.path").contains("\nPathExists=/opt/my state/ledger.json\n"));
+        assert!(text(&units, "offsite-agent-resume.service").contains("\nConditionPathExists=/opt/my state/ledger.json\n"));
+        assert!(text(&units, "offsite-agent@.service").contains("=/opt/100%%/agent --config \"/my etc/a.yaml\" run"));
         for unit in units.iter().filter(|unit| unit.name.ends_with("service")) {
-            assert!(unit.text.contains("/opt/100%%/agent --config \"/my etc/a.yaml\" r"), "{}", unit.text);
+            assert!(unit.text.contains("=/opt/100%%/agent resume --wait --state \"/opt/my state\"\n"), "{}", unit.text);
             assert!(
                 [PROGRAM, DEFAULT_CONFIG, DEFAULT_STATE, "StateDirectory"].iter().all(|gone| !unit.text.contains(gone)),
                 "{}",

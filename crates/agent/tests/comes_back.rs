@@ -298,6 +298,77 @@ fn a_docker_that_hangs_stops_nothing_or_all_is_back() {
 }
 
 #[test]
+fn a_start_that_hangs_is_begun_anew_and_a_budget_that_was_exceeded_is_told() {
+    if !has_docker() {
+        return;
+    }
+    let mut lab = Lab::new();
+    // What hangs has all that is left of the budget, and so it is exceeded whatever the rest takes.
+    let docker = lab.wrap_docker("[ $call.$number = up.1 ] && exec sleep 10000");
+    one(&mut lab, "", "down\n    budget: 10s", &format!("{docker}docker_patience: 5s\n"));
+    let said = lab.agent(&["run", "services"]).ended(1);
+    let reason = "services were away for ";
+    assert!(said.err.contains(&format!("offsite-agent: {reason}")) && said.err.contains("and the job allows 10 s"), "{said:?}");
+    assert_eq!((lab.running(), lab.ledger().exists()), (vec!["x".to_owned()], false));
+    let list = listed(&lab);
+    assert_eq!(list[0]["complete"], true);
+    assert!(list[0]["warnings"].as_array().unwrap().iter().any(|said| said.as_str().unwrap().starts_with(reason)), "{list}");
+    let checked = lab.agent(&["check"]);
+    assert!(checked.out.contains(reason), "{checked:?}");
+}
+
+#[test]
+fn what_cannot_come_back_ends_no_nights_and_comes_back_when_it_can() {
+    if !has_docker() {
+        return;
+    }
+    let mut lab = Lab::new();
+    let taken = lab.path("taken");
+    let docker = lab.wrap_docker(&format!("[ $call = up ] && [ -e {} ] && {{ echo the port is taken >&2; exit 1; }}", taken.display()));
+    one(&mut lab, "", "down", &docker);
+    lab.agent(&["run", "services"]).ended(0);
+    lab.write("taken", "");
+    for (night, reason) in [(2, "services did not come back"), (3, "so nothing was stopped")] {
+        let said = lab.agent(&["run", "services"]).ended(1);
+        assert!(said.err.contains(reason) && said.err.contains("the port is taken"), "{night}: {said:?}");
+        assert!(said.err.contains("next: repair what docker compose complains of"), "{night}: {said:?}");
+        assert!(lab.running().is_empty() && lab.ledger().exists());
+        let list = listed(&lab);
+        let complete = list.as_array().unwrap().iter().filter(|archive| archive["complete"] == true).count();
+        assert_eq!((lab.archives().len(), complete), (night, 1), "{list}");
+    }
+    fs::remove_file(taken).unwrap();
+    lab.agent(&["run", "services"]).ended(0);
+    assert_eq!((lab.running(), lab.ledger().exists()), (vec!["x".to_owned()], false));
+    assert_eq!(lab.events(), ["made", "made", "made", "resumed", "made"]);
+}
+
+#[test]
+fn services_come_back_though_nobody_hears_it_any_more() {
+    if !has_docker() {
+        return;
+    }
+    let mut lab = Lab::new();
+    let gate = lab.path("gate");
+    // Stops only when the test has closed its ears.
+    let docker = lab.wrap_docker(&format!("[ $call = down ] && read line <{}", gate.display()));
+    one(&mut lab, "", "down", &docker);
+    assert!(Command::new("mkfifo").arg(&gate).status().unwrap().success());
+    let mut run = lab.command().args(["run", "services"]).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut heard = BufReader::new(run.stderr.take().unwrap());
+    let mut line = String::new();
+    while !line.contains("stopping") {
+        line.clear();
+        assert_ne!(heard.read_line(&mut line).unwrap(), 0, "it never stopped anything");
+    }
+    drop(heard);
+    fs::write(&gate, "go on\n").unwrap();
+    assert_eq!(run.wait().unwrap().code(), Some(0));
+    assert_eq!((lab.running(), lab.ledger().exists(), lab.archives().len()), (vec!["x".to_owned()], false, 1));
+    assert_eq!(lab.events(), ["made"]);
+}
+
+#[test]
 fn check_tells_of_jobs_that_stop_the_same_and_of_paths_inside_containers() {
     if !has_docker() {
         return;

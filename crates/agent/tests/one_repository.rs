@@ -35,6 +35,21 @@ fn a_second_state_folder_does_not_make_a_second_agent() {
 }
 
 #[test]
+fn a_repository_that_lost_the_file_that_says_what_it_is_gets_it_back_by_init() {
+    for layout in ["plain", "packs"] {
+        let lab = ready(layout);
+        lab.agent(&["run", "services"]).ended(0);
+        let marker = lab.path("repository/repository.json");
+        fs::remove_file(&marker).unwrap();
+        let said = lab.agent(&["archives"]).ended(1).err;
+        assert!(said.contains("repository.json is lost") && said.contains("offsite-agent init writes it anew"), "{said}");
+        lab.agent(&["init"]).ended(0);
+        assert!(fs::read_to_string(&marker).unwrap().contains(&format!("\"layout\":\"{layout}\"")));
+        lab.agent(&["run", "services"]).ended(0);
+    }
+}
+
+#[test]
 fn an_archive_of_which_a_pack_went_away_is_not_published() {
     let lab = ready("packs");
     lab.agent(&["run", "services"]).ended(0);

@@ -191,6 +191,23 @@ fn a_missing_source_is_an_error() {
 }
 
 #[test]
+fn an_empty_source_is_told_until_somebody_says_that_it_may_be() {
+    let lab = ready("");
+    fs::remove_dir_all(lab.path("services/web")).unwrap();
+    let says = format!("source {} is empty", lab.path("services").canonicalize().unwrap().display());
+    lab.agent(&["run", "services"]).ended(0);
+    let warnings = || {
+        let list: serde_json::Value = serde_json::from_str(&lab.agent(&["archives", "--json"]).ended(0).out).unwrap();
+        list.as_array().unwrap().last().unwrap()["warnings"].clone()
+    };
+    assert!(warnings()[0].as_str().unwrap().starts_with(&says), "{}", warnings());
+    assert!(lab.agent(&["check"]).out.contains(&format!("warning  job services: {says}")));
+    lab.agent(&["run", "services", "--accept-empty"]).ended(0);
+    assert_eq!(warnings(), serde_json::json!([]));
+    assert!(!lab.agent(&["check"]).out.contains(&says));
+}
+
+#[test]
 fn a_link_in_the_place_of_a_source_is_refused() {
     let lab = ready("");
     fs::rename(lab.path("services"), lab.path("disk")).unwrap();
@@ -230,17 +247,58 @@ fn one_agent_at_a_time() {
     assert_eq!(lab.archives().len(), 1);
 }
 
+/// The command line of a resume in the unit with this name, as `install` writes it for the configuration that is there.
+fn resume_of(lab: &Lab, unit: &str) -> Vec<String> {
+    let units = lab.path("units");
+    fs::create_dir_all(&units).unwrap();
+    lab.agent(&["install", "--to", units.to_str().unwrap()]).ended(0);
+    let text = fs::read_to_string(units.join(unit)).unwrap();
+    let line = text.lines().find(|line| line.contains(" resume ")).unwrap();
+    line.split_once('=').unwrap().1.split(' ').map(str::to_owned).collect()
+}
+
 #[test]
-fn resume_needs_no_configuration_and_keeps_a_ledger_that_it_cannot_read() {
-    let lab = Lab::new();
+fn what_is_owed_is_found_by_the_units_though_the_configuration_is_broken() {
+    let lab = ready("");
+    let commands = ["offsite-agent@.service", "offsite-agent-resume.service"].map(|unit| resume_of(&lab, unit));
+    // Says what it was asked, and starts nothing.
+    let docker = lab.wrap_docker(&format!("echo \"$call\" >>{}; exit 1", lab.path("asked").display()));
+    let project = format!(
+        r#"{{"name":"p","folder":"{0}","files":["{0}/compose.yaml"],"environment":[],"services":[{{"name":"x","scale":1}}]}}"#,
+        lab.path("services").display()
+    );
+    let ledger = format!(
+        r#"{{"version":1,"job":"services","started":"2026-11-22T04:00:00Z","stage":"reading","docker":"{}","projects":[{project}]}}"#,
+        docker.trim().trim_start_matches("docker: ")
+    );
     lab.write("agent.yaml", "repositry: /b\n");
-    let state = lab.path("state");
-    let resume = |more: &[&str]| lab.agent(&[&["resume", "--state", state.to_str().unwrap()], more].concat());
-    assert_eq!(resume(&[]).ended(0).out, "nothing is owed\n");
+    for command in commands {
+        lab.write("state/ledger.json", &ledger);
+        let said: Said = Command::new(&command[0]).args(&command[1..]).output().unwrap().into();
+        assert!(said.ended(1).err.contains("services did not come back"), "{command:?}");
+        assert!(fs::read_to_string(lab.path("asked")).unwrap().starts_with("up\n"));
+        fs::remove_file(lab.path("asked")).unwrap();
+    }
+    // Nobody said where to look, and where it usually is there is nothing: that says nothing.
+    if !std::path::Path::new("/var/lib/offsite").exists() {
+        let said = lab.agent(&["resume"]);
+        assert!(said.err.contains("whether something is owed is not known") && said.err.contains("next: "), "{said:?}");
+        said.ended(1);
+    }
+}
+
+#[test]
+fn a_ledger_that_nobody_understands_is_kept_until_it_is_forgotten() {
+    let lab = ready("");
     lab.write("state/ledger.json", "{");
-    let said = resume(&[]).ended(1);
+    let said = lab.agent(&["resume"]).ended(1);
     assert!(said.err.contains("cannot be understood") && said.err.contains("resume --forget"), "{said:?}");
     assert!(lab.ledger().exists());
+    let said = lab.agent(&["resume", "--forget"]).ended(0);
+    assert!(said.out.contains("forgotten") && said.out.ends_with("ledger.json.bad:\n{\n"), "{said:?}");
+    assert!(!lab.ledger().exists() && lab.path("state/ledger.json.bad").exists());
+    assert_eq!(lab.agent(&["resume", "--forget"]).ended(0).out, "nothing is owed\n");
+    lab.agent(&["run", "services"]).ended(0);
 }
 
 #[test]
@@ -377,7 +435,7 @@ fn memory_is_bounded(more: &str) {
     std::io::copy(&mut std::io::Read::take(&mut random, 256 << 20), &mut noise).unwrap();
     for arguments in [&["run", "services"][..], &["run", "services", "--full"], &["run", "services"]] {
         let Some(peak) = peak_of(&lab, arguments) else {
-            println!("skipped: this needs python3");
+            skip("there is no python3");
             return;
         };
         println!("{arguments:?}: {peak} KiB");

@@ -30,19 +30,19 @@ pub(crate) fn archives(cli: &cli::Cli, archives: &cli::Json) -> Done {
                 })
             })
             .collect();
-        println!("{}", serde_json::to_string_pretty(&list)?);
+        say!("{}", serde_json::to_string_pretty(&list)?);
     } else {
         for info in &found.good {
             let incomplete = if info.end.complete { "" } else { "  incomplete" };
-            println!("{}  {:>9} in {:>9}  {} entries{incomplete}", info.name, size(info.end.raw), size(info.end.bytes), info.end.entries);
+            say!("{}  {:>9} in {:>9}  {} entries{incomplete}", info.name, size(info.end.raw), size(info.end.bytes), info.end.entries);
         }
         if layout == Layout::Packs && !found.good.is_empty() {
             // Most frames belong to all of them, so their sizes do not add up.
-            println!("together they take {}, in {}", size(stored), count(packs, "pack"));
+            say!("together they take {}, in {}", size(stored), count(packs, "pack"));
         }
     }
     for bad in &found.unreadable {
-        eprintln!("offsite-agent: {} cannot be read: {}", bad.object, offsite_agent::chain(&bad.error));
+        note!("offsite-agent: {} cannot be read: {}", bad.object, offsite_agent::chain(&bad.error));
     }
     Ok(if found.unreadable.is_empty() { Exit::Fine } else { Exit::Failed })
 }

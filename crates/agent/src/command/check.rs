@@ -9,7 +9,7 @@ pub(crate) fn check(cli: &cli::Cli, check: &cli::Json) -> Done {
     let config = load(&cli.config)?;
     let findings = offsite_agent::check(&config);
     if check.json {
-        println!("{}", serde_json::to_string_pretty(&findings)?);
+        say!("{}", serde_json::to_string_pretty(&findings)?);
     } else {
         for finding in findings.iter().filter(|finding| !cli.quiet || finding.level != Level::Ok) {
             let mark = match finding.level {
@@ -17,7 +17,7 @@ pub(crate) fn check(cli: &cli::Cli, check: &cli::Json) -> Done {
                 Level::Warning => "warning",
                 Level::Bad => "BAD    ",
             };
-            println!("{mark}  {}: {}", finding.what, finding.says);
+            say!("{mark}  {}: {}", finding.what, finding.says);
         }
     }
     Ok(if findings.iter().any(|finding| finding.level == Level::Bad) { Exit::Failed } else { Exit::Fine })

@@ -35,7 +35,7 @@ fn to_pipe(config: &Config, quiet: bool, wanted: &str) -> Result<bool, Box<dyn s
     let (info, _) = export(config, wanted, &mut out, |info| {
         if !quiet {
             // Of several archives one was meant.
-            eprintln!("exporting {}{}", info.name, if info.end.complete { "" } else { ", which is incomplete" });
+            note!("exporting {}{}", info.name, if info.end.complete { "" } else { ", which is incomplete" });
         }
     })?;
     out.flush().map_err(|error| format!("cannot write to the pipe: {error}"))?;
@@ -61,6 +61,6 @@ fn to_file(config: &Config, wanted: &str, path: &Path) -> Result<bool, Box<dyn s
     file.persist_noclobber(path).map_err(|error| failed(error.error))?;
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)?;
     let incomplete = if info.end.complete { "" } else { " INCOMPLETE" };
-    println!("{}{incomplete} to {}: {} in {}", info.name, path.display(), size(exported.raw), size(exported.bytes));
+    say!("{}{incomplete} to {}: {} in {}", info.name, path.display(), size(exported.raw), size(exported.bytes));
     Ok(info.end.complete)
 }

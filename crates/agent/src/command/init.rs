@@ -20,12 +20,12 @@ pub(crate) fn init(cli: &cli::Cli) -> Done {
     match OpenOptions::new().write(true).create_new(true).mode(0o644).open(path) {
         Ok(mut file) => {
             file.write_all(EXAMPLE.as_bytes()).and_then(|()| file.sync_all()).map_err(failed)?;
-            println!("wrote an example to {}: make it yours, then run init again", path.display());
+            say!("wrote an example to {}: make it yours, then run init again", path.display());
         }
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {
             let config = load(path)?;
             let made = if offsite_agent::make_repository(&config)? { "made the repository" } else { "the repository is there" };
-            println!("{made}: {}", config.repository.display());
+            say!("{made}: {}", config.repository.display());
         }
         Err(error) => return Err(failed(error).into()),
     }

@@ -16,7 +16,7 @@ pub(crate) fn install(cli: &cli::Cli, install: &cli::Install) -> Done {
     let units = units(&config, &program);
     if install.print {
         for unit in &units {
-            println!("# {}/{}\n{}", install.to.display(), unit.name, unit.text);
+            say!("# {}/{}\n{}", install.to.display(), unit.name, unit.text);
         }
         return Ok(Exit::Fine);
     }
@@ -33,7 +33,7 @@ pub(crate) fn install(cli: &cli::Cli, install: &cli::Install) -> Done {
     for unit in &units {
         let path = install.to.join(&unit.name);
         std::fs::write(&path, &unit.text).map_err(|error| format!("cannot write {}: {error}", path.display()))?;
-        println!("wrote {}", path.display());
+        say!("wrote {}", path.display());
     }
     if install.now {
         for timer in &old {
@@ -49,7 +49,7 @@ pub(crate) fn install(cli: &cli::Cli, install: &cli::Install) -> Done {
     if install.now {
         steps.iter().try_for_each(|step| systemctl(step))?;
     } else {
-        println!("now: {}", steps.map(|step| format!("systemctl {}", step.join(" "))).join(" && "));
+        say!("now: {}", steps.map(|step| format!("systemctl {}", step.join(" "))).join(" && "));
     }
     Ok(Exit::Fine)
 }
@@ -57,7 +57,10 @@ pub(crate) fn install(cli: &cli::Cli, install: &cli::Install) -> Done {
 /// Takes everything out of force and away that `install` wrote. Nothing of the configuration, the archives or the journal goes.
 pub(crate) fn uninstall(cli: &cli::Cli, uninstall: &cli::Uninstall) -> Done {
     // A broken configuration is no reason to keep the units.
-    let state = super::resume::state(cli);
+    let (state, doubt) = super::resume::state(cli);
+    if let Some(error) = doubt {
+        note!("offsite-agent: {error}\nlooking for services that are away in {} only", state.display());
+    }
     if let Some(ledger) = Ledger::read(&state)? {
         let text = format!("services are away for a run of {}, and the units bring them back", ledger.job);
         return Err(format!("{text}: wait for the run, or: offsite-agent resume").into());
@@ -70,9 +73,9 @@ pub(crate) fn uninstall(cli: &cli::Cli, uninstall: &cli::Uninstall) -> Done {
         remove(&uninstall.to, name)?;
     }
     match (ours.is_empty(), uninstall.now) {
-        (true, _) => println!("{} holds nothing that offsite-agent install wrote", uninstall.to.display()),
+        (true, _) => say!("{} holds nothing that offsite-agent install wrote", uninstall.to.display()),
         (false, true) => systemctl(&["daemon-reload"])?,
-        (false, false) => println!("now: systemctl daemon-reload"),
+        (false, false) => say!("now: systemctl daemon-reload"),
     }
     Ok(Exit::Fine)
 }
@@ -100,13 +103,13 @@ fn listed(folder: &Path, wanted: impl Fn(&str) -> bool) -> Result<Vec<String>, S
 fn remove(folder: &Path, name: &str) -> Result<(), String> {
     let path = folder.join(name);
     std::fs::remove_file(&path).map_err(|error| format!("cannot remove {}: {error}", path.display()))?;
-    println!("removed {}", path.display());
+    say!("removed {}", path.display());
     Ok(())
 }
 
 fn systemctl(arguments: &[&str]) -> Result<(), String> {
     let shown = format!("systemctl {}", arguments.join(" "));
-    println!("{shown}");
+    say!("{shown}");
     match Command::new("systemctl").args(arguments).status() {
         Ok(status) if status.success() => Ok(()),
         Ok(status) => Err(format!("{shown} failed ({status})")),

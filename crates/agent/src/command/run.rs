@@ -24,7 +24,7 @@ pub(crate) fn run(cli: &cli::Cli, run: &cli::Run) -> Done {
     if run.accept_empty {
         let wait = run.wait.then_some(&cancel);
         for absent in offsite_agent::accept_empty(&config, &run.job, wait).map_err(offsite_agent::RunError::Absent)? {
-            eprintln!("accepted: {absent}");
+            note!("accepted: {absent}");
         }
     }
     let mut meter = Meter::new(cli.quiet);
@@ -43,24 +43,29 @@ pub(crate) fn run(cli: &cli::Cli, run: &cli::Run) -> Done {
     meter.end();
     let made = result?;
     for warning in made.end.warnings.iter().take(SHOWN) {
-        eprintln!("warning: {warning}");
+        note!("warning: {warning}");
     }
     if made.end.warnings.len() > SHOWN {
-        eprintln!("warning: {} more are in the manifest", made.end.warnings.len() - SHOWN);
+        note!("warning: {} more are in the manifest", made.end.warnings.len() - SHOWN);
     }
     for note in &made.notes {
-        eprintln!("warning: {note}");
+        note!("warning: {note}");
     }
-    println!("{}", summary(&made));
+    say!("{}", summary(&made));
     if let Some(reason) = made.degraded.as_ref().filter(|_| made.unhealthy.is_empty()) {
-        eprintln!("offsite-agent: {reason}");
+        note!("offsite-agent: {reason}");
     }
     for unwell in &made.unhealthy {
-        eprintln!("offsite-agent: it is back, and not well: {unwell}");
+        note!("offsite-agent: it is back, and not well: {unwell}");
     }
-    if !made.died.is_empty() || !made.unhealthy.is_empty() {
+    if made.owed {
+        note!("next: {}", offsite_agent::NOT_BACK);
+    }
+    // A complete archive of a run that counts for less: services were away for too long.
+    let over = made.end.complete && made.degraded.is_some();
+    if made.owed || over || !made.died.is_empty() || !made.unhealthy.is_empty() {
         for died in &made.died {
-            eprintln!("offsite-agent: it was back, and then it ended: {died}");
+            note!("offsite-agent: it was back, and then it ended: {died}");
         }
         return Ok(Exit::Failed);
     }
@@ -159,6 +164,7 @@ mod tests {
             degraded: None,
             unhealthy: Vec::new(),
             starting: None,
+            owed: false,
         };
         assert_eq!(
             summary(&made),

@@ -20,7 +20,12 @@ pub(crate) fn make(root: &Path, layout: Layout, group: Option<&str>) -> Result<b
     let local = LocalStore::create(root).map_err(RunError::Local)?;
     let store: Arc<dyn ObjectStore> = Arc::new(local);
     let runtime = runtime()?;
-    let made = match runtime.block_on(Repository::open(store.clone())) {
+    let mut found = runtime.block_on(Repository::open(store.clone()));
+    if let Err(RepositoryError::MarkerLost { .. }) = found {
+        // The configuration says what this folder is, and what lies there which layout.
+        found = runtime.block_on(Repository::adopt(store.clone()));
+    }
+    let made = match found {
         Ok(found) => {
             agree(root, found.layout(), layout)?;
             Ok(false)

@@ -4,9 +4,9 @@
 //! archive needs; their frames are good, the next run finds them in place, and prune removes what it does not use. That this may be so is
 //! noted before the first of them.
 
-use std::{collections::HashSet, io, path::PathBuf, sync::Arc};
+use std::{io, path::PathBuf, sync::Arc};
 
-use offsite_archive::{FrameId, FrameRef, Output};
+use offsite_archive::{FrameRef, Output};
 use offsite_repository::{PackWriter, Repository, Staged};
 use tokio::runtime::Runtime;
 
@@ -31,6 +31,10 @@ impl Output for Out {
         }
     }
 
+    fn keeps_once(&self) -> bool {
+        matches!(self, Self::Packs(_))
+    }
+
     fn frame(&mut self, frame: &FrameRef, bytes: &[u8]) -> io::Result<()> {
         match self {
             Self::Plain(file) => file.frame(frame, bytes),
@@ -41,7 +45,12 @@ impl Output for Out {
     fn end(&mut self, frames: &[(u32, u32)], manifest: &[u8]) -> io::Result<()> {
         match self {
             Self::Plain(file) => file.end(frames, manifest),
-            Self::Packs(packs) => packs.flush(),
+            Self::Packs(packs) => {
+                packs.flush()?;
+                // The last pack's memory: what comes now, cache and prune, is the height of a night.
+                packs.writer = PackWriter::new(PACK_TARGET);
+                Ok(())
+            }
         }
     }
 }
@@ -52,8 +61,6 @@ pub(crate) struct PacksOut {
     repository: Repository,
     note: PathBuf,
     writer: PackWriter,
-    /// What was new in this archive: the same chunk may come twice.
-    seen: HashSet<FrameId>,
     noted: bool,
     bytes: u64,
 }
@@ -61,7 +68,7 @@ pub(crate) struct PacksOut {
 impl PacksOut {
     pub(super) fn new(runtime: Arc<Runtime>, repository: Repository, note: PathBuf) -> Self {
         let writer = PackWriter::new(PACK_TARGET);
-        Self { runtime, repository, note, writer, seen: HashSet::new(), noted: false, bytes: 0 }
+        Self { runtime, repository, note, writer, noted: false, bytes: 0 }
     }
 
     /// Length of all frames that were given, in bytes, each as often as it came.
@@ -81,9 +88,6 @@ impl PacksOut {
 
     fn frame(&mut self, frame: &FrameRef, bytes: &[u8]) -> io::Result<()> {
         self.bytes += u64::from(frame.len);
-        if !self.seen.insert(frame.id) {
-            return Ok(());
-        }
         self.writer.push(frame.id, frame.raw, bytes);
         if self.writer.is_full() { self.flush() } else { Ok(()) }
     }

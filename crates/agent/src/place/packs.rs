@@ -16,8 +16,8 @@ use std::{
 
 use offsite_archive::{ArchiveName, FrameId, FrameRef, Manifest, Stock};
 use offsite_repository::{
-    ObjectId, PackName, PruneError, Repository, RepositoryError, Scope, Tables, Verified, apply_prune, describe, disown, lacking,
-    mend_index, plan_prune, rescue, set_damaged_aside, verify,
+    ObjectId, PackName, PruneError, Repository, RepositoryError, Scope, Verified, apply_prune, describe, disown, lacking, mend_index,
+    plan_prune, rescue, set_damaged_aside, verify,
 };
 use tokio::runtime::Runtime;
 
@@ -45,8 +45,6 @@ pub(super) struct Packs {
     note: PathBuf,
     /// An earlier run ended before it had pruned.
     unfinished: bool,
-    /// What lies in packs, known by [`Packs::look`].
-    frames: Vec<FrameRef>,
     /// Archives may have lost frames.
     doubt: Cell<bool>,
     /// There while archives have lost frames or may have, so that later runs know it too: written before anything is lost.
@@ -75,12 +73,18 @@ impl Packs {
             }
         }
         let (lossy, doubt) = (state.join("lossy"), Cell::new(false));
-        Ok(Self { runtime, repository, note, unfinished, frames: Vec::new(), doubt, lossy, bad: HashSet::new() })
+        Ok(Self { runtime, repository, note, unfinished, doubt, lossy, bad: HashSet::new() })
     }
 
-    /// What lies in place.
-    pub(super) fn frames(&self) -> impl Iterator<Item = FrameRef> {
-        self.frames.iter().copied()
+    /// Adds to `stock` what lies in place, after [`Packs::look`]. Tables come one after the other: all of them are a seventh of the memory of a night.
+    pub(super) fn offer(&self, stock: &mut Stock) -> Result<(), RunError> {
+        let offered = self.repository.each_table(|facts, table| {
+            let (Some(pack), Some(table)) = (id(&facts.name), table) else { return };
+            let usable = table.entries().iter().filter(|entry| !self.bad.contains(&(pack, entry.id)));
+            stock.add_in_place(usable.map(|entry| FrameRef { id: entry.id, raw: entry.raw, len: entry.len }));
+        });
+        // What cannot be read was told by the look.
+        self.runtime.block_on(offered).map(drop).map_err(RunError::Repository)
     }
 
     pub(super) fn out(&self) -> PacksOut {
@@ -94,7 +98,13 @@ impl Packs {
     /// See [`super::Place::look`].
     pub(super) fn look(&mut self, full: bool, cancel: &Cancel, told: &mut Vec<String>) -> Result<bool, RunError> {
         let clean = if full { self.heal(cancel, told)? } else { true };
-        let Tables { good, unknown, unreadable } = self.tables()?;
+        let (mut unknown, mut damaged) = (Vec::new(), Vec::new());
+        let unreadable = self.repository.each_table(|facts, table| match table {
+            None => unknown.extend(id(&facts.name)),
+            Some(table) if table.disowned() > 0 => damaged.extend(id(&facts.name)),
+            Some(_) => {}
+        });
+        let unreadable = self.runtime.block_on(unreadable).map_err(RunError::Repository)?;
         for found in &unreadable {
             match &found.error {
                 // Nobody's: prune and copies pass it by, and check tells it.
@@ -109,12 +119,10 @@ impl Packs {
         }
         // A full run has told those that it could not move.
         if !full {
-            let unknown: Vec<ObjectId> = unknown.iter().filter_map(|facts| id(&facts.name)).collect();
             self.doubt.set(self.doubt.get() || !unknown.is_empty());
             self.put_aside(&unknown, "without a readable table", told)?;
             // There may be room by now.
-            let damaged = good.iter().filter(|(_, table)| table.disowned() > 0).filter_map(|(facts, _)| id(&facts.name));
-            self.put_aside(&damaged.collect::<Vec<_>>(), "damaged", told)?;
+            self.put_aside(&damaged, "damaged", told)?;
         }
         if self.unfinished {
             told.extend(
@@ -124,17 +132,7 @@ impl Packs {
                     .map(|error| format!("the index is not mended: {}", chain(&error))),
             );
         }
-        // Asked again: packs were made and went.
-        let good = self.tables()?.good;
-        let entries = good.iter().filter_map(|(facts, table)| Some((id(&facts.name)?, table)));
-        let entries = entries.flat_map(|(pack, table)| table.entries().iter().map(move |entry| (pack, entry)));
-        let usable = entries.filter(|(pack, entry)| !self.bad.contains(&(*pack, entry.id)));
-        self.frames = usable.map(|(_, entry)| FrameRef { id: entry.id, raw: entry.raw, len: entry.len }).collect();
         Ok(clean)
-    }
-
-    fn tables(&self) -> Result<Tables, RunError> {
-        self.runtime.block_on(self.repository.tables()).map_err(RunError::Repository)
     }
 
     /// Reads every frame, and sets aside the packs in which something is bad. Of those that cannot be, the bad frames count as not there from now

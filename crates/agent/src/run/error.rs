@@ -6,12 +6,7 @@ use offsite_archive::{CaptureError, JobName};
 use offsite_repository::{Layout, LocalError, PublishError, RepositoryError};
 
 use crate::{
-    durable::DurableError,
-    ledger::LedgerError,
-    lock::LockError,
-    modes::ModesError,
-    quiesce::{NotBack, QuiesceError},
-    resume::ResumeError,
+    durable::DurableError, ledger::LedgerError, lock::LockError, modes::ModesError, quiesce::QuiesceError, resume::ResumeError,
     sources::AbsentError,
 };
 
@@ -32,8 +27,8 @@ pub enum RunError {
     /// Another agent is at work, or the lock cannot be had.
     #[error(transparent)]
     Lock(#[from] LockError),
-    /// What an earlier run left stopped cannot be brought back.
-    #[error("what an earlier run left stopped is not back")]
+    /// It is not known whether what an earlier run left stopped is back.
+    #[error("what an earlier run left stopped may not be back")]
     Leftovers(#[source] ResumeError),
     /// An agent with another state folder is at work in the repository. Nothing was stopped.
     #[error("another agent is at work in the repository {}: {holder}", root.display())]
@@ -77,15 +72,15 @@ pub enum RunError {
         /// Where it leads.
         target: PathBuf,
     },
-    /// The repository lies in a source, by way of a symbolic link; nothing was stopped.
-    #[error("source {}{} contains the repository {}: every archive would contain the ones before", path.display(), named(place), repository.display())]
-    Inside {
+    /// A source overlaps another, the repository or the state folder, by way of a symbolic link; nothing was stopped.
+    #[error("source {}{} without symbolic links: {problem}", path.display(), named(place))]
+    Overlap {
         /// The source.
         path: PathBuf,
         /// Where the configuration names it: file and line, or empty.
         place: String,
-        /// Where the repository really is.
-        repository: PathBuf,
+        /// With what, and what would come of it.
+        problem: String,
     },
     /// A disk of a source is not there, or that cannot be told; nothing was stopped.
     #[error(transparent)]
@@ -172,13 +167,16 @@ pub enum RunError {
     #[error("cannot publish the archive")]
     Publish(#[source] PublishError),
     /// Services are away; the ledger names them.
-    #[error("{not_back}{}", also(after.as_deref()))]
+    #[error("{owed}{}", also(Some(after)))]
     NotBack {
-        /// What does not run.
-        not_back: NotBack,
-        /// What went wrong before that.
-        after: Option<Box<RunError>>,
+        /// What does not run, and why.
+        owed: String,
+        /// Why there is no archive either.
+        after: Box<RunError>,
     },
+    /// The run panicked. Services are back.
+    #[error("stopped by {0}; no archive was made")]
+    Defect(String),
     /// The ledger cannot be kept or cleared.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
