@@ -9,8 +9,8 @@ use jiff::Timestamp;
 use offsite_archive::ArchiveName;
 
 use crate::{
-    cli::Globals,
     exit::Exit,
+    globals::Globals,
     human,
     journal::{BadLine, Fact, Journal, Receipt, Standing},
     state::State,

@@ -9,8 +9,8 @@ use offsite_repository::{ArchiveInfo, Unreadable};
 use serde::Serialize;
 
 use crate::{
-    cli::Globals,
     exit::Exit,
+    globals::Globals,
     human::{self, Align, count, number, plain, size, table},
     restore::{
         from::{self, From, Opened},

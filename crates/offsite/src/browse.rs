@@ -8,7 +8,6 @@ pub(crate) mod item;
 pub(crate) mod member;
 pub(crate) mod near;
 pub(crate) mod order;
-pub(crate) mod out;
 pub(crate) mod reading;
 pub(crate) mod show;
 pub(crate) mod text;

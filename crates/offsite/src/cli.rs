@@ -1,15 +1,10 @@
 //! The command line: only the list. Each verb's arguments live with the verb.
-//!
-//! `--config` is global, because every verb but `install --print` and `demo` reads the configuration, and a test or a second household
-//! on one Mac needs another one.
 
-use std::path::PathBuf;
-
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::{
-    accept, archives, cat, completions, config, config::Config, configuration, daemon, demo, diff, doctor, drill, exit::Exit, export, find,
-    forget, history, init, install, key, ls, notices, notify, restore, status, sync, uninstall, verify,
+    accept, archives, cat, completions, configuration, daemon, demo, diff, doctor, drill, exit::Exit, export, find, forget,
+    globals::Globals, history, init, install, key, log, ls, notices, notify, restore, status, sync, uninstall, verify,
 };
 
 /// Pulls archives from the Pi, keeps copies on this Mac, pushes sealed copies to the cloud.
@@ -22,29 +17,6 @@ pub struct Cli {
     /// The verb.
     #[command(subcommand)]
     pub command: Command,
-}
-
-/// Options of every verb.
-#[derive(Debug, Clone, Default, clap::Args)]
-pub struct Globals {
-    /// Configuration file [default: ~/.config/offsite/offsite.yaml]
-    #[arg(long, short = 'c', global = true, value_name = "FILE")]
-    pub config: Option<PathBuf>,
-}
-
-impl Globals {
-    /// Where the configuration is.
-    pub fn config_path(&self) -> Result<PathBuf, config::ConfigError> {
-        match &self.config {
-            Some(path) => Ok(path.clone()),
-            None => Ok(config::Home::of_process()?.default_config()),
-        }
-    }
-
-    /// Reads and checks the configuration. Without `HOME` one that names every folder in full is as good as any.
-    pub fn load(&self) -> Result<Config, config::ConfigError> {
-        Config::load(&self.config_path()?, &config::Home::of_process_if_any())
-    }
 }
 
 /// The verbs.
@@ -105,6 +77,15 @@ pub enum Command {
 }
 
 impl Command {
+    /// Who starts a night by this verb, if it is one that has a log.
+    pub fn night(&self) -> Option<log::By> {
+        match self {
+            Self::Daemon(_) => Some(log::By::System),
+            Self::Sync(_) => Some(log::By::Person),
+            _ => None,
+        }
+    }
+
     /// Runs the verb.
     pub async fn run(&self, globals: &Globals) -> anyhow::Result<Exit> {
         match self {
@@ -131,8 +112,8 @@ impl Command {
             Self::Uninstall(args) => uninstall::run(globals, args).await,
             Self::Notify(args) => notify::run(globals, args).await,
             Self::Notices(args) => notices::run(globals, args).await,
-            Self::Completions(args) => completions::run(globals, args).await,
-            Self::Man(args) => completions::man(globals, args).await,
+            Self::Completions(args) => completions::run(Cli::command(), args).await,
+            Self::Man(args) => completions::man(Cli::command(), args).await,
             Self::Demo(args) => demo::run(globals, args).await,
         }
     }
@@ -140,8 +121,6 @@ impl Command {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]

@@ -6,13 +6,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use clap::{Command, CommandFactory};
+use clap::Command;
 use clap_complete::Shell;
 
-use crate::{
-    cli::{Cli, Globals},
-    exit::Exit,
-};
+use crate::exit::Exit;
 
 /// Arguments of `offsite completions`.
 #[derive(Debug, clap::Args)]
@@ -47,17 +44,17 @@ pub struct ManError {
     source: io::Error,
 }
 
-/// Runs the verb `completions`.
-pub async fn run(_globals: &Globals, args: &Args) -> anyhow::Result<Exit> {
-    print(&script(args.shell, Cli::command()));
+/// Runs the verb `completions` for the whole `program`.
+pub async fn run(program: Command, args: &Args) -> anyhow::Result<Exit> {
+    print(&script(args.shell, program));
     Ok(Exit::Fine)
 }
 
-/// Runs the verb `man`.
-pub async fn man(_globals: &Globals, args: &ManArgs) -> anyhow::Result<Exit> {
+/// Runs the verb `man` for the whole `program`.
+pub async fn man(program: Command, args: &ManArgs) -> anyhow::Result<Exit> {
     match &args.out {
-        Some(folder) => pages(folder, Cli::command())?,
-        None => print(&page(Cli::command())?),
+        Some(folder) => pages(folder, program)?,
+        None => print(&page(program)?),
     }
     Ok(Exit::Fine)
 }
@@ -86,7 +83,10 @@ fn pages(folder: &Path, command: Command) -> Result<(), ManError> {
 
 #[cfg(test)]
 mod tests {
+    use clap::CommandFactory;
+
     use super::*;
+    use crate::cli::Cli;
 
     #[test]
     fn each_shell_completes_each_verb() {

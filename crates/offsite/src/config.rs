@@ -7,7 +7,6 @@ mod cloud;
 mod credentials;
 mod error;
 mod file;
-mod home;
 mod jobs;
 mod keeping;
 mod line;
@@ -29,12 +28,11 @@ use jiff::SignedDuration;
 pub use offsite_agent::config::TimeOfDay;
 use offsite_archive::JobName;
 
-pub(crate) use self::{cloud::without_user, home::straight};
+pub(crate) use self::cloud::without_user;
 pub use self::{
     cloud::{Cloud, CloudUrl, InvalidCloud, StorageClass},
     credentials::{Credentials, CredentialsError, S3Keys},
     error::ConfigError,
-    home::Home,
     keeping::{InvalidPart, InvalidPlain, PlainCopies, VerifyPart},
     log::{InvalidLog, LogFormat, LogLevel, LogRules},
     notify::{Address, Email, Healthchecks, InvalidNotify, MacNotices, Notify, NotifySecrets, Ntfy, Security, Webhook},
@@ -42,6 +40,7 @@ pub use self::{
     rate::{InvalidRate, Rate},
     schema::SCHEMA,
 };
+pub use crate::home::Home;
 
 /// What the owner decided.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -5,6 +5,8 @@
 mod unwise;
 mod words;
 
+use std::{path::Path, time::Duration};
+
 use anyhow::Context;
 use jiff::{Timestamp, tz::TimeZone};
 
@@ -13,9 +15,10 @@ pub use self::{
     words::words,
 };
 use crate::{
-    cli::Globals,
-    config::{Config, Home, SCHEMA},
+    config::{Config, Home, SCHEMA, TimeOfDay},
     exit::Exit,
+    globals::Globals,
+    install,
 };
 
 /// Arguments of `offsite config`.
@@ -30,34 +33,60 @@ pub struct Args {
 #[derive(Debug, clap::Subcommand)]
 pub enum Verb {
     /// Read it, and say in words what it means and what is unwise; exits with 2 if it is wrong
-    Check,
+    Check {
+        /// Print one JSON object: the file, what is wrong with it, and the notes
+        #[arg(long)]
+        json: bool,
+    },
     /// Print the JSON schema, for editors
     Schema,
 }
 
+/// The system's programs are waited for no longer; a clock that they do not tell of is doctor's business.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 /// Runs the verb.
 pub async fn run(globals: &Globals, args: &Args) -> anyhow::Result<Exit> {
-    let text = match args.verb {
-        Verb::Schema => SCHEMA.to_owned(),
-        Verb::Check => {
-            let config = globals.load()?;
-            let home = Home::of_process_if_any();
-            // It was read a moment ago; this is for what only the text shows.
-            let source = std::fs::read_to_string(&config.path).with_context(|| format!("cannot read {}", config.path.display()))?;
-            check(&config, &source, &home)
-        }
+    let (text, exit) = match args.verb {
+        Verb::Schema => (SCHEMA.to_owned(), Exit::Fine),
+        Verb::Check { json } => match globals.load() {
+            Ok(config) => (check(&config, json).await?, Exit::Fine),
+            Err(error) if json => (object(&globals.config_path()?, Some(error.to_string()), &[]), Exit::Usage),
+            Err(error) => return Err(error.into()),
+        },
     };
     crate::say::text(&text);
-    Ok(Exit::Fine)
+    Ok(exit)
 }
 
-fn check(config: &Config, source: &str, home: &Home) -> String {
-    let mut text = words(config, home, Timestamp::now(), &TimeZone::system());
-    for note in notes(config, source, &Ground::of(config, home)) {
+async fn check(config: &Config, json: bool) -> anyhow::Result<String> {
+    let home = Home::of_process_if_any();
+    // It was read a moment ago; this is for what only the text shows.
+    let source = std::fs::read_to_string(&config.path).with_context(|| format!("cannot read {}", config.path.display()))?;
+    let ground = Ground { rings: rings(&home).await, ..Ground::of(config, &home) };
+    let notes = notes(config, &source, &ground);
+    if json {
+        return Ok(object(&config.path, None, &notes));
+    }
+    let mut text = words(config, &home, Timestamp::now(), &TimeZone::system());
+    for note in &notes {
         text.push_str(&format!("\nnote: {note}"));
     }
-    if text.contains("\nnote: ") {
+    if !notes.is_empty() {
         text.push('\n');
     }
-    text
+    Ok(text)
+}
+
+/// When the alarm clocks ring that are installed.
+async fn rings(home: &Home) -> Vec<TimeOfDay> {
+    let home = home.clone();
+    let asked = tokio::task::spawn_blocking(move || install::state(&home));
+    let Ok(Ok(Ok(found))) = tokio::time::timeout(PATIENCE, asked).await else { return Vec::new() };
+    found.iter().filter_map(install::Installed::at).collect()
+}
+
+fn object(path: &Path, error: Option<String>, notes: &[String]) -> String {
+    let path = path.display().to_string();
+    format!("{}\n", serde_json::json!({ "version": 1, "config": path, "error": error, "notes": notes }))
 }

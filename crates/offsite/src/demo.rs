@@ -21,8 +21,8 @@ use self::{
     stage::Stage,
 };
 use crate::{
-    cli::Globals,
     exit::Exit,
+    globals::Globals,
     human::{Align, count, percent, size, table},
     journal::Fact,
     restore::{self, from},
@@ -80,7 +80,7 @@ async fn play(root: &Path) -> anyhow::Result<()> {
             stage.live(number - 1, night(number)?).context("cannot live in the house")?;
         }
         stage.agent_run(night(number)?).await?;
-        well(sync::run(&stage.globals(), &sync::Args { dry_run: false }).await?, "offsite sync")?;
+        well(sync::run(&stage.globals(), &sync::Args::default()).await?, "offsite sync")?;
     }
     crate::say::text(&format!("\n{}", moved(&stage)?));
 

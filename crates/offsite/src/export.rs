@@ -13,8 +13,8 @@ use offsite_archive::ArchiveName;
 use offsite_repository::{Exported, export};
 
 use crate::{
-    cli::Globals,
     exit::Exit,
+    globals::Globals,
     human::size,
     progress::Bar,
     restore::{

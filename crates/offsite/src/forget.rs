@@ -9,12 +9,12 @@ use offsite_archive::ArchiveName;
 use offsite_repository::{ArchiveInfo, Repository, apply_prune, plan_prune};
 
 use crate::{
-    cli::Globals,
     config::{Config, PlaceName},
     exit::Exit,
+    globals::Globals,
     human,
     journal::{Fact, Receipt, Standing},
-    night::retain::unknown_needs,
+    night::retain::{since, unknown_needs},
     places,
     state::State,
 };
@@ -74,8 +74,8 @@ pub async fn run(globals: &Globals, args: &Args) -> anyhow::Result<Exit> {
         args.archives.iter().for_each(|archive| say!("would forget {archive} ({place})"));
         return Ok(Exit::Fine);
     }
-    // What nobody needs already is what a transfer brought that did not end: the next night goes on with it.
-    let waits = plan_prune(&repository).await.is_ok_and(|plan| !plan.is_empty());
+    // Of a place where something cannot be read nothing is pruned below either.
+    let before = plan_prune(&repository).await.unwrap_or_default();
     // The receipt first, as in the night: what is there without one is found again, what is gone but expected is an alarm.
     journal.append(&Receipt { time: Timestamp::now(), fact: Fact::Forgot { place: place.clone(), archives: args.archives.clone() } })?;
     offsite_repository::forget(&repository, &args.archives).await?;
@@ -85,11 +85,10 @@ pub async fn run(globals: &Globals, args: &Args) -> anyhow::Result<Exit> {
         say!("nothing is pruned while {place} lacks the manifest of another archive: what that needs is not known (offsite status)");
         return Ok(Exit::Fine);
     }
-    if waits {
-        say!("nothing was pruned: what a transfer brought that did not end waits here for the next night, which prunes, too: offsite sync");
-        return Ok(Exit::Fine);
+    let pruned = apply_prune(&repository, &since(plan_prune(&repository).await?, &before)).await?;
+    if !before.remove.is_empty() {
+        say!("what a transfer brought that did not end waits here for the next night: offsite sync");
     }
-    let pruned = apply_prune(&repository, &plan_prune(&repository).await?).await?;
     say!("{} free; a place that still has such an archive may bring it back with the next sync", human::size(pruned.freed));
     Ok(Exit::Fine)
 }

@@ -18,10 +18,10 @@ pub use self::{
     file::{Key, KeyError},
 };
 use crate::{
-    cli::Globals,
     cloud,
     config::{Cloud, CloudUrl, Config, Credentials, PlaceName, without_user},
     exit::Exit,
+    globals::Globals,
     state::State,
 };
 

@@ -32,9 +32,12 @@ pub mod drill;
 pub mod exit;
 pub mod export;
 pub mod find;
+pub mod fit;
 pub mod forget;
+pub mod globals;
 pub mod hint;
 pub mod history;
+pub mod home;
 pub mod human;
 pub mod init;
 pub mod install;
@@ -44,9 +47,11 @@ pub mod live;
 pub mod lock;
 pub mod log;
 pub mod ls;
+mod newest;
 pub mod night;
 pub mod notices;
 pub mod notify;
+mod out;
 pub mod owed;
 pub mod places;
 pub mod platform;
@@ -62,7 +67,7 @@ pub mod verify;
 /// The program: reads the command line, runs the verb, prints an error with its next step.
 pub fn main() -> ExitCode {
     let cli = cli::Cli::parse();
-    log::start(&cli);
+    log::start(&cli.globals, cli.command.night());
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&anyhow::Error::new(error).context("cannot start the asynchronous runtime")),

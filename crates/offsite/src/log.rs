@@ -21,36 +21,38 @@ use tracing_subscriber::{
 
 use self::{day::Days, line::Record};
 use crate::{
-    cli::{Cli, Command},
     config::{Home, LogFormat, LogLevel, LogRules},
-    journal::{Fact, Receipt},
+    globals::Globals,
+    journal::TARGET,
     platform,
 };
 
-/// Receipts are told on the screen by those who write them.
-const RECEIPT: &str = "offsite::receipt";
+/// Who starts a night, and so has it logged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum By {
+    /// The system, whose file for standard error is for crashes.
+    System,
+    /// A person, who looks at what it says, wherever that goes.
+    Person,
+}
 
-/// Sends events where they go: to standard error, warnings by default and what `OFFSITE_LOG` says otherwise; of what launchd or a person starts
-/// for a night also into the log.
-pub fn start(cli: &Cli) {
-    let filter = EnvFilter::try_from_env("OFFSITE_LOG").unwrap_or_else(|_| EnvFilter::new(format!("warn,{RECEIPT}=off")));
+/// Sends events where they go: to standard error, warnings by default and what `OFFSITE_LOG` says otherwise; those of a night also into the log.
+/// Receipts are told on the screen by those who write them.
+pub fn start(globals: &Globals, by: Option<By>) {
+    let filter = EnvFilter::try_from_env("OFFSITE_LOG").unwrap_or_else(|_| EnvFilter::new(format!("warn,{TARGET}=off")));
     let ansi = std::io::IsTerminal::is_terminal(&std::io::stderr());
     let screen = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(ansi).with_target(false);
     // An event that standard error does not take would be told there by a macro that panics.
     let screen = screen.log_internal_errors(false).with_filter(filter);
     // A second initialisation can only come from a test harness that has its own; ours then has nothing to add.
-    let _ = tracing_subscriber::registry().with(screen).with(of_nights(cli)).try_init();
+    let _ = tracing_subscriber::registry().with(screen).with(by.and_then(|by| of_nights(globals, by))).try_init();
 }
 
-/// The log, for verbs that have one. A configuration that is wrong is told by the verb.
-fn of_nights<S: Subscriber + for<'s> LookupSpan<'s>>(cli: &Cli) -> Option<impl Layer<S> + use<S>> {
-    if !matches!(cli.command, Command::Daemon(_) | Command::Sync(_)) {
-        return None;
-    }
-    let (config, home) = (cli.globals.load().ok()?, Home::of_process().ok()?);
+/// The log of a night. A configuration that is wrong is told by the verb.
+fn of_nights<S: Subscriber + for<'s> LookupSpan<'s>>(globals: &Globals, by: By) -> Option<impl Layer<S> + use<S>> {
+    let (config, home) = (globals.load().ok()?, Home::of_process().ok()?);
     let rules = config.log;
-    // A person who says `sync` looks at what it says, wherever that goes.
-    crate::say::logged(matches!(cli.command, Command::Daemon(_)));
+    crate::say::logged(by == By::System);
     Some(layer(Log::new(Days::at(platform::current().log_folder(&home), rules), rules, TimeZone::system()), rules))
 }
 
@@ -64,17 +66,6 @@ fn layer<S: Subscriber + for<'s> LookupSpan<'s>>(log: Log, rules: LogRules) -> i
     // What libraries say below a warning concerns only those who write them.
     let others = if level == LevelFilter::ERROR { LevelFilter::ERROR } else { LevelFilter::WARN };
     log.with_filter(Targets::new().with_default(others).with_target("offsite", level))
-}
-
-/// Tells of a receipt that was just written.
-pub fn receipt(receipt: &Receipt) {
-    // A fact is text and numbers in maps with names, and cannot fail to be told; if it did, the journal has it.
-    let Ok(told) = serde_json::to_string(&receipt.fact) else { return };
-    match receipt.fact {
-        Fact::Failed { .. } => tracing::error!(target: RECEIPT, receipt = told),
-        Fact::Suspicious { .. } | Fact::Lost { .. } => tracing::warn!(target: RECEIPT, receipt = told),
-        _ => tracing::info!(target: RECEIPT, receipt = told),
-    }
 }
 
 /// Writes events.
@@ -113,7 +104,7 @@ mod tests {
     use std::num::NonZeroUsize;
 
     use super::*;
-    use crate::journal::{Outcome, Step};
+    use crate::journal::{Fact, Journal, Outcome, Receipt, Step};
 
     fn at(day: i8, format: LogFormat, folder: &std::path::Path) -> impl Fn(Receipt) {
         let rules = LogRules { format, keep: NonZeroUsize::new(2).unwrap(), ..LogRules::default() };
@@ -166,7 +157,7 @@ mod tests {
 
     #[test]
     fn events_come_through_the_filter_with_their_fields_and_without_what_libraries_chat() {
-        let dir = tempfile::tempdir().unwrap();
+        let (dir, journal) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let rules = LogRules { format: LogFormat::Json, ..LogRules::default() };
         let log = Log::new(Days::at(dir.path().to_owned(), rules), rules, TimeZone::UTC);
         let subscriber = tracing_subscriber::registry().with(layer(log, rules));
@@ -175,7 +166,7 @@ mod tests {
             tracing::debug!(target: "offsite::night", "not wanted");
             tracing::info!(target: "russh", "not wanted");
             tracing::warn!(target: "russh", error = ?"e", "wanted");
-            receipt(&ran());
+            Journal::at(journal.path().join("journal.jsonl")).append(&ran()).unwrap();
         });
         let name = std::fs::read_dir(dir.path()).unwrap().next().unwrap().unwrap().path();
         let text = std::fs::read_to_string(name).unwrap();

@@ -18,7 +18,7 @@ pub use macos::MacOs;
 pub use space::free;
 pub use volume::network;
 
-use crate::config::Home;
+use crate::home::Home;
 
 /// What differs between systems.
 pub trait Platform: Send + Sync {

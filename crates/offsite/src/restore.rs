@@ -27,9 +27,9 @@ use self::{
     select::{Chosen, Wanted},
 };
 use crate::{
-    cli::Globals,
     config::CloudUrl,
     exit::Exit,
+    globals::Globals,
     human::{count, plain, size},
     progress::Bar,
 };

@@ -14,7 +14,7 @@ use std::{
     },
 };
 
-use crate::browse::out::OutError;
+use crate::out::OutError;
 
 /// A line on standard output.
 macro_rules! say {

@@ -2,13 +2,15 @@
 
 use std::{io, path::PathBuf};
 
+use crate::home::NoHome;
+
 /// A configuration that cannot be used. Nothing was changed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConfigError {
-    /// Neither `HOME` nor an option says where the owner's files are.
-    #[error("cannot tell the home folder: HOME is not set to an absolute path")]
-    NoHome,
+    /// Nothing says where the owner's files are.
+    #[error(transparent)]
+    NoHome(#[from] NoHome),
     /// The file cannot be read.
     #[error("cannot read the configuration {}", path.display())]
     Read {

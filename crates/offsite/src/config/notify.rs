@@ -3,6 +3,16 @@
 //! Every channel is optional and there is one of each kind. What opens a channel is not in here but in a file of mode 0600 or in the
 //! environment, as with the clouds; an address that is a secret by itself (a ping address, a topic nobody may guess) may stand there too.
 
+/// The server and the topic of a topic's address.
+pub(crate) fn topic(url: &Url) -> Option<(Url, String)> {
+    let good = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
+    let topic = url.path().strip_prefix('/').filter(|topic| (1..=64).contains(&topic.len()) && topic.bytes().all(good))?.to_owned();
+    let mut server = url.clone();
+    server.set_path("/");
+    server.set_query(None);
+    Some((server, topic))
+}
+
 #[cfg(test)]
 mod tests;
 
@@ -340,7 +350,7 @@ pub(crate) fn web(text: &str) -> Option<Url> {
 
 fn ntfy(file: NtfyFile) -> Result<Ntfy, Problem> {
     let url = url("ntfy.url", file.url)?;
-    if url.as_ref().is_some_and(|url| crate::notify::topic(url).is_none()) {
+    if url.as_ref().is_some_and(|url| topic(url).is_none()) {
         return Err(at("ntfy.url", "expected the address of a topic, as https://ntfy.sh/TOPIC"));
     }
     Ok(Ntfy { url, click: self::url("ntfy.click", file.click)?, every_night: file.every_night })

@@ -10,9 +10,9 @@ use std::{
 use jiff::SignedDuration;
 
 use crate::{
-    config::{CloudUrl, Config, Credentials, Home, PiAuth, PlaceName, VerifyPart},
-    init::{existing, judge},
-    platform,
+    config::{CloudUrl, Config, Credentials, Home, PiAuth, PlaceName, TimeOfDay, VerifyPart},
+    fit::{existing, judge},
+    install, platform,
 };
 
 /// What the system says of the folders.
@@ -22,6 +22,8 @@ pub struct Ground {
     pub repository: Option<String>,
     /// Clouds on the disk that the repository is on.
     pub same_disk: Vec<PlaceName>,
+    /// When each alarm clock that is installed rings, as far as it says.
+    pub rings: Vec<TimeOfDay>,
 }
 
 impl Ground {
@@ -37,6 +39,7 @@ impl Ground {
         Self {
             repository: judge(&config.repository, home, platform::current()).err().map(|problem| problem.to_string()),
             same_disk: same.map(|cloud| cloud.name.clone()).collect(),
+            rings: Vec::new(),
         }
     }
 }
@@ -100,6 +103,10 @@ pub fn notes(config: &Config, source: &str, ground: &Ground) -> Vec<String> {
             "{} is logged in to through the ssh-agent, which a job of the system does not have: name a file with `key:`",
             pi.name
         ));
+    }
+    let install = install::command(platform::current().has_launchd());
+    for (wrong, next) in ground.rings.iter().filter_map(|rings| install::wrong_hour(Some(*rings), config.at, install)) {
+        note(format!("the alarm clock: {wrong}; {next}"));
     }
     if config.verify == VerifyPart::None {
         note("verify is none: damage is found when it is needed. offsite verify reads everything back".to_owned());
@@ -186,9 +193,11 @@ mod tests {
             assert!(notes.len() == 1 && notes[0].starts_with(words), "{more}\n{notes:?}");
             assert!(!notes[0].contains("sesame"), "{notes:?}");
         }
-        let ground = Ground { repository: Some("it is in Documents".to_owned()), same_disk: vec!["d".parse().unwrap()] };
+        let rings = ["04:30", "02:00"].map(|at| at.parse().unwrap()).to_vec();
+        let ground = Ground { repository: Some("it is in Documents".to_owned()), same_disk: vec!["d".parse().unwrap()], rings };
         let notes = found(&format!("repository: /b\n{SMALL}clouds:\n- {{name: c, url: 's3://bucket', credentials: /aws.env}}\n"), &ground);
-        assert_eq!(notes.len(), 2, "{notes:?}");
+        assert_eq!(notes.len(), 3, "{notes:?}");
+        assert!(notes[2].starts_with("the alarm clock: it rings at 02:00, and `at:` says 04:30; "), "{notes:?}");
         assert!(notes[0] == "it is in Documents" && notes[1].starts_with("d lies on the same disk"), "{notes:?}");
     }
 

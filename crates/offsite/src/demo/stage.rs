@@ -19,7 +19,7 @@ use serde_json::Value;
 use zeroize::Zeroizing;
 
 use super::house;
-use crate::{cli::Globals, key::Key, state::State};
+use crate::{globals::Globals, key::Key, state::State};
 
 /// Everything the demo plays with.
 pub(super) struct Stage {

@@ -1,63 +1,18 @@
 //! Where the Mac's repository goes.
 //!
-//! Refused is what would fail at night and not now: a folder that macOS guards from background jobs, and one over a network, where a sync
-//! promises nothing.
+//! Asked before anything is made there, so that a person may still change their mind; what is refused says [`crate::fit`].
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::ask::{Ask, Question};
 use crate::{
     config::Home,
+    fit::{PROPOSAL, Unfit, existing, judge},
     human::size,
-    platform::{self, Platform},
+    platform,
 };
 
 const FLAG: &str = "--repository";
-const PROPOSAL: &str = "~/Backups/offsite";
-
-/// A folder that cannot be the repository.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum PlaceProblem {
-    /// It is not absolute.
-    #[error("{0:?} is neither absolute nor below ~/")]
-    Relative(String),
-    /// The system guards it.
-    #[error("{} is in {guard}: macOS keeps background jobs out of it, and may carry files away from it; choose another folder, as {PROPOSAL}", folder.display())]
-    Guarded {
-        /// The folder.
-        folder: PathBuf,
-        /// What guards it.
-        guard: &'static str,
-    },
-    /// It comes over a network.
-    #[error("{} comes over a network ({kind}), where what was written is not sure to stay; choose a disk of this machine", folder.display())]
-    Network {
-        /// The folder.
-        folder: PathBuf,
-        /// How.
-        kind: String,
-    },
-}
-
-/// Whether `folder` may be the repository.
-///
-/// # Errors
-/// [`PlaceProblem`]
-pub fn judge(folder: &Path, home: &Home, platform: &dyn Platform) -> Result<(), PlaceProblem> {
-    if let Some(guard) = platform.guards(folder, home) {
-        return Err(PlaceProblem::Guarded { folder: folder.to_owned(), guard });
-    }
-    match platform::network(existing(folder)) {
-        Some(kind) => Err(PlaceProblem::Network { folder: folder.to_owned(), kind }),
-        None => Ok(()),
-    }
-}
-
-/// The folder itself, or the nearest above it that is there.
-pub fn existing(folder: &Path) -> &Path {
-    folder.ancestors().find(|folder| folder.exists()).unwrap_or(folder)
-}
 
 /// Asks where, for archives of `expected` bytes at first. Gives what stands in the configuration.
 ///
@@ -74,7 +29,7 @@ pub(super) fn choose(ask: &mut dyn Ask, home: &Home, chosen: Option<&Path>, expe
             None => ask.line(&Question { text: "Folder for this Mac's repository", proposal: Some(PROPOSAL), flag: FLAG })?,
         };
         let judged = match home.expand(&text) {
-            None => Err(PlaceProblem::Relative(text.clone())),
+            None => Err(Unfit::Relative(text.clone())),
             Some(folder) => judge(&folder, home, platform::current()).map(|()| folder),
         };
         match judged {
@@ -100,19 +55,7 @@ fn has_room(ask: &mut dyn Ask, folder: &Path, expected: Option<u64>) -> anyhow::
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        init::{ask::Nobody, tests::Scripted},
-        platform::{Linux, MacOs},
-    };
-
-    #[test]
-    fn a_guarded_folder_is_explained() {
-        let home = Home::at(Path::new("/Users/owner"));
-        let problem = judge(Path::new("/Users/owner/Documents/offsite"), &home, &MacOs).unwrap_err().to_string();
-        assert!(problem.contains("Documents: macOS keeps background jobs out") && problem.contains(PROPOSAL), "{problem}");
-        assert_eq!(judge(Path::new("/Users/owner/Backups"), &home, &MacOs), Ok(()));
-        assert_eq!(judge(Path::new("/Users/owner/Documents"), &home, &Linux), Ok(()));
-    }
+    use crate::init::{ask::Nobody, tests::Scripted};
 
     #[test]
     fn a_folder_without_room_needs_a_yes_and_a_relative_one_is_asked_again() {

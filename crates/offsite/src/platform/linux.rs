@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{Platform, Power};
-use crate::config::Home;
+use crate::home::Home;
 
 /// Linux and whatever else follows the XDG folders.
 #[derive(Debug, Clone, Copy)]

@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{Platform, Power};
-use crate::config::{Home, straight};
+use crate::home::{Home, straight};
 
 /// macOS.
 #[derive(Debug, Clone, Copy)]
@@ -121,6 +121,13 @@ fn battery(said: &str) -> Option<Power> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_mac_is_kept_awake_on_battery_and_mains_until_we_are_gone() {
+        let command = MacOs.stay_awake(7).unwrap();
+        let said: Vec<_> = std::iter::once(command.get_program()).chain(command.get_args()).collect();
+        assert_eq!(said, ["/usr/bin/caffeinate", "-i", "-s", "-w", "7"]);
+    }
 
     #[test]
     fn a_guarded_folder_is_known_by_any_of_its_names() {

@@ -14,9 +14,9 @@ use offsite_repository::{
 use zeroize::Zeroizing;
 
 use crate::{
-    cli::Globals,
     cloud,
     config::{Cloud, CloudUrl, Config, ConfigError, PlaceName},
+    globals::Globals,
     journal::Standing,
     key::{self, Key},
     live::Live,

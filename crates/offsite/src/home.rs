@@ -2,8 +2,10 @@
 
 use std::path::{Component, Path, PathBuf};
 
-use super::ConfigError;
-use crate::platform;
+/// Neither `HOME` nor an option says where the owner's files are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("cannot tell the home folder: HOME is not set to an absolute path")]
+pub struct NoHome;
 
 /// The folders of one user; a value, so that tests need no environment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,9 +20,9 @@ pub struct Home {
 
 impl Home {
     /// The folders of the user who runs this process. Relative values are ignored, as the XDG specification asks.
-    pub fn of_process() -> Result<Self, ConfigError> {
+    pub fn of_process() -> Result<Self, NoHome> {
         let home = Self::of_process_if_any();
-        if home.home.is_absolute() { Ok(home) } else { Err(ConfigError::NoHome) }
+        if home.home.is_absolute() { Ok(home) } else { Err(NoHome) }
     }
 
     /// As [`of_process`](Self::of_process), and with an empty home folder where `HOME` does not say one: then nothing is below `~`.
@@ -43,11 +45,6 @@ impl Home {
     /// `~/.config/offsite/offsite.yaml`, on macOS too: a file people edit belongs where they find it.
     pub fn default_config(&self) -> PathBuf {
         self.config.clone().unwrap_or_else(|| self.home.join(".config")).join("offsite/offsite.yaml")
-    }
-
-    /// Where the journal, the lock and the key are unless the configuration says otherwise.
-    pub fn default_state(&self) -> PathBuf {
-        platform::current().state_folder(self)
     }
 
     /// `text` as an absolute path, with a leading `~` replaced; `None` if it is relative or another user's (`~name`).
@@ -90,12 +87,6 @@ mod tests {
     fn without_a_home_folder_a_tilde_is_nowhere() {
         let nowhere = Home { home: PathBuf::new(), config: None, state: None };
         assert_eq!((nowhere.expand("~/a"), nowhere.expand("~"), nowhere.expand("/a")), (None, None, Some("/a".into())));
-        let parsed = |text: &str| crate::config::Config::parse(Path::new("c.yaml"), text, &nowhere);
-        let pi = "pi: {host: h, user: u, path: /p}";
-        assert!(parsed(&format!("repository: /b\nstate: /s\n{pi}\n")).is_ok());
-        for text in [format!("repository: /b\n{pi}\n"), format!("repository: ~/b\nstate: /s\n{pi}\n")] {
-            assert!(matches!(parsed(&text), Err(ConfigError::NoHome)), "{text}");
-        }
     }
 
     #[test]
