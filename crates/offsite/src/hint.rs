@@ -37,7 +37,11 @@ pub fn render(error: &anyhow::Error) -> String {
 pub fn message(error: &anyhow::Error) -> String {
     let mut text = String::new();
     for cause in error.chain() {
-        let cause = cause.to_string();
+        let cause = match cause.downcast_ref() {
+            // Its own words say of which kind the store is, which the path after it says better.
+            Some(object_store::Error::Generic { source, .. }) => source.to_string(),
+            _ => cause.to_string(),
+        };
         if text.is_empty() {
             text = cause;
         } else if !text.ends_with(&cause) {
@@ -85,8 +89,10 @@ pub fn hint(error: &anyhow::Error) -> Option<String> {
 
 fn config(error: &anyhow::Error) -> Option<&'static str> {
     Some(match find::<ConfigError>(error)? {
-        ConfigError::NoHome => "set HOME; or name the file with --config FILE, and in it `state` and every folder in full, without ~",
+        ConfigError::NoHome(_) => "set HOME; or name the file with --config FILE, and in it `state` and every folder in full, without ~",
         ConfigError::Read { source, .. } if source.kind() == io::ErrorKind::NotFound => "write a first one: offsite init",
+        ConfigError::Read { source, .. } if source.kind() == io::ErrorKind::IsADirectory => "name the file itself: --config FILE",
+        ConfigError::Read { source, .. } if source.kind() == io::ErrorKind::InvalidData => "save the file as UTF-8",
         ConfigError::Read { .. } => "make the file readable for this account",
         ConfigError::Invalid(_) => "correct the file; nothing was changed",
     })
@@ -110,7 +116,7 @@ fn first_minutes(error: &anyhow::Error) -> Option<String> {
         );
     }
     match unanswered(error)? {
-        AskError::Ended { .. } => Some("nothing is half made; go on where it stopped: offsite init".to_owned()),
+        AskError::Ended { .. } => Some("what was made is kept; begin again: offsite init".to_owned()),
         AskError::Lacking { flag, .. } => Some(format!("give {flag}, or run it at a terminal; all options: offsite init --help")),
         AskError::Terminal { .. } => None,
     }
@@ -207,6 +213,16 @@ mod tests {
     }
 
     #[test]
+    fn a_configuration_that_is_no_text_has_its_own_next_step() {
+        let next = |kind| hint(&Error::new(ConfigError::Read { path: "/c".into(), source: io(kind) })).unwrap();
+        let kinds = [io::ErrorKind::IsADirectory, io::ErrorKind::InvalidData, io::ErrorKind::PermissionDenied];
+        assert_eq!(
+            kinds.map(next),
+            ["name the file itself: --config FILE", "save the file as UTF-8", "make the file readable for this account"]
+        );
+    }
+
+    #[test]
     fn the_five_commonest_errors() {
         let missing = ConfigError::Read { path: "/home/owner/offsite.yaml".into(), source: io(io::ErrorKind::NotFound) };
         let full = JournalError::Append { path: "/state/journal.jsonl".into(), source: io(io::ErrorKind::StorageFull) };
@@ -261,7 +277,7 @@ mod tests {
 
     #[test]
     fn exits_follow_the_cause() {
-        let usage = Error::new(ConfigError::NoHome).context("x");
+        let usage = Error::new(ConfigError::from(crate::home::NoHome)).context("x");
         let busy = Error::new(LockError::Busy { holder: String::new() });
         assert_eq!([exit(&usage), exit(&busy), exit(&Error::msg("x"))], [Exit::Usage, Exit::Overdue, Exit::Failed]);
     }

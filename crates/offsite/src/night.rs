@@ -5,8 +5,9 @@
 //! something did not arrive at a place tonight nothing is forgotten there, so a broken transfer never costs an old archive, and its packs wait.
 //! Everything is derived from the repositories and the journal, so a night that was killed anywhere is finished by the next.
 
+mod attended;
 mod judge;
-mod loss;
+pub(crate) mod loss;
 mod plain;
 mod preview;
 mod pull;
@@ -17,10 +18,11 @@ mod verify;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use offsite_archive::{ArchiveName, JobName};
 use offsite_repository::{ArchiveInfo, Repository};
 
+pub use attended::attended;
 pub use preview::preview;
 pub use pull::MixedJobs;
 pub(crate) use space::NoRoom;
@@ -28,15 +30,14 @@ pub(crate) use space::NoRoom;
 use crate::{
     clocks::Clocks,
     config::{Config, PlaceName},
-    exit::Exit,
     hint,
     journal::{Fact, Holding, Journal, Outcome, Receipt, Standing, Step},
     live::{self, Phase},
+    newest::newest,
     owed::OwedId,
     places::{self, Mac},
     platform,
     state::State,
-    status::{Report, gather},
 };
 
 /// What one night works with.
@@ -53,6 +54,8 @@ pub(crate) struct Night<'a> {
     forgot: BTreeSet<(PlaceName, ArchiveName)>,
     /// From which Pi each job came, last.
     origins: BTreeMap<JobName, PlaceName>,
+    /// Archives on the Mac that a Pi offers as well, or that came from it tonight: from which, and bytes moved.
+    arrived: BTreeMap<ArchiveName, (PlaceName, u64)>,
     failures: usize,
     successes: usize,
     trouble: Trouble,
@@ -65,10 +68,8 @@ struct Trouble {
     jobs: BTreeSet<JobName>,
     /// What is lost there could not be found out: nothing is forgotten at all.
     blind: bool,
-    /// Packs of a broken transfer wait for the next try: nothing is pruned,
+    /// A transfer did not end: what it brought waits for the next try, and is not pruned.
     partial: bool,
-    /// unless the disk is full: room for the next try comes first.
-    full: bool,
 }
 
 /// What is known before a night begins.
@@ -87,14 +88,6 @@ impl Tonight {
     pub fn lacking(&self) -> BTreeSet<PlaceName> {
         self.away.difference(&self.had).cloned().collect()
     }
-}
-
-/// Plays a night of which nothing is known but the slot. The caller holds the lock.
-///
-/// # Errors
-/// As of [`play`].
-pub async fn night(config: &Config, owed: Option<OwedId>) -> anyhow::Result<Outcome> {
-    play(config, &Tonight { owed, ..Tonight::default() }).await
 }
 
 /// Plays a night. Without a Pi that is away it is at best incomplete. The caller holds the lock.
@@ -140,6 +133,7 @@ impl<'a> Night<'a> {
             pushed,
             forgot,
             origins,
+            arrived: BTreeMap::new(),
             failures: 0,
             successes: 0,
             trouble: Trouble::default(),
@@ -161,13 +155,11 @@ impl Night<'_> {
         self.note_losses().await?;
         let mac = self.mac.repository.clone();
         self.renew_recover(&PlaceName::mac(), &mac).await?;
-        // What a killed night left without receipt is judged before anything new comes.
-        self.judge().await?;
         for pi in &self.config.pis {
             live::phase(Phase::Reach, &pi.name);
-            if tonight.away.contains(&pi.name) { self.leave_out(pi).await } else { self.pull(pi).await? }
+            if tonight.away.contains(&pi.name) { self.leave_out(pi) } else { self.pull(pi).await? }
         }
-        live::phase(Phase::Check, "what came");
+        // Also where no Pi answered: a killed night may have left something without receipt.
         self.judge().await?;
         self.note_return().await?;
         self.read_back().await?;
@@ -226,7 +218,6 @@ impl Night<'_> {
     fn fail_archive(&mut self, step: Step, archive: &ArchiveName, place: &PlaceName, error: &anyhow::Error) -> anyhow::Result<()> {
         self.trouble.jobs.insert(archive.job.clone());
         self.trouble.partial = true;
-        self.trouble.full |= error.chain().any(offsite_repository::is_disk_full);
         self.fail(step, format!("{archive} ({place})"), error)
     }
 
@@ -272,32 +263,4 @@ fn holdings(archives: &[ArchiveInfo]) -> BTreeMap<JobName, Holding> {
     let now = Timestamp::now();
     let holding = |names: Vec<&ArchiveName>| Some(Holding { count: names.len() as u64, newest: newest(names, now)?.clone() });
     jobs.into_iter().filter_map(|(job, names)| Some((job, holding(names)?))).collect()
-}
-
-/// The newest name that no clock can be blamed for; if all lie ahead, the newest of those.
-pub(crate) fn newest<'n>(names: impl IntoIterator<Item = &'n ArchiveName>, now: Timestamp) -> Option<&'n ArchiveName> {
-    names.into_iter().max_by_key(|name| (!is_ahead(name, now), name.time()))
-}
-
-/// Whether an archive is named for a time more than a day ahead.
-pub(crate) fn is_ahead(name: &ArchiveName, now: Timestamp) -> bool {
-    name.time().duration_since(now) > SignedDuration::from_hours(24)
-}
-
-/// How the program ends after a night: one that went well does not end well if something else is wrong, as a suspicious archive.
-///
-/// # Errors
-/// If the status cannot be had.
-pub async fn conclude(config: &Config, outcome: Outcome) -> anyhow::Result<Exit> {
-    match outcome {
-        Outcome::Failed => Ok(Exit::Failed),
-        Outcome::Incomplete => Ok(Exit::Incomplete),
-        // What is overdue is so by no fault of this night's, nor is a notice that could not be sent.
-        Outcome::Fine if matches!(Report::of(&gather(config).await?).copies_exit(), Exit::Fine | Exit::Overdue) => Ok(Exit::Fine),
-        Outcome::Fine => {
-            tracing::info!("all that could be done was done, and yet not all is well");
-            alarm!("all that could be done was done, and yet not all is well: offsite status");
-            Ok(Exit::Incomplete)
-        }
-    }
 }

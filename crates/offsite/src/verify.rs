@@ -1,4 +1,4 @@
-//! `offsite verify`: every frame the Mac holds, read back, decoded and hashed.
+//! `offsite verify`: every frame the Mac holds, read back, decoded and hashed, and the plain copies.
 //!
 //! A damaged pack is never edited: what is good in it goes into a new pack, then it is set aside. What was bad in it is lacking from then on,
 //! and any copy from a place that has it brings exactly that back.
@@ -6,6 +6,7 @@
 //! a pack that a sync is about to use must not go away under it.
 
 mod heal;
+pub(crate) mod plain;
 mod report;
 pub mod rounds;
 
@@ -15,25 +16,25 @@ use anyhow::Context;
 use jiff::Timestamp;
 use offsite_archive::ArchiveName;
 use offsite_repository::{
-    CopyOptions, Damage, PackName, Repository, RepositoryError, Scope, Unreadable, Verified, disown, lacking, mend_index, rescue,
-    set_damaged_aside, verify as read_back,
+    CopyOptions, Damage, PackName, PlainState, Repository, RepositoryError, Scope, Unreadable, Verified, disown, lacking, mend_index,
+    plain_copies, plain_path, rescue, set_damaged_aside, verify as read_back,
 };
 
 pub(crate) use self::heal::heal;
 use self::report::Stays;
 pub use self::{
     heal::NoCloud,
-    report::{Checked, Report},
+    report::{Checked, Copy, Report},
     rounds::Rounds,
 };
 use crate::{
-    cli::Globals,
     config::{Config, PlaceName},
     exit::Exit,
+    globals::Globals,
     hint,
     journal::{Fact, Journal, Receipt, Standing, Step},
     live::Live,
-    places,
+    places::{self, Mac},
     progress::Bar,
     restore::select::{absent, named},
     state::State,
@@ -90,22 +91,26 @@ async fn check(
     only: Option<&ArchiveName>,
     cloud: Option<&crate::config::Cloud>,
 ) -> anyhow::Result<Report> {
-    let repository = places::mac(config).await?.repository;
-    let gone = gone(journal, only)?;
+    let mac = places::mac(config).await?;
+    let repository = &mac.repository;
+    let known = known(journal)?;
+    let gone = known.iter().filter(|name| only.is_none_or(|only| only == *name)).cloned().collect();
     // Before reading: what comes in between was not read.
     let mut packs: Vec<String> = repository.packs().await?.0.iter().map(|facts| facts.name.to_string()).collect();
-    let found = read(&repository, only, &gone).await?;
+    let found = read(repository, only, &gone).await?;
     packs.retain(|pack| !found.damaged_packs.iter().any(|bad| PackName::Object(*bad).to_string() == *pack));
-    let mut report = settle(&repository, found, only, &gone).await?;
+    let mut report = settle(repository, found, only, &gone).await?;
     // First: a full disk may have no room for the round, which costs nothing.
     for archive in &report.archives {
         note(journal, receipt(archive))?;
     }
     if only.is_none() {
+        packs.extend(copies(&mac, &mut report).await?);
         note_round(config, &packs)?;
+        report.untold = report.archives.iter().map(|archive| archive.archive.clone()).filter(|name| !known.contains(name)).collect();
     }
     if let Some(cloud) = cloud {
-        heal(config, cloud, &repository, journal, &mut report).await?;
+        heal(config, cloud, repository, journal, &mut report).await?;
     }
     Ok(report)
 }
@@ -161,13 +166,29 @@ fn note_round(config: &Config, packs: &[String]) -> anyhow::Result<()> {
     noted.with_context(|| format!("cannot note in {} what was read back", path.display()))
 }
 
-/// Archives of which a sync found that the Mac lost even the manifest. Only the journal still knows of them.
-fn gone(journal: &Journal, only: Option<&ArchiveName>) -> anyhow::Result<BTreeSet<ArchiveName>> {
-    let lost = Standing::of(&journal.read()?.receipts).lost;
-    let here = lost
-        .into_iter()
-        .filter(|((place, name), frames)| *place == PlaceName::mac() && frames.is_none() && only.is_none_or(|only| only == name));
-    Ok(here.map(|((_, name), _)| name).collect())
+/// The archives that the Mac holds as far as the journal tells: of one that lost its manifest nothing else knows.
+fn known(journal: &Journal) -> anyhow::Result<BTreeSet<ArchiveName>> {
+    let (mac, standing) = (PlaceName::mac(), Standing::of(&journal.read()?.receipts));
+    let came = standing.places.into_iter().filter(|(_, places)| places.contains(&mac)).map(|(name, _)| name);
+    let lost = standing.lost.into_keys().filter(|(place, _)| *place == mac).map(|(_, name)| name);
+    Ok(came.chain(lost).collect())
+}
+
+/// Reads the plain copies back, and gives the paths of those that are good.
+async fn copies(mac: &Mac, report: &mut Report) -> anyhow::Result<Vec<String>> {
+    let mut good = Vec::new();
+    for archive in plain_copies(&mac.repository).await? {
+        let lost = report.archives.iter().any(|checked| checked.archive == archive && checked.is_lost());
+        let _bar = Bar::new(&format!("verify the plain copy of {archive}"));
+        match plain::look(mac, &archive, lost).await {
+            Ok(PlainState::Good) => good.push(plain_path(&archive).to_string()),
+            Ok(PlainState::Gone) => {}
+            Ok(PlainState::Damaged(why)) => report.plain.push(Copy { archive, damage: why, removed: !lost }),
+            Err(error) => report.unreadable.push((plain_path(&archive).to_string(), hint::message(&error))),
+        }
+    }
+    report.copies = good.len() as u64;
+    Ok(good)
 }
 
 async fn read(repository: &Repository, only: Option<&ArchiveName>, gone: &BTreeSet<ArchiveName>) -> anyhow::Result<Verified> {

@@ -316,9 +316,16 @@ async fn a_dry_run_says_what_it_would_do_and_changes_nothing() {
 async fn rubbish_among_the_pis_manifests_is_told_and_stops_nothing_else() {
     let scene = Scene::new().await;
     scene.night(2).await;
-    fs::write(scene.path("backup/manifests/services/2020-01-01T000000Z.zst"), "rubbish").unwrap();
+    for day in 1..=9 {
+        fs::write(scene.path(&format!("backup/manifests/services/2020-01-0{day}T000000Z.zst")), "rubbish").unwrap();
+    }
     let said = scene.offsite(&["sync"], 3).await;
-    assert!(said.contains("2020-01-01T000000Z"), "{said}");
+    // Each with its own error, as long as it is not a whole folder of rubbish; the rest by number, and in the log.
+    for day in 1..=8 {
+        assert!(said.contains(&format!("2020-01-0{day}T000000Z.zst (pi)\nerror: ")), "{day}: {said}");
+    }
+    assert!(said.contains("1 more manifest in pi cannot be read either") && !said.contains("2020-01-09"), "{said}");
+    assert!(said.contains("next:  nothing of it was taken") && !said.contains("offsite verify"), "{said}");
     assert_eq!(scene.archives("mac").len(), 1);
     assert_eq!(list(&scene.path("cloud/manifests")).len(), 1);
 }

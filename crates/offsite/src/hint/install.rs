@@ -28,7 +28,7 @@ pub(super) fn hint(error: &anyhow::Error) -> Option<String> {
              (more of launchd's words: log show --last 5m --predicate 'process == \"launchd\"')",
         ),
         InstallError::Refused { program, reply, .. } if program.starts_with("systemctl") && reply.err.contains("bus") => {
-            plain("log in as this account, not with su or sudo, and install again; the units are written")
+            plain("log in as this account, not with su or sudo, and do the same again")
         }
         InstallError::StillThere { .. } => plain("wait until the run has ended (offsite status), and do the same again"),
         _ => None,

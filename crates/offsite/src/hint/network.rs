@@ -14,14 +14,10 @@ pub(super) fn hint(error: &anyhow::Error) -> Option<String> {
             "compare {fingerprint} with the Pi's own (on the Pi: ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub); if they are the same, add this line to {}: {line}",
             known_hosts.display()
         ),
-        E::HostKeyChanged { host, port, known_hosts, .. } => {
-            // As ssh writes it: another port than 22 is part of the name.
-            let name = if *port == 22 { host.clone() } else { format!("'[{host}]:{port}'") };
-            format!(
-                "if the Pi was set up anew: ssh-keygen -R {name} -f {}, then compare the new key as for a first time; if it was not, someone else answers at {host}: do not go on",
-                known_hosts.display()
-            )
-        }
+        E::HostKeyChanged { host, name, known_hosts, .. } => format!(
+            "if the Pi was set up anew: ssh-keygen -R '{name}' -f {}, then compare the new key as for a first time; if it was not, someone else answers at {host}: do not go on",
+            known_hosts.display()
+        ),
         E::HostKeyRevoked { .. } => "the key was revoked on purpose: give the Pi a new host key".to_owned(),
         E::KnownHostsUnreadable { .. } | E::KnownHostsInvalid { .. } => "correct that file, or name another with `known_hosts:`".to_owned(),
         E::KeyUnreadable { path, .. } => {
@@ -37,7 +33,7 @@ pub(super) fn hint(error: &anyhow::Error) -> Option<String> {
             "ssh-add the key, or name its file with `key:`; a system job has no agent".to_owned()
         }
         E::AuthRefused { user, host, port, .. } => {
-            format!("put the public key into the account's authorized_keys on the Pi: ssh-copy-id -p {port} {user}@{host}")
+            format!("paste on the Pi ({host} port {port}) the line that offsite init shows: it lets this Mac's key in, as {user}, to read and not to write")
         }
         E::Resolve { .. } => "check the name; .local names come back some seconds after a wake, an address always works".to_owned(),
         E::Refused { host, port } => format!("check that SSH runs on the Pi and on that port: ssh -p {port} {host}"),

@@ -1,17 +1,26 @@
 //! Next steps for what stops a step of a night.
 
-use offsite_repository::{CopyError, PruneError};
+use offsite_repository::{CopyError, PruneError, RepositoryError};
 
 use super::find;
 use crate::{
     cloud::CloudError,
     forget::ForgetError,
-    night::{MixedJobs, NoRoom, retain::Flood},
+    night::{
+        MixedJobs, NoRoom,
+        loss::{JournalLost, Refused},
+        retain::Flood,
+    },
     places::PlaceError,
 };
 
 pub(super) fn hint(error: &anyhow::Error) -> Option<&'static str> {
-    place(error).or_else(|| mixed(error)).or_else(|| prune(error)).or_else(|| copy(error)).or_else(|| answered(error))
+    place(error)
+        .or_else(|| refused(error))
+        .or_else(|| mixed(error))
+        .or_else(|| prune(error))
+        .or_else(|| copy(error))
+        .or_else(|| answered(error))
 }
 
 fn place(error: &anyhow::Error) -> Option<&'static str> {
@@ -19,11 +28,33 @@ fn place(error: &anyhow::Error) -> Option<&'static str> {
         return Some("mount the disk; for a new place make the folder yourself (mkdir), then: offsite sync");
     }
     Some(match find::<PlaceError>(error)? {
+        PlaceError::Repository { source: RepositoryError::MarkerLost { .. }, .. } => {
+            "offsite init, at a terminal, writes it anew; nothing else there is touched"
+        }
+        PlaceError::Repository { source: RepositoryError::MarkerDamaged { .. }, .. } => {
+            "rename that file, then at a terminal: offsite init; it writes it anew and touches nothing else"
+        }
+        PlaceError::Pi { source: RepositoryError::MarkerLost { .. }, .. } => {
+            "on the Pi: sudo offsite-agent init writes it anew; nothing else there is touched"
+        }
         PlaceError::Layout { .. } => "`repository:` must name the Mac's own folder; make one with: offsite init",
         PlaceError::VaultLost { .. } => {
             "correct the address or mount the disk; to begin anew there on purpose, give the cloud another name in the configuration"
         }
         _ => return None,
+    })
+}
+
+/// What a place offers and the Mac does not take.
+fn refused(error: &anyhow::Error) -> Option<&'static str> {
+    if find::<JournalLost>(error).is_some() {
+        return Some("if this Mac was not set up anew, see whether all is there that should be: offsite archives");
+    }
+    Some(match find::<Refused>(error)? {
+        Refused::Pi(_) => {
+            "nothing of it was taken; on the Pi: check the disk, then offsite-agent run JOB --full; what the agent did not write can be moved away"
+        }
+        Refused::Cloud(_) => "what this Mac holds is sent again; move that object out of the cloud, then: offsite sync",
     })
 }
 

@@ -4,18 +4,20 @@
 //! A manifest of version 2 binds its frames, and those were hashed as they came, so nothing is read back for it here; that what was held
 //! before can still be read is seen when the plain copy is made, and by `offsite verify`. Of version 1 the whole stream is read.
 //!
-//! The verdict's receipt comes before the archive's own. A night killed between the two judges again, and says the same.
+//! The verdicts' receipts, of all that is judged at once, come before the archives' own. A night killed in between judges all of it again, and
+//! says the same.
 
-use std::io;
+use std::{collections::BTreeSet, io};
 
 use jiff::Timestamp;
 use offsite_archive::ArchiveName;
 use offsite_repository::{ArchiveInfo, FetchError, RepositoryError, StreamError, export, holds};
 
-use super::{Night, is_ahead};
+use super::Night;
 use crate::{
     config::PlaceName,
     journal::{Fact, Step},
+    newest::is_ahead,
     progress::Bar,
     tripwire::{Change, Expected, Good, LAST, Shape, Why, change::Piece, change::pieces, replaced, suspicion},
 };
@@ -29,43 +31,47 @@ struct NotCompared {
 }
 
 impl Night<'_> {
-    /// Judges every archive on the Mac of which the journal does not tell how it came: a night was killed after it arrived.
+    /// Judges every archive on the Mac of which the journal does not tell how it came, oldest first, and of its job each that is later: that was
+    /// judged without it. Newest archives arrive first, and a night may be killed, or the line cut, before the older ones do.
     pub(super) async fn judge(&mut self) -> anyhow::Result<()> {
         let archives = match self.mac.repository.archives().await {
             Ok(archives) => archives.good,
             Err(error) => return self.fail(Step::Reach, PlaceName::mac(), &error.into()),
         };
-        for info in archives {
-            // Whose it was is told by the job's last pull, or there is but one Pi; otherwise the Pi that still offers it tells.
-            let only = if let [pi] = &self.config.pis[..] { Some(pi.name.clone()) } else { None };
-            if let Some(pi) = self.origins.get(&info.name.job).cloned().or(only) {
-                self.adopt_pulled(&pi, &info).await?;
+        let (mut jobs, mut came) = (BTreeSet::new(), Vec::new());
+        // By name: of each job the oldest first.
+        for info in &archives {
+            if self.is_lost(&info.name) {
+                continue;
+            }
+            if self.receipted.contains(&info.name) {
+                if jobs.contains(&info.name.job) && !self.standing.suspicious.contains_key(&info.name) {
+                    self.looks(info, &archives).await?;
+                }
+            } else if let Some((pi, moved)) = self.origin(&info.name) {
+                jobs.insert(info.name.job.clone());
+                // Without a verdict there is no receipt, so the next night asks again.
+                came.extend(self.verdict(info, &archives).await?.map(|verified| (info, pi, moved, verified)));
             }
         }
-        Ok(())
-    }
-
-    /// Gives an archive on the Mac its receipt, if it has none.
-    pub(super) async fn adopt_pulled(&mut self, pi: &PlaceName, info: &ArchiveInfo) -> anyhow::Result<()> {
-        if self.receipted.contains(&info.name) || self.standing.lost.contains_key(&(PlaceName::mac(), info.name.clone())) {
-            return Ok(());
+        for (info, pi, moved, verified) in came {
+            let (archive, sequence, total) = (info.name.clone(), info.sequence, info.end.bytes);
+            self.receipt(Fact::Pulled { pi, archive, sequence, moved, total, verified, complete: Some(info.end.complete) })?;
         }
-        self.judge_and_receipt(pi, info, 0).await
+        self.reread()
     }
 
-    /// Judges an archive that is on the Mac, and writes the receipt of its pull, which moved that many bytes.
-    pub(super) async fn judge_and_receipt(&mut self, pi: &PlaceName, info: &ArchiveInfo, moved: u64) -> anyhow::Result<()> {
-        // Without a verdict there is no receipt, so the next night asks again.
-        let Some(verified) = self.verdict(info).await? else { return Ok(()) };
-        let (archive, sequence, total) = (info.name.clone(), info.sequence, info.end.bytes);
-        let complete = Some(info.end.complete);
-        self.receipt(Fact::Pulled { pi: pi.clone(), archive, sequence, moved, total, verified, complete })?;
-        self.reread()
+    /// From which Pi an archive without receipt is, and what was moved for it: tonight's pull knows, or the job's last one, or there is but one
+    /// Pi. Otherwise the Pi that still offers it will tell.
+    fn origin(&self, archive: &ArchiveName) -> Option<(PlaceName, u64)> {
+        let only = || if let [pi] = &self.config.pis[..] { Some(pi.name.clone()) } else { None };
+        let earlier = || self.origins.get(&archive.job).cloned().or_else(only).map(|pi| (pi, 0));
+        self.arrived.get(archive).cloned().or_else(earlier)
     }
 
     /// Whether the archive was read back whole and is what its manifest says; `None` if nothing could be found out. Suspicions get their
     /// receipt.
-    async fn verdict(&mut self, info: &ArchiveInfo) -> anyhow::Result<Option<bool>> {
+    async fn verdict(&mut self, info: &ArchiveInfo, archives: &[ArchiveInfo]) -> anyhow::Result<Option<bool>> {
         let read_back = info.head.version == 1;
         let sound = if read_back {
             let bar = Bar::new(&format!("check {}", info.name));
@@ -81,20 +87,21 @@ impl Night<'_> {
             }
             return Ok(lies.then_some(false));
         }
-        let archives = match self.mac.repository.archives().await {
-            Ok(archives) => archives.good,
-            Err(error) => return self.fail_archive(Step::Verify, &info.name, &PlaceName::mac(), &error.into()).map(|()| None),
-        };
-        let before = self.before(info, &archives);
+        Ok(self.looks(info, archives).await?.then_some(read_back))
+    }
+
+    /// Whether it could be told if the archive looks like the ones before it. If it does not, that gets its receipt.
+    async fn looks(&mut self, info: &ArchiveInfo, archives: &[ArchiveInfo]) -> anyhow::Result<bool> {
+        let before = self.before(info, archives);
         let replaced = match self.content(info, &before).await {
             Ok(why) => why,
-            Err(error) => return self.fail_archive(Step::Verify, &info.name, &PlaceName::mac(), &error).map(|()| None),
+            Err(error) => return self.fail_archive(Step::Verify, &info.name, &PlaceName::mac(), &error).map(|()| false),
         };
         let ahead = is_ahead(&info.name, Timestamp::now()).then_some(Why::Ahead);
         if let Some(why) = ahead.or_else(|| suspicion(shape(info), &self.measure(&before))).or(replaced) {
             self.suspect(info, why)?;
         }
-        Ok(Some(read_back))
+        Ok(true)
     }
 
     /// The archives before this one that are a measure for it, oldest first: complete ones; of a job that never was complete, all.

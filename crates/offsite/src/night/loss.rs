@@ -5,13 +5,39 @@
 use std::collections::BTreeSet;
 
 use offsite_archive::ArchiveName;
-use offsite_repository::{ArchiveInfo, Repository, holds, lacking, mend_index};
+use offsite_repository::{ArchiveInfo, Repository, RepositoryError, Unreadable, holds, lacking, mend_index};
 
 use super::Night;
 use crate::{
     config::PlaceName,
+    hint,
+    human::count,
     journal::{Fact, Step},
 };
+
+/// Manifests of one place that have a receipt of their own in a night, and those that are named in the log at all: a place full of rubbish fills
+/// neither.
+const TOLD: usize = 8;
+const LOGGED: usize = 100;
+
+/// A manifest that a Pi or a cloud offers and that was refused; what to do is done there.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Refused {
+    #[error(transparent)]
+    Pi(RepositoryError),
+    #[error(transparent)]
+    Cloud(RepositoryError),
+}
+
+/// The Mac holds archives and its journal tells of nothing at all.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the journal is younger than {} in the repository: what it told of them, losses and suspicions too, is not known any more",
+    count(*archives as u64, "archive", "archives")
+)]
+pub(crate) struct JournalLost {
+    archives: usize,
+}
 
 impl Night<'_> {
     /// Looks at the Mac. If that fails, the night goes on blind and forgets nothing here.
@@ -26,6 +52,13 @@ impl Night<'_> {
             Err(error) => return self.blind(&mac, &error.into()),
         };
         self.unreadable(&mac, archives.unreadable)?;
+        // A night that was killed leaves archives that the journal does not tell of, too, but first it tells of a place.
+        let untold = archives.good.iter().filter(|info| !self.receipted.contains(&info.name) && !self.is_lost(&info.name)).count();
+        if untold > 0 && self.standing.last_run.is_none() && self.standing.seen.is_empty() {
+            self.fail(Step::Verify, "the journal", &JournalLost { archives: untold }.into())?;
+        } else if untold > 0 {
+            alarm!("the journal does not tell how {} came that are here; judged now", count(untold as u64, "archive", "archives"));
+        }
         let expected: Vec<ArchiveName> = self.receipted.iter().cloned().collect();
         self.compare(&mac, &repository, &archives.good, &expected).await
     }
@@ -43,12 +76,25 @@ impl Night<'_> {
         }
     }
 
-    /// One receipt for all manifests that cannot be read, so that a place full of rubbish does not fill the journal.
-    pub(super) fn unreadable(&mut self, place: &PlaceName, bad: Vec<offsite_repository::Unreadable>) -> anyhow::Result<()> {
-        let others = bad.len().saturating_sub(1);
-        let Some(first) = bad.into_iter().next() else { return Ok(()) };
-        let more = if others > 0 { format!(" and {others} more") } else { String::new() };
-        self.fail(Step::Verify, format!("{}{more} ({place})", first.object), &first.error.into())
+    /// Each manifest that cannot be read or is refused, with its own error.
+    pub(super) fn unreadable(&mut self, place: &PlaceName, bad: Vec<Unreadable>) -> anyhow::Result<()> {
+        let more = bad.len().saturating_sub(TOLD);
+        for (at, Unreadable { object, error }) in bad.into_iter().take(LOGGED).enumerate() {
+            let error = match place {
+                _ if *place == PlaceName::mac() => anyhow::Error::new(error),
+                _ if self.config.clouds.iter().any(|cloud| cloud.name == *place) => Refused::Cloud(error).into(),
+                _ => Refused::Pi(error).into(),
+            };
+            if at < TOLD {
+                self.fail(Step::Verify, format!("{object} ({place})"), &error)?;
+            } else {
+                tracing::info!(%place, object, error = hint::message(&error), "refused");
+            }
+        }
+        if more > 0 {
+            alarm!("{} in {place} cannot be read either: the log names them", count(more as u64, "more manifest", "more manifests"));
+        }
+        Ok(())
     }
 
     /// Notes which of the archives `expected` at a place are gone, which of those there lack frames, and which are whole again.

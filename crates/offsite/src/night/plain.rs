@@ -15,6 +15,7 @@ use crate::{
     config::{PlaceName, PlainCopies},
     journal::{Fact, Step},
     progress::Bar,
+    verify::plain::remove,
 };
 
 impl Night<'_> {
@@ -54,8 +55,8 @@ impl Night<'_> {
         let kept = |archive: &ArchiveName| wanted.contains(archive) || short.contains(&archive.job) || self.is_lost(archive);
         let old: Vec<&ArchiveName> = there.iter().filter(|archive| !kept(archive) && replaced(&archive.job)).collect();
         for archive in old {
-            if let Err(error) = self.remove_plain(archive).await {
-                self.fail(Step::Plain, archive, &error)?;
+            if let Err(error) = remove(&self.mac.repository, archive).await {
+                self.fail(Step::Plain, archive, &error.into())?;
             }
         }
         Ok(())
@@ -87,14 +88,6 @@ impl Night<'_> {
         export(&self.mac.repository, archive, &mut staged, &|progress| bar.set(progress)).await?;
         self.mac.local.publish(staged, &plain_path(archive))?;
         Ok(())
-    }
-
-    pub(super) async fn remove_plain(&self, archive: &ArchiveName) -> anyhow::Result<()> {
-        use object_store::ObjectStoreExt;
-        match self.mac.repository.store().delete(&plain_path(archive)).await {
-            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
-            Err(error) => Err(error.into()),
-        }
     }
 }
 

@@ -3,13 +3,14 @@
 use std::time::Instant;
 
 use offsite_archive::ArchiveName;
-use offsite_repository::{ArchiveInfo, Copied, CopyError, CopyOptions, Index, Repository, copy, plan_prune, recover_arrivals};
+use offsite_repository::{ArchiveInfo, Copied, CopyError, CopyOptions, Index, Repository, copy, recover_arrivals};
 
 use super::{Night, holdings, retain};
 use crate::{
     config::{Pi, PlaceName},
     human,
     journal::{Fact, Step},
+    live::{self, Phase},
     places,
     progress::Bar,
 };
@@ -27,26 +28,23 @@ impl Night<'_> {
     /// Pulls from one Pi. Failures are noted, not returned.
     pub(super) async fn pull(&mut self, pi: &Pi) -> anyhow::Result<()> {
         let ended = self.try_pull(pi).await?;
-        if !ended && self.something_waits().await {
-            self.trouble.partial = true;
-        }
-        Ok(())
+        self.trouble.partial |= !ended;
+        // When all has come that comes: the newest came first, and the older ones are its measure.
+        live::phase(Phase::Check, "what came");
+        self.judge().await
     }
 
     /// A Pi that is not at home: what an earlier pull of it brought stays for the next.
-    pub(super) async fn leave_out(&mut self, pi: &Pi) {
+    pub(super) fn leave_out(&mut self, pi: &Pi) {
         tracing::info!(pi = %pi.name, "not at home");
-        self.trouble.partial |= self.something_waits().await;
-    }
-
-    /// Whether packs lie there that no archive needs. Before anything was forgotten that is what an earlier pull brought that did not end: a
-    /// night that ends leaves none.
-    async fn something_waits(&self) -> bool {
-        !plan_prune(&self.mac.repository).await.is_ok_and(|plan| plan.is_empty())
+        self.trouble.partial = true;
     }
 
     /// Whether every archive that is wanted had its turn.
     async fn try_pull(&mut self, pi: &Pi) -> anyhow::Result<bool> {
+        // What this Mac has is read while the line is waited for.
+        let here = self.mac.repository.clone();
+        let mine = tokio::spawn(async move { here.archives().await });
         let reached = match places::pi(self.config, pi).await {
             Ok(reached) => reached,
             Err(error) => return self.fail(Step::Reach, &pi.name, &error.into()).map(|()| false),
@@ -54,30 +52,35 @@ impl Night<'_> {
         reached.remember(self.config, pi);
         tracing::info!(pi = %pi.name, "reached");
         let repository = reached.repository;
-        let mine = match self.mac.repository.archives().await {
+        let mine = match mine.await? {
             Ok(mine) => mine.good,
             Err(error) => return self.fail(Step::Pull, PlaceName::mac(), &error.into()).map(|()| false),
         };
-        let theirs = match repository.archives_beside(&mine).await {
+        let (local, here) = (self.mac.local.clone(), self.mac.repository.clone());
+        // What a killed night had fetched; before the index is read, which then has it.
+        let held = tokio::spawn(async move { (recover_arrivals(&local).await, here.index().await) });
+        let theirs = repository.archives_beside(&mine).await;
+        // Also where there is nothing to pull: nobody else may work on the packs meanwhile.
+        let (recovered, held) = held.await?;
+        let theirs = match theirs {
             Ok(theirs) => theirs,
             Err(error) => return self.fail(Step::Reach, &pi.name, &error.into()).map(|()| false),
         };
-        // What a killed night had fetched; before the index is read, which then has it.
-        if let Err(error) = recover_arrivals(&self.mac.local).await {
+        if let Err(error) = recovered {
             self.fail(Step::Pull, PlaceName::mac(), &error.into())?;
         }
         self.unreadable(&pi.name, theirs.unreadable)?;
-        self.receipt(Fact::Seen { place: pi.name.clone(), jobs: holdings(&theirs.good) })?;
         let offered = self.own_jobs(pi, theirs.good)?;
+        self.receipt(Fact::Seen { place: pi.name.clone(), jobs: holdings(&offered) })?;
         for info in offered.iter().filter(|info| mine.iter().any(|own| own.name == info.name)) {
-            self.adopt_pulled(&pi.name, info).await?;
+            self.arrived.entry(info.name.clone()).or_insert_with(|| (pi.name.clone(), 0));
         }
         let wanted = self.wanted(&offered, &mine);
         if wanted.is_empty() {
             self.did();
             return Ok(true);
         }
-        let mut held = match self.mac.repository.index().await {
+        let mut held = match held {
             Ok(held) => held,
             Err(error) => return self.fail(Step::Pull, PlaceName::mac(), &error.into()).map(|()| false),
         };
@@ -89,12 +92,16 @@ impl Night<'_> {
 
     /// The archives of jobs that are this Pi's; another configured Pi's job is refused, since retention would mix the two.
     fn own_jobs(&mut self, pi: &Pi, offered: Vec<ArchiveInfo>) -> anyhow::Result<Vec<ArchiveInfo>> {
+        let config = self.config;
+        let is_pi = |place: &PlaceName| config.pis.iter().any(|pi| pi.name == *place);
         let mut own = Vec::new();
         let mut refused = std::collections::BTreeSet::new();
         for info in offered {
             let job = &info.name.job;
-            match self.origins.get(job) {
-                Some(known) if *known != pi.name && self.config.pis.iter().any(|other| other.name == *known) => {
+            // Of a first pull that was killed only what was offered is known.
+            let offers = || self.standing.held.iter().find(|(place, jobs)| is_pi(place) && jobs.contains_key(job)).map(|(place, _)| place);
+            match self.origins.get(job).or_else(offers) {
+                Some(known) if *known != pi.name && is_pi(known) => {
                     if refused.insert(job.clone()) {
                         let error = MixedJobs { job: job.to_string(), known: known.clone(), pi: pi.name.clone() };
                         self.fail(Step::Pull, format!("{job} on {}", pi.name), &error.into())?;
@@ -141,7 +148,8 @@ impl Night<'_> {
                     }
                     return self.reread();
                 }
-                self.judge_and_receipt(&pi.name, info, copied.bytes_moved).await
+                self.arrived.insert(info.name.clone(), (pi.name.clone(), copied.bytes_moved));
+                Ok(())
             }
             // The Pi keeps three and forgets when it likes; what it forgot is not a failure of ours.
             Err(CopyError::Gone { archive }) => {

@@ -3,7 +3,9 @@
 use std::{collections::BTreeSet, num::NonZeroUsize};
 
 use offsite_archive::{ArchiveName, JobName};
-use offsite_repository::{ArchiveInfo, Candidate, Repository, Standing as Worth, apply_prune, forget, plan_keep, plan_prune};
+use offsite_repository::{
+    ArchiveInfo, Candidate, PruneError, PrunePlan, Repository, Standing as Worth, apply_prune, forget, plan_keep, plan_prune,
+};
 
 use super::Night;
 use crate::{
@@ -91,6 +93,20 @@ pub(crate) fn unknown_needs(standing: &Standing, place: &PlaceName) -> bool {
     standing.lost.iter().any(|((lost, _), frames)| lost == place && frames.is_none())
 }
 
+/// What of `plan` may go. Packs of which nothing was needed already when `before` was made are what a transfer brought that did not end: while
+/// they wait, only what became unneeded since goes, full disk or not.
+pub(crate) fn since(mut plan: PrunePlan, before: &PrunePlan) -> PrunePlan {
+    if before.remove.is_empty() {
+        return plan;
+    }
+    let packs = before.remove.iter().map(|removal| removal.id).chain(before.rewrite.iter().map(|rewrite| rewrite.id));
+    let stays: BTreeSet<_> = packs.collect();
+    plan.remove.retain(|removal| !stays.contains(&removal.id));
+    plan.rewrite.retain(|rewrite| !stays.contains(&rewrite.id));
+    plan.relied.retain(|relied| !stays.contains(&relied.pack));
+    plan
+}
+
 impl Night<'_> {
     /// Forgets what the rule lets go at `place`, and prunes what nobody needs then. What went wrong there tonight holds both back.
     pub(super) async fn retain(&mut self, place: &PlaceName, repository: &Repository, keep: Option<NonZeroUsize>) -> anyhow::Result<()> {
@@ -110,6 +126,8 @@ impl Night<'_> {
         for flood in floods {
             self.fail(Step::Keep, format!("{} ({place})", flood.job), &flood.into())?;
         }
+        // Asked before anything is forgotten, and only where it makes a difference.
+        let before = if self.trouble.partial { plan_prune(repository).await } else { Ok(PrunePlan::default()) };
         if !gone.is_empty() {
             // The receipt first: an archive that is there without one is found and judged by the next night; one that is gone while the
             // journal expects it would be an alarm for ever.
@@ -120,19 +138,16 @@ impl Night<'_> {
             gone.iter().for_each(|archive| report!("forgot {archive} ({place})"));
         }
         self.reread()?;
-        // Full or not: what a vanished manifest needs may be nowhere else.
-        if (!self.trouble.partial || self.trouble.full) && !unknown_needs(&self.standing, place) {
-            self.prune(place, repository).await?;
+        // What a vanished manifest needs may be nowhere else.
+        if !unknown_needs(&self.standing, place) {
+            self.prune(place, repository, before).await?;
         }
         self.reread()
     }
 
-    async fn prune(&mut self, place: &PlaceName, repository: &Repository) -> anyhow::Result<()> {
-        let pruned = match plan_prune(repository).await {
-            Ok(plan) => apply_prune(repository, &plan).await,
-            Err(error) => Err(error),
-        };
-        match pruned {
+    async fn prune(&mut self, place: &PlaceName, repository: &Repository, before: Result<PrunePlan, PruneError>) -> anyhow::Result<()> {
+        let pruned = async { apply_prune(repository, &since(plan_prune(repository).await?, &before?)).await };
+        match pruned.await {
             Ok(pruned) => {
                 if pruned.stayed > 0 {
                     let packs = human::count(pruned.stayed, "pack that is", "packs that are");

@@ -68,8 +68,8 @@ impl Night<'_> {
         if need.frames == 0 || need.all() <= free {
             return Ok(true);
         }
-        // Nothing of it moved, so no transfer is broken, and what the rule lets go still may: that is what makes room.
-        self.trouble.full = true;
+        // An earlier try may have brought some of it. What the rule lets go still may: that is what makes room.
+        self.trouble.partial = true;
         let error = NoRoom::Archive { archive: info.name.clone(), need, free };
         self.fail(Step::Pull, format!("{} ({pi})", info.name), &error.into()).map(|()| false)
     }

@@ -9,9 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::Context;
 use jiff::Timestamp;
 use offsite_archive::ArchiveName;
-use offsite_repository::{
-    ObjectId, PackName, PlainState, Repository, RepositoryError, Scope, Verified, lacking, plain_copies, plain_path, verify, verify_plain,
-};
+use offsite_repository::{ObjectId, PackName, PlainState, Repository, Scope, Verified, lacking, plain_copies, plain_path, verify};
 
 use super::Night;
 use crate::{
@@ -20,7 +18,7 @@ use crate::{
     journal::{Fact, Step},
     progress::Bar,
     state::State,
-    verify::{Checked, Report, Rounds, heal, rounds::Item, settle},
+    verify::{Checked, Report, Rounds, heal, plain::look, rounds::Item, settle},
 };
 
 /// What has turns, and what it is.
@@ -139,8 +137,6 @@ impl Night<'_> {
             tracing::info!(%pack, "damaged, and set aside");
             alarm!("damaged: packs/{pack}; set aside, in {}", self.config.repository.join("damaged").display());
         }
-        // Room for the next try comes first.
-        self.trouble.full |= report.full;
         // Until the bad frames are disowned, a lost archive would be said to be whole again by whoever asks what lacks.
         self.trouble.blind |= report.offered;
         // Manifests that cannot be read were told when losses were.
@@ -197,27 +193,14 @@ impl Night<'_> {
         self.reread()
     }
 
-    /// Whether a plain copy is good. One that is not goes, and is made again like any that lacks.
+    /// Whether a plain copy needs no more reading this round. One that is damaged is made again like any that lacks.
     async fn copy_is_good(&self, archive: &ArchiveName) -> anyhow::Result<bool> {
-        match verify_plain(&self.mac.repository, &self.mac.local, archive).await {
-            Ok(PlainState::Good) => Ok(true),
-            Ok(PlainState::Gone) => Ok(false),
-            // Nothing can be made again of an archive that is lost; what is good in its copy may be all there is.
-            Ok(PlainState::Damaged(why)) if self.is_lost(archive) => {
-                tracing::info!(%archive, why = why.to_string(), "the plain copy of an archive that is lost is damaged");
-                alarm!("damaged: the plain copy of {archive}, which is lost: {why}");
-                Ok(true)
-            }
-            Ok(PlainState::Damaged(why)) => {
-                tracing::info!(%archive, why = why.to_string(), "a plain copy is damaged, and is made again");
-                alarm!("damaged: the plain copy of {archive}: {why}; it is made again");
-                self.remove_plain(archive).await?;
-                Ok(false)
-            }
-            // A copy without an archive is removed with those of older ones.
-            Err(RepositoryError::NoSuchArchive { .. }) => Ok(false),
-            Err(error) => Err(error.into()),
+        let lost = self.is_lost(archive);
+        let state = look(&self.mac, archive, lost).await?;
+        if let PlainState::Damaged(why) = &state {
+            alarm!("damaged: the plain copy of {archive}{}: {why}", if lost { ", which is lost" } else { "; it is made again" });
         }
+        Ok(state == PlainState::Good || (lost && state != PlainState::Gone))
     }
 
     /// Archives of which every frame was read back since they last were said to be verified get their receipt: one for each round.

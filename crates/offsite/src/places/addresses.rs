@@ -2,14 +2,9 @@
 //!
 //! Only ever a second try, and whoever answers there must still show the Pi's key. So a file that is lost, old or wrong costs nothing.
 
-use std::{
-    collections::BTreeMap,
-    fs, io,
-    net::IpAddr,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeMap, fs, io, net::IpAddr, path::PathBuf};
 
-use crate::config::PlaceName;
+use crate::{config::PlaceName, state};
 
 /// The file of addresses.
 #[derive(Debug)]
@@ -35,9 +30,7 @@ impl Addresses {
         if all.insert(pi.clone(), address) == Some(address) {
             return Ok(());
         }
-        let file = tempfile::NamedTempFile::new_in(self.0.parent().unwrap_or(Path::new("/")))?;
-        serde_json::to_writer(&file, &all)?;
-        file.persist(&self.0).map(drop).map_err(|error| error.error)
+        state::replace(&self.0, &serde_json::to_vec(&all)?)
     }
 }
 

@@ -71,14 +71,15 @@ fn way(pi: &Pi, found: Option<SshHost>, home: Option<&std::path::Path>) -> Resul
         (None, None) => (in_ssh("known_hosts").ok_or_else(|| unset("known_hosts"))?, Vec::new()),
     };
     let port = pi.port.or(hop.as_ref().map(|hop| hop.port)).unwrap_or(USUAL_PORT);
-    Ok(Target { port, more_known_hosts, ..Target::new(host, user, &pi.path, known_hosts, auth) })
+    let key_alias = hop.as_ref().and_then(|hop| hop.key_alias.clone());
+    Ok(Target { port, more_known_hosts, key_alias, ..Target::new(host, user, &pi.path, known_hosts, auth) })
 }
 
 /// A host by ssh's settings alone.
 fn hop(found: SshHost) -> Hop {
     let (known_hosts, more_known_hosts) = knowing(&found);
-    let SshHost { host, port, user, keys: files, keys_only: only, agent, .. } = found;
-    Hop { host, port, user, known_hosts, more_known_hosts, auth: Auth::Ssh { files, agent, only, passphrase: passphrase() } }
+    let SshHost { host, port, user, keys: files, keys_only: only, agent, key_alias, .. } = found;
+    Hop { host, port, user, known_hosts, more_known_hosts, key_alias, auth: Auth::Ssh { files, agent, only, passphrase: passphrase() } }
 }
 
 /// The first file, to which a line can be added, and the others: `ssh` takes a key from any, and a key that is revoked in any from none.
@@ -112,6 +113,14 @@ mod tests {
         }
     }
 
+    #[test]
+    fn the_limit_and_the_connections_reach_the_line() {
+        let limit = "20 MB/s".parse().unwrap();
+        let named = Pi { user: Some("me".to_owned()), auth: PiAuth::Key("/k".into()), known_hosts: Some("/known".into()), ..pi() };
+        let target = target(&Pi { limit: Some(limit), connections: NonZeroUsize::new(3).unwrap(), ..named }).unwrap();
+        assert_eq!((target.limit.map(|rate| rate.get()), target.connections.get()), (Some(20_000_000), 3));
+    }
+
     fn found() -> SshHost {
         SshHost {
             host: "10.0.0.7".to_owned(),
@@ -121,6 +130,7 @@ mod tests {
             keys_only: true,
             agent: Some("/agent".into()),
             known_hosts: vec!["/none/known".into(), "/all".into()],
+            key_alias: Some("attic".to_owned()),
             jumps: Vec::new(),
         }
     }
@@ -143,6 +153,7 @@ mod tests {
         // The name is ssh's to resolve: that is what it was written for.
         assert_eq!((target.host.as_str(), target.port, target.user.as_str()), ("10.0.0.7", 22, "offsite"));
         assert_eq!(target.known_hosts, Path::new("/known"));
+        assert_eq!(target.key_alias.as_deref(), Some("attic"), "a file that is named is asked under ssh's name, too");
         assert!(target.more_known_hosts.is_empty(), "a file that is named is the only one");
         assert!(matches!(&target.auth, Auth::KeyFile { path, .. } if path == Path::new("/mine")));
     }

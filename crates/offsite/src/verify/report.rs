@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use offsite_archive::ArchiveName;
-use offsite_repository::{Damage, RepositoryError, Verified, is_disk_full};
+use offsite_repository::{Damage, RepositoryError, Verified};
 use serde::Serialize;
 
 use super::{lost_frames, lost_whole};
@@ -49,6 +49,17 @@ impl Checked {
     }
 }
 
+/// A plain copy that is damaged.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Copy {
+    /// Of which archive.
+    pub archive: ArchiveName,
+    /// How that shows.
+    pub damage: String,
+    /// Whether it was removed, to be made again; that of a lost archive stays.
+    pub removed: bool,
+}
+
 /// What was found and done.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Report {
@@ -64,9 +75,13 @@ pub struct Report {
     pub mended: usize,
     /// Objects that cannot be read or understood, with why; manifests of lost archives among them, and damaged packs that could not be set aside.
     pub unreadable: Vec<(String, String)>,
-    /// Whether the disk was too full to set all aside.
-    #[serde(skip)]
-    pub full: bool,
+    /// Plain copies that are good.
+    pub copies: u64,
+    /// Plain copies that are not.
+    #[serde(rename = "damaged_copies")]
+    pub plain: Vec<Copy>,
+    /// Archives that are here and of which the journal does not tell how they came, so that nobody has judged them.
+    pub untold: Vec<ArchiveName>,
     /// Whether bad frames still count as held, so that nothing can be said to have come back.
     #[serde(skip)]
     pub offered: bool,
@@ -76,13 +91,11 @@ pub struct Report {
 #[derive(Debug, Default)]
 pub(super) struct Stays {
     objects: Vec<(String, String)>,
-    full: bool,
     pub(super) offered: bool,
 }
 
 impl Stays {
     pub(super) fn add(&mut self, object: String, how: &str, error: &RepositoryError) {
-        self.full |= is_disk_full(error);
         self.objects.push((object, format!("{how}: {}", offsite_agent::chain(error))));
     }
 }
@@ -115,7 +128,9 @@ impl Report {
             set_aside: found.damaged_packs.iter().map(ToString::to_string).collect(),
             mended,
             unreadable: found.unreadable.iter().map(|bad| (bad.object.clone(), offsite_agent::chain(&bad.error))).collect(),
-            full: false,
+            copies: 0,
+            plain: Vec::new(),
+            untold: Vec::new(),
             offered: false,
         }
     }
@@ -123,7 +138,7 @@ impl Report {
     /// Adds what could not be put in order. Where bad frames still count as held, a look at what lacks would find all well.
     pub(super) fn add_stays(&mut self, stays: Stays) {
         self.unreadable.extend(stays.objects);
-        (self.full, self.offered) = (stays.full, stays.offered);
+        self.offered = stays.offered;
         if stays.offered {
             self.archives.iter_mut().for_each(|archive| archive.curable = false);
         }
@@ -142,7 +157,7 @@ impl Report {
 
     /// Whether nothing is wrong any more.
     pub fn whole(&self) -> bool {
-        !self.archives.iter().any(Checked::is_lost) && self.unreadable.is_empty()
+        !self.archives.iter().any(Checked::is_lost) && self.unreadable.is_empty() && self.plain.is_empty()
     }
 
     /// The report as the terminal shows it.
@@ -166,6 +181,16 @@ impl Report {
             lines.extend(archive.not_healed.iter().map(|why| format!("  not healed: {}", plain(why))));
         }
         lines.extend(self.unreadable.iter().map(|(object, error)| format!("unreadable: {}: {}", plain(object), plain(error))));
+        for copy in &self.plain {
+            let then = if copy.removed { "removed, to be made again" } else { "it stays, because the archive is lost" };
+            lines.push(format!("damaged: the plain copy of {}: {}; {then}", copy.archive, plain(&copy.damage)));
+        }
+        if !self.untold.is_empty() {
+            let archives = count(self.untold.len() as u64, "archive here", "archives here");
+            lines.push(format!(
+                "note: the journal does not tell how {archives} came: a sync was killed, or the journal was lost or cut; the next sync judges them"
+            ));
+        }
         if !self.set_aside.is_empty() {
             let packs = count(self.set_aside.len() as u64, "damaged pack", "damaged packs");
             lines.push(format!("set aside {packs}, in {}", config.repository.join("damaged").display()));
@@ -178,10 +203,12 @@ impl Report {
         let (read, archives) = (count(self.frames, "frame", "frames"), count(self.archives.len() as u64, "archive", "archives"));
         let verdict = match (self.whole(), lost) {
             (true, _) => "all whole".to_owned(),
+            (false, 0) if self.unreadable.is_empty() => "all archives whole".to_owned(),
             (false, 0) => "not all can be read".to_owned(),
             (false, _) => format!("{lost} not whole"),
         };
-        lines.push(format!("verified {archives}: {read} good, {} read; {verdict}", size(self.bytes)));
+        let copies = if self.copies > 0 { format!(" and {}", count(self.copies, "plain copy", "plain copies")) } else { String::new() };
+        lines.push(format!("verified {archives}: {read}{copies} good, {} read; {verdict}", size(self.bytes)));
         lines.extend(self.next_step(config));
         lines.push(String::new());
         lines.join("\n")
@@ -189,6 +216,9 @@ impl Report {
 
     fn next_step(&self, config: &Config) -> Option<String> {
         if !self.archives.iter().any(Checked::is_lost) {
+            if self.unreadable.is_empty() && !self.plain.is_empty() {
+                return Some("next:  offsite sync".to_owned());
+            }
             return (!self.whole())
                 .then(|| "next:  look at what cannot be read; what has no name of offsite's can be moved away".to_owned());
         }

@@ -5,12 +5,14 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    io::{self, Write},
+    io,
     path::Path,
 };
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+
+use crate::state;
 
 /// Something that is read back as a whole: a pack or a plain copy.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,11 +67,7 @@ impl Rounds {
     /// # Errors
     /// If the disk refuses; the file is as it was then.
     pub fn save(&self, path: &Path) -> io::Result<()> {
-        let mut file = tempfile::NamedTempFile::new_in(path.parent().unwrap_or(Path::new(".")))?;
-        serde_json::to_writer(io::BufWriter::new(&mut file), self)?;
-        file.flush()?;
-        file.as_file().sync_all()?;
-        file.persist(path).map(drop).map_err(|error| error.error)
+        state::replace(path, &serde_json::to_vec(self)?)
     }
 
     /// Takes notice of what is there: `items` that are new, and others that are gone.

@@ -58,6 +58,7 @@ async fn every_kind_of_damage_to_every_kind_of_object_is_found_harms_no_other_an
         ("pack", PathBuf::from("mac/packs").join(&pack)),
         ("index", PathBuf::from("mac/index").join(&pack)),
         ("manifest", PathBuf::from("mac/manifests").join(format!("{new}.zst"))),
+        ("copy", PathBuf::from("mac/plain").join(format!("{new}.tar.zst"))),
         ("journal", PathBuf::from("state/journal.jsonl")),
     ];
     for (what, path) in &objects {
@@ -70,18 +71,20 @@ async fn every_kind_of_damage_to_every_kind_of_object_is_found_harms_no_other_an
             let out = scene.path("out.tar.zst");
             scene.offsite(&["export", &old.to_string(), out.to_str().unwrap()], 0).await;
             fs::remove_file(out).unwrap();
-            // Of an archive that has no manifest only the journal knows, and a night looks.
-            let found = match (*what, kind) {
-                ("pack", _) | ("manifest", Harm::Truncate | Harm::Flip) => 3,
-                _ => 0,
-            };
+            // An index object is only a second copy, and one that lacks is written by this very command; as a plain copy is by the next night.
+            let found = if matches!((*what, kind), ("index" | "journal", _) | ("copy", Harm::Delete)) { 0 } else { 3 };
             let said = scene.offsite(&["verify"], found).await;
-            assert_eq!(said.contains(&format!("damaged: {new}")), found == 3, "{case}: {said}");
+            let damaged = if *what == "copy" { format!("damaged: the plain copy of {new}") } else { format!("damaged: {new}") };
+            assert_eq!(said.contains(&damaged), found == 3, "{case}: {said}");
             assert_eq!(said.contains("mended 1 index object"), *what == "index" || case == "pack Delete", "{case}: {said}");
-            // A manifest that cannot be read is a failure of the night that replaces it.
-            let told = if *what == "manifest" && kind != Harm::Delete { 3 } else { 0 };
+            let cut = *what == "journal" && kind != Harm::Flip;
+            assert_eq!(said.contains("the journal does not tell how"), cut, "{case}: {said}");
+            // A manifest that cannot be read is a failure of the night that replaces it, and so is a journal that tells of nothing.
+            let told = if *what == "manifest" && kind != Harm::Delete || case == "journal Delete" { 3 } else { 0 };
             let said = scene.offsite(&["sync"], told).await;
             assert_eq!(said.contains("pulled services/"), ["pack", "manifest"].contains(what), "{case}: {said}");
+            assert_eq!(said.contains("the journal "), cut, "{case}: {said}");
+            assert!(scene.path("mac/plain").join(format!("{new}.tar.zst")).exists(), "{case}");
             let status = scene.offsite(&["status"], 4).await;
             assert_eq!(status.contains("is no receipt"), case == "journal Flip", "{case}: {status}");
             let said = scene.offsite(&["verify"], 0).await;

@@ -97,6 +97,50 @@ async fn photos_that_were_encrypted_in_place_stop_the_rotation_everywhere_until_
     assert_eq!((scene.archives("mac").len(), scene.clouded()), (4, 4), "one a night, as ever where keep is two");
 }
 
+impl Scene {
+    /// Three nights that nobody fetched, and one in which the photos were encrypted; oldest first.
+    async fn backlog(&self) -> Vec<offsite_archive::ArchiveName> {
+        self.photos(1);
+        let mut names = Vec::new();
+        for day in [9, 8, 7, 6] {
+            fs::write(self.path("house/letter.txt"), format!("a letter of day {day}\n").repeat(400)).unwrap();
+            if day == 6 {
+                self.rewrite(|_, bytes| bytes.into_iter().map(|byte| byte ^ 0x5a).collect());
+            }
+            names.push(self.night(day).await);
+        }
+        names
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_comes_at_once_comes_newest_first_and_is_judged_oldest_first() {
+    let scene = Scene::new().await;
+    let names = scene.backlog().await;
+    let said = scene.offsite(&["sync"], 3).await;
+    let pulled: Vec<_> = names.iter().map(|name| said.find(&format!("pulled {name}")).unwrap()).collect();
+    assert!(pulled.is_sorted_by(|older, newer| older > newer), "{said}");
+    assert!(said.contains(&format!("suspicious: {}: only ", names[3])), "{said}");
+    assert_eq!(said.matches("suspicious: ").count(), 1, "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_archive_that_was_judged_before_the_older_ones_arrived_is_judged_again() {
+    let scene = Scene::new().await;
+    let names = scene.backlog().await;
+    // As after a night that was killed, or of which only the newest archive arrived.
+    let manifest = |name| scene.path("backup/manifests").join(format!("{name}.zst"));
+    let away = |name: &offsite_archive::ArchiveName| scene.path(&format!("{}.away", name.time_text()));
+    names[..3].iter().for_each(|name| fs::rename(manifest(name), away(name)).unwrap());
+    let said = scene.offsite(&["sync"], 0).await;
+    assert!(!said.contains("suspicious: "), "nothing is there to compare it with: {said}");
+    names[..3].iter().for_each(|name| fs::rename(away(name), manifest(name)).unwrap());
+    let said = scene.offsite(&["sync"], 3).await;
+    assert!(said.contains(&format!("suspicious: {}: only ", names[3])), "{said}");
+    // And that is told once.
+    assert!(!scene.offsite(&["sync"], 3).await.contains("suspicious: "));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn text_that_was_encrypted_is_known_by_what_compression_leaves_of_it() {
     let scene = Scene::new().await;
