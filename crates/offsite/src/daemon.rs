@@ -19,13 +19,14 @@ use std::{io::IsTerminal, time::Duration};
 
 use tokio::signal::unix::{SignalKind, signal};
 
+pub(crate) use self::disk::is_unplugged;
 pub use self::{
     probe::Answer,
     real::Real,
     watch::{Ended, watch},
     world::World,
 };
-use crate::{cli::Globals, exit::Exit, night};
+use crate::{exit::Exit, globals::Globals, status};
 
 /// How long what is going on may take to end after a signal. launchd kills after 20 s, a shutdown may after 5.
 const LAST_WORDS: Duration = Duration::from_secs(4);
@@ -62,7 +63,7 @@ pub async fn run(globals: &Globals, _args: &Args) -> anyhow::Result<Exit> {
 /// What it means for who called. Waiting is what the daemon is for, so it ends well.
 async fn conclude(world: &Real<'_>, ended: Ended) -> anyhow::Result<Exit> {
     let said = match &ended {
-        Ended::Ran(outcome) => return night::conclude(&world.config()?, *outcome).await,
+        Ended::Ran(outcome) => return status::conclude(&world.config()?, *outcome).await,
         Ended::Nothing => "nothing is owed".to_owned(),
         Ended::Later(at) => format!("the last run failed; not again before {at}, unless you say: offsite sync"),
         Ended::Waits(why) => format!("a run is owed, and waits: {why}"),

@@ -20,13 +20,13 @@ use jiff::{Timestamp, tz::TimeZone};
 
 pub use self::line::{Line, Lines, Trouble, Verdict, exit, summary, text};
 use crate::{
-    browse::out::OutError,
-    cli::Globals,
     config::{Config, Home, Pi, PlaceName},
     exit::Exit,
+    globals::Globals,
     human::look::{ColorArg, Look, Paint},
     install,
     journal::Standing,
+    out::OutError,
     owed::Schedule,
     platform,
 };

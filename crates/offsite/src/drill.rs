@@ -28,13 +28,14 @@ use self::{
     stop::Stop,
 };
 use crate::{
-    cli::Globals,
-    config::{Cloud, Config, PlaceName, StorageClass},
+    config::{Cloud, Config, Home, PlaceName, StorageClass},
     exit::Exit,
+    globals::Globals,
     hint,
     human::size,
     journal::{Drilled, Fact, Journal, Receipt, Step},
     live::Live,
+    platform,
     progress::Bar,
     restore::{
         self, BridgeError, Plan, RestoreError,
@@ -264,6 +265,15 @@ pub(crate) fn clean(state: &State) {
     }
 }
 
+/// What to do about what a drill left.
+pub(crate) const REMOVE_LEFT: &str =
+    "the next sync or drill removes it, with the disk that it is on mounted: offsite sync; or remove it yourself";
+
+/// What is wrong with a folder that a drill left.
+pub(crate) fn left_behind(folder: &Path) -> String {
+    format!("one was killed and left what it had restored, in the clear: {}", folder.display())
+}
+
 /// What drills left that were killed, for who only looks. Only for who knows that no drill runs.
 ///
 /// # Errors
@@ -278,7 +288,7 @@ fn state(globals: &Globals, opened: &Opened) -> anyhow::Result<State> {
         Some(config) => config.state.clone(),
         None => match globals.load() {
             Ok(config) => config.state,
-            Err(_) => crate::config::Home::of_process()?.default_state(),
+            Err(_) => platform::current().state_folder(&Home::of_process()?),
         },
     };
     State::open(&folder).map_err(|error: StateError| error.into())

@@ -13,8 +13,8 @@ use serde::Serialize;
 
 use self::nights::{Line, Night};
 use crate::{
-    cli::Globals,
     exit::Exit,
+    globals::Globals,
     human::look::{ColorArg, Look},
     journal::Receipt,
     owed::{OwedId, Schedule},
@@ -94,6 +94,8 @@ pub async fn run(globals: &Globals, args: &Args) -> anyhow::Result<Exit> {
         format!("{}\n", serde_json::to_string(&json)?)
     } else if args.night.is_some() {
         text::detail(chosen, &schedule.zone, look)
+    } else if chosen.is_empty() {
+        text::none(args.since.filter(|_| !nights.is_empty()), look)
     } else {
         text::list(chosen, &schedule.zone, look)
     };

@@ -12,6 +12,7 @@ mod receipt;
 mod standing;
 mod tail;
 
+pub(crate) use self::append::TARGET;
 pub use self::{
     append::{Journal, JournalError},
     cache::Known,

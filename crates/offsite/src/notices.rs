@@ -8,8 +8,8 @@ use std::{io::IsTerminal as _, path::Path};
 use jiff::Timestamp;
 
 use crate::{
-    cli::Globals,
     exit::Exit,
+    globals::Globals,
     human,
     notify::{self, spool},
     platform,

@@ -26,6 +26,7 @@ mod words;
 use jiff::Timestamp;
 use reqwest::Url;
 
+pub(crate) use self::macos::{can_show, show};
 pub use self::{
     error::SendError,
     look::next as next_look,
@@ -39,10 +40,6 @@ use self::{
     http::Bounds,
     telling::Telling,
     told::{Memory, journal_length},
-};
-pub(crate) use self::{
-    macos::{can_show, show},
-    ntfy::topic,
 };
 use crate::{
     config::{Config, NotifySecrets, notify::web},
@@ -69,18 +66,11 @@ pub async fn begun(config: &Config) {
 
 /// Looks, and tells what is news. `ran` is how a run ended that just did; `None` for a look without a run. Never fails, and takes a minute at
 /// the most (twice that if another process is telling); what cannot be sent gets a receipt, and is tried again at the next look.
-pub async fn ended(config: &Config, ran: Option<Outcome>) {
-    ended_within(config, ran, &Bounds::usual()).await;
-}
-
-/// As [`ended`], and tells of an error that may have left no receipt: of a configuration that does not hold, of a journal that cannot be
-/// read, of a full disk. It is an alarm as long as it is told again with each look, and needs nothing of the state folder to be told.
-pub async fn broke(config: &Config, ran: Option<Outcome>, error: &anyhow::Error) {
-    look_within(config, ran, Some(error), &Bounds::usual()).await;
-}
-
-async fn ended_within(config: &Config, ran: Option<Outcome>, bounds: &Bounds) {
-    look_within(config, ran, None, bounds).await;
+///
+/// `broke` is an error that may have left no receipt: a configuration that does not hold, a journal that cannot be read, a full disk. It is an
+/// alarm as long as it is told again with each look, and needs nothing of the state folder to be told.
+pub async fn ended(config: &Config, ran: Option<Outcome>, broke: Option<&anyhow::Error>) {
+    look_within(config, ran, broke, &Bounds::usual()).await;
 }
 
 async fn look_within(config: &Config, ran: Option<Outcome>, broke: Option<&anyhow::Error>, bounds: &Bounds) {

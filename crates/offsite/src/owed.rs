@@ -3,14 +3,19 @@
 //! launchd merges missed starts, loses those of a Mac that was off, and starts twice now and then; so being started means nothing, and
 //! only this decides. A slot is one civil day at one civil time; any number of missed slots is settled by one run. The clock may jump
 //! either way: back by less than a day runs nothing twice, and a settled slot far in the future (a clock once wrong by years) does not
-//! silence the nights until then.
+//! silence the nights until then. Who flies west lives a day twice: it is owed again if it comes again long enough after its run, so that
+//! no journey puts more than [`AGAIN`] and a day between two runs.
 
 use std::{fmt, str::FromStr};
 
-use jiff::{Timestamp, ToSpan, civil, tz::TimeZone};
+use jiff::{SignedDuration, Timestamp, ToSpan, civil, tz::TimeZone};
 use serde::{Deserialize, Serialize};
 
 use crate::config::TimeOfDay;
+
+/// A day whose slot comes again at least so long after a fine run is owed again. Less, and the flight to the next zone would cost a run; more,
+/// and a Mac that flies west would be overdue before its next one.
+const AGAIN: SignedDuration = SignedDuration::from_hours(8);
 
 /// When runs are due.
 #[derive(Debug, Clone)]
@@ -85,27 +90,33 @@ impl Schedule {
     }
 }
 
-/// The run that is owed at `now`, if any; `settled` is the slot of the last fine run.
-pub fn owed(schedule: &Schedule, now: Timestamp, settled: Option<OwedId>) -> Option<Owed> {
+/// The run that is owed at `now`, if any; `settled` is the slot of the last fine run that had one, `fine` when the last fine run ended.
+pub fn owed(schedule: &Schedule, now: Timestamp, settled: Option<OwedId>, fine: Option<Timestamp>) -> Option<Owed> {
     let latest = schedule.latest(now)?;
     let Some(settled) = settled else { return Some(latest) };
     // A day or two ahead is a clock put back or a flight west over the date line; more was never true.
     let credible = latest.id.0.checked_add(2.days()).unwrap_or(civil::Date::MAX);
-    (settled < latest.id || settled.0 > credible).then_some(latest)
+    let again = fine.is_some_and(|fine| latest.due.duration_since(fine) > AGAIN);
+    (settled < latest.id || settled.0 > credible || again).then_some(latest)
 }
 
 #[cfg(test)]
 mod tests {
-    use jiff::SignedDuration;
     use proptest::prelude::*;
 
     use super::*;
 
     // Rules instead of names, so that no machine's time zone database decides a test.
     const BERLIN: &str = "CET-1CEST,M3.5.0,M10.5.0/3";
-    /// Berlin; New York; Lord Howe, which shifts by half an hour; St John's as it was, where clocks went back across midnight.
-    const ZONES: [&str; 5] =
-        ["UTC0", BERLIN, "EST5EDT,M3.2.0,M11.1.0", "<+1030>-10:30<+11>-11,M10.1.0,M4.1.0", "NST3:30NDT,M3.2.0/0:01,M11.1.0/0:01"];
+    /// Berlin; New York; Lord Howe, which shifts by half an hour; St John's as it was, where clocks went back across midnight; Auckland.
+    const ZONES: [&str; 6] = [
+        "UTC0",
+        BERLIN,
+        "EST5EDT,M3.2.0,M11.1.0",
+        "<+1030>-10:30<+11>-11,M10.1.0,M4.1.0",
+        "NST3:30NDT,M3.2.0/0:01,M11.1.0/0:01",
+        "NZST-12NZDT,M9.5.0,M4.1.0/3",
+    ];
 
     fn schedule(at: &str, zone: &str) -> Schedule {
         Schedule { at: at.parse().unwrap(), zone: TimeZone::posix(zone).unwrap() }
@@ -116,7 +127,7 @@ mod tests {
     }
 
     fn due(schedule: &Schedule, now: &str, settled: Option<OwedId>) -> Option<String> {
-        owed(schedule, now.parse().unwrap(), settled).map(|owed| format!("{} {}", owed.id, owed.due))
+        owed(schedule, now.parse().unwrap(), settled, None).map(|owed| format!("{} {}", owed.id, owed.due))
     }
 
     #[test]
@@ -170,6 +181,10 @@ mod tests {
         assert_eq!(due(&angeles, "2026-11-22T12:29:59Z", id("2026-11-22")), None);
         assert_eq!(due(&angeles, "2026-11-23T12:29:59Z", id("2026-11-22")), None);
         assert_eq!(due(&angeles, "2026-11-23T12:30:00Z", id("2026-11-22")).as_deref(), Some("2026-11-23 2026-11-23T12:30:00Z"));
+        // Its run was at 04:30 in Auckland, 21 hours before: that is long ago.
+        let (again, ran) = ("2026-11-22T12:30:00Z".parse().unwrap(), "2026-11-21T15:30:00Z".parse().unwrap());
+        assert_eq!(owed(&angeles, again, id("2026-11-22"), Some(ran)).map(|owed| owed.id), id("2026-11-22"));
+        assert_eq!(owed(&angeles, again, id("2026-11-22"), Some(again - AGAIN)), None);
         // East: a day is jumped over, and what is owed is one run.
         assert_eq!(due(&auckland, "2026-11-22T15:30:00Z", id("2026-11-21")).as_deref(), Some("2026-11-23 2026-11-22T15:30:00Z"));
     }
@@ -199,17 +214,17 @@ mod tests {
 
         #[test]
         fn settling_ends_owing((schedule, now) in instants()) {
-            let first = owed(&schedule, now, None).unwrap();
-            prop_assert_eq!(owed(&schedule, now, Some(first.id)), None);
+            let first = owed(&schedule, now, None, None).unwrap();
+            prop_assert_eq!(owed(&schedule, now, Some(first.id), Some(now)), None);
         }
 
         #[test]
         fn each_slot_is_settled_once_however_often_one_looks((schedule, start) in instants(), steps in prop::collection::vec(1_i64..200_000, 1..40)) {
-            let (mut now, mut settled, mut runs) = (start, None, Vec::new());
+            let (mut now, mut settled, mut fine, mut runs) = (start, None, None, Vec::new());
             for step in steps {
                 now += SignedDuration::from_secs(step);
-                if let Some(owed) = owed(&schedule, now, settled) {
-                    settled = Some(owed.id);
+                if let Some(owed) = owed(&schedule, now, settled, fine) {
+                    (settled, fine) = (Some(owed.id), Some(now));
                     runs.push(owed.id);
                 }
                 prop_assert_eq!(settled, schedule.latest(now).map(|owed| owed.id));
@@ -217,17 +232,19 @@ mod tests {
             prop_assert!(runs.windows(2).all(|pair| pair[0] < pair[1]));
         }
 
-        /// A Mac that travels, whose clock is set, and that is on whenever it likes: no slot twice, and a day at home ends with nothing owed.
+        /// A Mac that travels, whose clock is set, and that is on whenever it likes: no slot twice but a day that is lived twice, and a day at
+        /// home ends with nothing owed.
         #[test]
         fn no_journey_runs_a_slot_twice(
             (home, start) in instants(),
             legs in prop::collection::vec((0..ZONES.len(), 1_i64..200_000, -40_000_i64..40_000), 1..30),
         ) {
-            let (mut now, mut settled, mut runs) = (start, None, Vec::new());
+            let (mut now, mut settled, mut fine, mut runs) = (start, None, None, Vec::new());
             let mut look = |schedule: &Schedule, clock: Timestamp| {
-                if let Some(owed) = owed(schedule, clock, settled) {
-                    settled = Some(owed.id);
-                    runs.push(owed.id);
+                if let Some(owed) = owed(schedule, clock, settled, fine) {
+                    let lived_twice = fine.is_some_and(|fine| owed.due.duration_since(fine) > AGAIN);
+                    runs.push((owed.id, lived_twice));
+                    (settled, fine) = (Some(owed.id), Some(clock));
                 }
                 settled
             };
@@ -240,13 +257,35 @@ mod tests {
                 look(&home, now);
             }
             prop_assert_eq!(look(&home, now), home.latest(now).map(|owed| owed.id));
-            prop_assert!(runs.windows(2).all(|pair| pair[0] < pair[1]), "{:?}", runs);
+            prop_assert!(runs.windows(2).all(|pair| pair[0].0 < pair[1].0 || pair[1].1), "{:?}", runs);
+        }
+
+        /// A Mac that is always on and flies wherever it likes.
+        #[test]
+        fn no_journey_puts_more_than_a_day_and_a_third_between_two_runs(
+            (home, start) in instants(),
+            legs in prop::collection::vec((0..ZONES.len(), 1_u32..200), 1..12),
+        ) {
+            let (mut now, mut settled, mut last) = (start, None, start);
+            for (zone, half_hours) in legs {
+                let here = Schedule { at: home.at, zone: TimeZone::posix(ZONES[zone]).unwrap() };
+                for _ in 0..half_hours {
+                    if let Some(owed) = owed(&here, now, settled, Some(last)) {
+                        // The day of a clock change has 25 hours.
+                        let gap = now.duration_since(last);
+                        prop_assert!(gap <= SignedDuration::from_mins((8 + 25) * 60 + 30), "{:?} after {:?}", owed, gap);
+                        (settled, last) = (Some(owed.id), now);
+                    }
+                    now += SignedDuration::from_mins(30);
+                }
+            }
+            prop_assert!(now.duration_since(last) <= SignedDuration::from_mins((8 + 25) * 60 + 30));
         }
 
         #[test]
         fn a_clock_put_back_by_less_than_a_day_owes_nothing((schedule, now) in instants(), back in 0_i64..80_000) {
             let settled = schedule.latest(now).unwrap().id;
-            prop_assert_eq!(owed(&schedule, now - SignedDuration::from_secs(back), Some(settled)), None);
+            prop_assert_eq!(owed(&schedule, now - SignedDuration::from_secs(back), Some(settled), Some(now)), None);
         }
     }
 }

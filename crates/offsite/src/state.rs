@@ -4,7 +4,7 @@
 
 use std::{
     fs::DirBuilder,
-    io,
+    io::{self, Write as _},
     os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
 };
@@ -12,9 +12,14 @@ use std::{
 use jiff::Timestamp;
 
 use crate::{
+    human,
     journal::Journal,
     lock::{Lock, LockError},
+    platform,
 };
+
+/// Bytes that must be free for what a night writes here. With less, most starts end with an error that leaves no receipt.
+const ROOM: u64 = 1_000_000;
 
 /// The folder.
 #[derive(Debug, Clone)]
@@ -60,6 +65,20 @@ impl State {
         Lock::take(&self.folder.join("lock"), verb, now)
     }
 
+    /// Why nothing can be written here, and what to do, if that is known. A folder that is not there is made by the first that writes.
+    pub(crate) fn trouble(&self) -> Option<(String, String)> {
+        use rustix::{fs::Access, io::Errno};
+        let journal = self.journal();
+        let may_write = |path: &Path| match rustix::fs::access(path, Access::WRITE_OK) {
+            Err(error) if error != Errno::NOENT => {
+                Err(format!("this account cannot write to {}: {}", path.display(), io::Error::from(error)))
+            }
+            _ => Ok(()),
+        };
+        let refused = may_write(&self.folder).and_then(|()| may_write(journal.path())).err();
+        trouble(refused, platform::free(&self.folder).ok(), &self.folder)
+    }
+
     /// The file whose lock sees to it that only one daemon waits.
     pub(crate) fn daemon_lock(&self) -> PathBuf {
         self.folder.join("daemon.lock")
@@ -100,13 +119,51 @@ impl State {
         self.folder.join("notices")
     }
 
-    /// The configuration as it was when it last held.
-    pub(crate) fn last_config(&self) -> PathBuf {
-        self.folder.join("last.yaml")
-    }
-
     /// The file of the vault's master key.
     pub fn key(&self) -> PathBuf {
         self.folder.join("key.json")
+    }
+}
+
+fn trouble(refused: Option<String>, free: Option<u64>, folder: &Path) -> Option<(String, String)> {
+    let folder = folder.display();
+    match (refused, free) {
+        (Some(refused), _) => {
+            Some((refused, format!("give it back to this account: sudo chown -R \"$(id -un)\" '{folder}'; chmod -R u+rwX '{folder}'")))
+        }
+        (None, Some(free)) if free < ROOM => Some((
+            format!("only {} are free on its disk, so that no receipt can be written", human::size(free)),
+            "make room on that disk: nothing runs until then".to_owned(),
+        )),
+        _ => None,
+    }
+}
+
+/// Puts `bytes` into the file at `path`, for the owner alone (0600): after a power cut it is the old one or the new one, and whole.
+pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = tempfile::NamedTempFile::new_in(path.parent().unwrap_or(Path::new("/")))?;
+    file.write_all(bytes)?;
+    file.as_file().sync_data()?;
+    file.persist(path).map(drop).map_err(|error| error.error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_state_folder_that_takes_no_receipt_is_named() {
+        let of = |refused: Option<&str>, free| trouble(refused.map(str::to_owned), free, Path::new("/s")).map(|trouble| trouble.0);
+        assert_eq!(of(None, Some(ROOM)), None);
+        assert_eq!(of(None, None), None, "a disk that does not say what is free");
+        assert_eq!(of(None, Some(20_000)).unwrap(), "only 20 kB are free on its disk, so that no receipt can be written");
+        assert!(of(None, Some(ROOM - 1)).is_some());
+        assert_eq!(of(Some("no"), Some(0)).unwrap(), "no");
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(State::at(&dir.path().join("not/yet")).trouble(), None);
+        // In the way of a folder lies a file: what root is refused, too.
+        std::fs::write(dir.path().join("file"), "").unwrap();
+        let said = State::at(&dir.path().join("file/state")).trouble().unwrap();
+        assert!(said.0.starts_with("this account cannot write to ") && said.1.contains("chown"), "{said:?}");
     }
 }

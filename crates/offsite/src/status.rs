@@ -20,9 +20,11 @@ pub use self::{
     screen::{headline, screen},
 };
 use crate::{
-    cli::Globals,
+    config::Config,
     exit::Exit,
+    globals::Globals,
     human::look::{ColorArg, Look},
+    journal::Outcome,
 };
 
 /// Arguments of `offsite status`.
@@ -67,4 +69,22 @@ pub async fn run(globals: &Globals, args: &Args) -> anyhow::Result<Exit> {
     };
     crate::say::text(&text);
     Ok(report.exit())
+}
+
+/// How the program ends after a night: one that went well does not end well if something else is wrong, as a suspicious archive.
+///
+/// # Errors
+/// If the status cannot be had.
+pub async fn conclude(config: &Config, outcome: Outcome) -> anyhow::Result<Exit> {
+    match outcome {
+        Outcome::Failed => Ok(Exit::Failed),
+        Outcome::Incomplete => Ok(Exit::Incomplete),
+        // What is overdue is so by no fault of this night's, nor is a notice that could not be sent.
+        Outcome::Fine if matches!(Report::of(&gather(config).await?).copies_exit(), Exit::Fine | Exit::Overdue) => Ok(Exit::Fine),
+        Outcome::Fine => {
+            tracing::info!("all that could be done was done, and yet not all is well");
+            alarm!("all that could be done was done, and yet not all is well: offsite status");
+            Ok(Exit::Incomplete)
+        }
+    }
 }

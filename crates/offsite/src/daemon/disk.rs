@@ -8,7 +8,7 @@ use std::{os::unix::fs::MetadataExt, path::Path};
 const ROOTS: [&str; 4] = ["/Volumes", "/media", "/run/media", "/mnt"];
 
 /// Whether `repository` is not there because nothing is mounted where it should be.
-pub(super) fn is_unplugged(repository: &Path) -> bool {
+pub(crate) fn is_unplugged(repository: &Path) -> bool {
     unplugged(repository, &ROOTS.map(Path::new), is_mount)
 }
 

@@ -10,12 +10,11 @@ use super::{
     world::World,
 };
 use crate::{
-    awake::Awake,
-    cli::Globals,
     clocks::Clocks,
-    config::{Config, Home, Pi},
+    config::{Config, Pi},
+    globals::Globals,
+    home::Home,
     journal::Outcome,
-    live::Live,
     night::{self, Tonight},
     notify,
     platform::{self, Power},
@@ -24,8 +23,6 @@ use crate::{
 
 /// No program of the system is waited for longer; what it does not say is not known.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// A night that takes longer may be slept through: the machine is worn for nothing if it hangs.
-const AWAKE: Duration = Duration::from_secs(12 * 3600);
 
 /// This computer.
 #[derive(Debug)]
@@ -37,7 +34,9 @@ pub struct Real<'a> {
 impl World for Real<'_> {
     fn config(&self) -> anyhow::Result<Config> {
         let config = self.globals.load()?;
-        last::keep(&config);
+        if let Ok(home) = Home::of_process() {
+            last::keep(&config, &home);
+        }
         Ok(config)
     }
 
@@ -79,22 +78,10 @@ impl World for Real<'_> {
     }
 
     async fn play(&self, config: &Config, tonight: &Tonight) -> anyhow::Result<Outcome> {
-        let _live = Live::begin(&State::at(&config.state), "daemon", Timestamp::now());
-        let awake = Awake::keep();
-        let mut night = std::pin::pin!(night::play(config, tonight));
-        tokio::select! {
-            outcome = &mut night => outcome,
-            () = tokio::time::sleep(AWAKE) => {
-                drop(awake);
-                night.await
-            }
-        }
+        night::attended(config, "daemon", tonight).await
     }
 
     async fn tell(&self, config: &Config, ran: Option<Outcome>, broke: Option<&anyhow::Error>) {
-        match broke {
-            Some(error) => notify::broke(config, ran, error).await,
-            None => notify::ended(config, ran).await,
-        }
+        notify::ended(config, ran, broke).await;
     }
 }

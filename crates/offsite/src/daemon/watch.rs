@@ -106,6 +106,8 @@ impl<W: World> Watch<'_, W> {
 
     /// One turn: ask, decide, act; `None`: once more.
     async fn turn(&mut self) -> anyhow::Result<Option<Ended>> {
+        self.config = self.world.config()?;
+        self.state = State::open(&self.config.state)?;
         match self.known().await?.before() {
             Before::Done => return Ok(Some(Ended::Nothing)),
             Before::Later(at) => {
@@ -118,7 +120,8 @@ impl<W: World> Watch<'_, W> {
         let clocks = self.world.clocks();
         let heard = self.ask().await;
         if clocks.slept_until(self.world.clocks()) {
-            return self.wake().map(|()| None);
+            self.wake();
+            return Ok(None);
         }
         // Decided under the lock, from what is true under it: a sync may have settled it, or be at it.
         let lock = match self.state.lock("daemon", self.world.clocks().wall) {
@@ -128,7 +131,10 @@ impl<W: World> Watch<'_, W> {
                 self.look().await;
                 return Ok(Some(Ended::Busy));
             }
-            Err(LockError::Busy { .. }) => return self.pause().await.map(|()| None),
+            Err(LockError::Busy { .. }) => {
+                self.pause().await;
+                return Ok(None);
+            }
             Err(error) => return Err(error.into()),
         };
         let known = self.known().await?;
@@ -139,7 +145,8 @@ impl<W: World> Watch<'_, W> {
             Step::Run(tonight) => self.run(lock, &tonight).await,
             Step::Pause => {
                 drop(lock);
-                self.pause().await.map(|()| None)
+                self.pause().await;
+                Ok(None)
             }
             Step::Postpone(why) => {
                 drop(lock);
@@ -164,7 +171,8 @@ impl<W: World> Watch<'_, W> {
             tracing::info!("slept in the middle of a run: once more");
             self.slept = true;
             drop(lock);
-            return self.wake().map(|()| None);
+            self.wake();
+            return Ok(None);
         }
         // A night that lacks but a Pi, or was slept through, is not over: nothing to boast of, and nothing to complain about.
         let only_away = tried.is_some_and(|tried| tried.failed == 0 && !tried.slept) && matches!(played, Ok(Outcome::Incomplete));
@@ -200,7 +208,7 @@ impl<W: World> Watch<'_, W> {
     }
 
     /// Waits for the next question, and begins anew if this computer slept meanwhile.
-    async fn pause(&mut self) -> anyhow::Result<()> {
+    async fn pause(&mut self) {
         let mut left = plan::pause(self.asked);
         self.asked = self.asked.saturating_add(1);
         while !left.is_zero() {
@@ -211,15 +219,11 @@ impl<W: World> Watch<'_, W> {
                 return self.wake();
             }
         }
-        Ok(())
     }
 
     /// After a sleep nothing is as it was, and the network comes back in a moment.
-    fn wake(&mut self) -> anyhow::Result<()> {
-        self.config = self.world.config()?;
-        self.state = State::open(&self.config.state)?;
+    fn wake(&mut self) {
         (self.since, self.asked) = (self.world.clocks().uptime, 0);
-        Ok(())
     }
 
     fn waited(&self) -> Duration {
@@ -249,7 +253,7 @@ impl<W: World> Watch<'_, W> {
 
     fn owed_after(&self, standing: &Standing) -> Option<Owed> {
         let schedule = Schedule { at: self.config.at, zone: self.world.zone() };
-        owed(&schedule, self.world.clocks().wall, standing.settled)
+        owed(&schedule, self.world.clocks().wall, standing.settled, standing.last_fine)
     }
 
     async fn known(&self) -> anyhow::Result<Known> {

@@ -3,7 +3,7 @@
 use super::line::{Line, Lines, Trouble};
 use crate::{
     config::{MacNotices, Notify, TimeOfDay},
-    install::{Clock, Installed, Program},
+    install::{Clock, Installed, Program, command, wrong_hour},
     platform::Power,
 };
 
@@ -17,7 +17,7 @@ pub(super) fn judge_clock(
 ) -> Vec<Line> {
     let mut lines = Lines::of("mac");
     const CHECK: &str = "alarm clock";
-    let install = if launchd { "sudo offsite install" } else { "offsite install" };
+    let install = command(launchd);
     let found = match found {
         Ok(found) => found,
         Err(trouble) => {
@@ -72,12 +72,8 @@ fn one(installed: &Installed, at: TimeOfDay, rings: Option<TimeOfDay>, install: 
             format!("{name}: it starts {}, not this program", path.display()),
             format!("to have it start this one: {install}"),
         );
-    } else if let Some(rings) = rings.filter(|rings| *rings != at) {
-        lines.note(
-            CHECK,
-            format!("{name}: it rings at {rings}, and `at:` says {at}"),
-            format!("an alarm clock rings as it was when it was installed; set it anew: {install}"),
-        );
+    } else if let Some((wrong, next)) = wrong_hour(rings, at, install) {
+        lines.note(CHECK, format!("{name}: {wrong}"), next);
     } else {
         let ended = match (installed.pid, installed.last_exit) {
             (Some(pid), _) => format!("; it runs now, process {pid}"),

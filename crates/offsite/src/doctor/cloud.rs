@@ -20,7 +20,7 @@ use crate::{
     human::{ago, count},
     journal::Standing,
     key::{Key, KeyError},
-    night::newest,
+    newest::newest,
 };
 
 /// What the probes of a cloud found; what comes after a failure is none.

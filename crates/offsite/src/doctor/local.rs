@@ -33,6 +33,8 @@ pub struct StateFacts {
     pub path: PathBuf,
     /// Its permission bits and whether it is this account's; none if it is not there yet.
     pub folder: Option<Result<(u32, bool), String>>,
+    /// Why nothing can be written in it, and what to do.
+    pub trouble: Option<(String, String)>,
     /// What the journal adds up to, when its last receipt was written, and how many of its lines are damaged.
     pub journal: Result<(Box<Standing>, Option<Timestamp>, usize), Trouble>,
     /// Folders with restored files that drills left which were killed.
@@ -48,14 +50,14 @@ pub fn state(config: &Config) -> StateFacts {
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
         Err(error) => Some(Err(error.to_string())),
     };
-    let journal = State::at(&path).journal().read().map_err(Trouble::of).map(|read| {
+    let state = State::at(&path);
+    let journal = state.journal().read().map_err(Trouble::of).map(|read| {
         let last = read.receipts.iter().map(|receipt| receipt.time).max();
         (Box::new(Standing::of(&read.receipts)), last, read.damaged.len())
     });
     // While somebody is at work it may be a drill, and its folder is none that was left.
-    let state = State::at(&path);
     let drills = if live::read(&state).is_some() { Vec::new() } else { drill::left(&state).unwrap_or_default() };
-    StateFacts { path, folder, journal, drills }
+    StateFacts { folder, trouble: state.trouble(), journal, drills, path }
 }
 
 /// The lines of the state folder.
@@ -71,7 +73,10 @@ pub fn judge_state(facts: &StateFacts) -> Vec<Line> {
         Some(Ok((mode, true))) if mode & 0o077 != 0 => {
             lines.bad("state", format!("others may look into {path}, where the key lies: mode {mode:04o}"), format!("chmod 700 '{path}'"));
         }
-        Some(Ok(_)) => lines.ok("state", format!("{path}, for this account alone")),
+        Some(Ok(_)) => match &facts.trouble {
+            Some((problem, fix)) => lines.bad("state", format!("{path}: {problem}"), fix),
+            None => lines.ok("state", format!("{path}, for this account alone")),
+        },
     }
     match &facts.journal {
         Err(trouble) => lines.trouble("journal", trouble),
@@ -97,11 +102,7 @@ pub fn judge_state(facts: &StateFacts) -> Vec<Line> {
         lines.note("daemon", format!("its last start waited: {why}"), next);
     }
     for folder in &facts.drills {
-        lines.note(
-            "drill",
-            format!("one was killed and left what it had restored, in the clear: {}", folder.display()),
-            "the next sync or drill removes it, with the disk that it is on mounted: offsite sync; or remove it yourself",
-        );
+        lines.note("drill", drill::left_behind(folder), drill::REMOVE_LEFT);
     }
     lines.all
 }
@@ -261,6 +262,10 @@ pub fn judge_clock(schedule: &Schedule, now: Timestamp, last: Option<Timestamp>)
             let behind = age(last.duration_since(now));
             lines.bad("clock", format!("it is {behind} behind the last receipt: it went back, or was ahead then"), fix);
         }
+        _ if schedule.zone.is_unknown() => {
+            let fix = "set this system's time zone, or correct the variable TZ";
+            lines.note("clock", "the time zone cannot be found out: nights are due by UTC", fix);
+        }
         _ => match schedule.next(now) {
             Some(next) => {
                 let next = next.to_zoned(schedule.zone.clone());
@@ -303,7 +308,7 @@ mod tests {
     fn standing(moved: u64, total: u64) -> Standing {
         let mut standing = Standing::default();
         let archive: offsite_archive::ArchiveName = "services/2026-11-22T040000Z".parse().unwrap();
-        standing.pulled.insert(archive.job.clone(), Moved { time: Timestamp::UNIX_EPOCH, archive, moved, total });
+        standing.pulled.insert(archive.job.clone(), Moved { time: Timestamp::UNIX_EPOCH, archive, moved, total, over: true });
         standing
     }
 
@@ -345,18 +350,22 @@ mod tests {
         assert_eq!(of(now, Some("2026-11-22T12:04:00Z")).verdict, Fine);
         assert_eq!(of(now, Some("2026-11-22T14:00:00Z")).verdict, Bad);
         assert_eq!(of(Timestamp::UNIX_EPOCH, None).verdict, Bad);
+        let nowhere = Schedule { zone: jiff::tz::TimeZone::unknown(), ..schedule.clone() };
+        assert_eq!(judge_clock(&nowhere, now, None).remove(0).verdict, Note);
     }
 
     #[test]
     fn a_state_folder_or_journal_that_is_not_well_is_named() {
         let journal = || Ok((Box::default(), Some(Timestamp::UNIX_EPOCH), 0));
-        let facts = |folder| StateFacts { path: "/s".into(), folder, journal: journal(), drills: Vec::new() };
+        let facts = |folder| StateFacts { path: "/s".into(), folder, trouble: None, journal: journal(), drills: Vec::new() };
         let verdict = |facts: &StateFacts| judge_state(facts).iter().map(|line| line.verdict).collect::<Vec<_>>();
         assert_eq!(verdict(&facts(Some(Ok((0o700, true))))), [Fine, Fine]);
         assert_eq!(verdict(&facts(Some(Ok((0o700, false))))), [Bad, Fine]);
         assert_eq!(verdict(&facts(Some(Ok((0o750, true))))), [Bad, Fine]);
         assert_eq!(verdict(&facts(Some(Err("x".into())))), [Bad, Fine]);
         assert_eq!(verdict(&facts(None)), [Note, Fine]);
+        let full = StateFacts { trouble: Some(("full".into(), "make room".into())), ..facts(Some(Ok((0o700, true)))) };
+        assert_eq!(verdict(&full), [Bad, Fine]);
         let mut damaged = facts(Some(Ok((0o700, true))));
         damaged.journal = Ok((Box::default(), Some(Timestamp::UNIX_EPOCH), 2));
         assert_eq!(verdict(&damaged), [Fine, Note]);

@@ -5,7 +5,7 @@
 
 use std::{
     fs::{self, DirBuilder, Permissions},
-    io::{self, Write},
+    io,
     os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
 };
@@ -16,7 +16,7 @@ use super::DrillError;
 use crate::{
     platform,
     restore::{self, from::Opened, target},
-    state::State,
+    state::{self, State},
 };
 
 const PREFIX: &str = "offsite-drill-";
@@ -170,11 +170,7 @@ fn write(state: &State, paths: &[PathBuf]) -> io::Result<()> {
             done => done,
         };
     }
-    let mut file = tempfile::NamedTempFile::new_in(state.folder())?;
-    serde_json::to_writer(&mut file, paths)?;
-    file.flush()?;
-    file.as_file().sync_all()?;
-    file.persist(memory(state)).map(drop).map_err(|error| error.error)
+    state::replace(&memory(state), &serde_json::to_vec(paths)?)
 }
 
 /// Removes a tree, also where folders in it are closed to their owner, as they were on the Pi.

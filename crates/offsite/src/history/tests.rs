@@ -112,7 +112,8 @@ fn a_week_with_holes() {
     assert_eq!(text::list(&made(&receipts), &schedule().zone, Look::PLAIN), WEEK);
     let shown = text::list(&made(&receipts), &schedule().zone, Look { width: Some(80), ..Look::PLAIN });
     assert_eq!(shown, WEEK);
-    assert_eq!(text::list(&[], &schedule().zone, Look::PLAIN), "no night yet: offsite sync plays the first\n");
+    assert_eq!(text::none(None, Look::PLAIN), "no night yet: offsite sync plays the first\n");
+    assert_eq!(text::none(Some(civil::date(2027, 1, 1)), Look::PLAIN), "no night since 2027-01-01\n");
 }
 
 #[test]

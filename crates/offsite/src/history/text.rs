@@ -1,6 +1,6 @@
 //! Nights as text. Pure; no line is wider than the look allows.
 
-use jiff::{Timestamp, tz::TimeZone};
+use jiff::{Timestamp, civil, tz::TimeZone};
 
 use super::{
     nights::{Line, Moved, Night, Run},
@@ -15,11 +15,14 @@ use crate::{
     journal::Outcome,
 };
 
+/// That there is no line to show; `since` a day, or ever.
+pub(super) fn none(since: Option<civil::Date>, look: Look) -> String {
+    let said = since.map_or_else(|| "no night yet: offsite sync plays the first".to_owned(), |day| format!("no night since {day}"));
+    wrap(&said, "", "", look.width).join("\n") + "\n"
+}
+
 /// One line for each night, and below it what went wrong.
 pub(super) fn list(nights: &[Night<'_>], zone: &TimeZone, look: Look) -> String {
-    if nights.is_empty() {
-        return wrap("no night yet: offsite sync plays the first", "", "", look.width).join("\n") + "\n";
-    }
     let head = ["NIGHT", "BEGAN", "TOOK", "ENDED", "PULLED", "PUSHED", "FORGOT"].map(str::to_owned).to_vec();
     let runs = nights.iter().filter_map(|night| if let Line::Run(run) = &night.line { Some(row(run, zone)) } else { None });
     let rows: Vec<Vec<String>> = std::iter::once(head).chain(runs).collect();

@@ -18,6 +18,7 @@ pub(super) fn of(fact: &Fact) -> String {
             };
             format!("ended: {word}{slept}")
         }
+        Fact::Asked => "asked the daemon for a run".to_owned(),
         Fact::Waited { why, .. } => format!("waited: {why}"),
         Fact::Seen { place, jobs } => {
             let jobs: Vec<String> = jobs.iter().map(|(job, holding)| format!("{job} {}", holding.count)).collect();

@@ -10,7 +10,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{Read, Receipt, parse, read};
+use super::{Fact, Read, Receipt, parse, read};
+
+/// Whose events are receipts, for the log of nights.
+pub(crate) const TARGET: &str = "offsite::receipt";
 
 /// The journal's file; it need not exist to be read.
 #[derive(Debug, Clone)]
@@ -63,7 +66,7 @@ impl Journal {
     /// Writes a receipt; on return it survives a power cut.
     pub fn append(&self, receipt: &Receipt) -> Result<(), JournalError> {
         self.try_append(receipt).map_err(|source| JournalError::Append { path: self.path.clone(), source })?;
-        crate::log::receipt(receipt);
+        tell(receipt);
         Ok(())
     }
 
@@ -113,6 +116,17 @@ fn mend(file: &mut File) -> io::Result<()> {
         return file.write_all(b"\n");
     }
     file.set_len(length - torn.len() as u64)
+}
+
+/// Tells the log of a receipt that was just written.
+fn tell(receipt: &Receipt) {
+    // A fact is text and numbers in maps with names, and cannot fail to be told; if it did, the journal has it.
+    let Ok(told) = serde_json::to_string(&receipt.fact) else { return };
+    match receipt.fact {
+        Fact::Failed { .. } => tracing::error!(target: TARGET, receipt = told),
+        Fact::Suspicious { .. } | Fact::Lost { .. } => tracing::warn!(target: TARGET, receipt = told),
+        _ => tracing::info!(target: TARGET, receipt = told),
+    }
 }
 
 #[cfg(test)]

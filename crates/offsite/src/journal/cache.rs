@@ -86,23 +86,21 @@ impl Journal {
             sum.add(&bytes);
             return Ok(sum.known());
         }
-        bytes.clear();
-        file.rewind().map_err(read)?;
-        file.read_to_end(&mut bytes).map_err(read)?;
-        // One pass over the bytes tells of the old part and of the whole.
+        // One pass over the bytes tells of the old part and of the whole; of the old part nothing is kept in memory.
         let mut hasher = blake3::Hasher::new();
-        let mut sum = cached.filter(|cached| cached.is_of(&bytes, &mut hasher)).unwrap_or_else(|| {
+        let mut sum = cached.unwrap_or_default();
+        if !sum.is_of(&file, &mut hasher).map_err(read)? {
+            file.rewind().map_err(read)?;
             hasher.reset();
-            Cached::default()
-        });
-        let from = usize::try_from(sum.bytes).unwrap_or(0);
+            sum = Cached::default();
+        }
+        file.read_to_end(&mut bytes).map_err(read)?;
         let end = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
-        let fresh = bytes.get(from..end).unwrap_or_default();
-        hasher.update(fresh);
-        sum.add(fresh);
+        hasher.update(&bytes[..end]);
+        sum.add(&bytes[..end]);
         if let Some(program) = program {
             // Of a file that is being appended to, the looks may be older than what was read; then the next look reads it again.
-            (sum.program, sum.looks, sum.bytes, sum.hash) = (program, looks, end as u64, hasher.finalize().to_hex().to_string());
+            (sum.program, sum.looks, sum.bytes, sum.hash) = (program, looks, hasher.count(), hasher.finalize().to_hex().to_string());
             // Where it cannot be written, each look adds up everything.
             let _ = self.save(&sum);
         }
@@ -158,10 +156,10 @@ impl Cached {
         self.looks == *looks && looks.bytes.checked_sub(self.bytes).is_some_and(|more| more <= NEAR)
     }
 
-    /// Whether it is the sum of how `bytes` begin, which `hasher` is fed.
-    fn is_of(&self, bytes: &[u8], hasher: &mut blake3::Hasher) -> bool {
-        let begin = usize::try_from(self.bytes).ok().and_then(|end| bytes.get(..end));
-        begin.is_some_and(|begin| hasher.update(begin).finalize().to_hex().as_str() == self.hash)
+    /// Whether it is the sum of how `file` begins, which `hasher` is fed; after that the rest of the file is read.
+    fn is_of(&self, file: &File, hasher: &mut blake3::Hasher) -> io::Result<bool> {
+        hasher.update_reader(file.take(self.bytes))?;
+        Ok(hasher.count() == self.bytes && hasher.finalize().to_hex().as_str() == self.hash)
     }
 
     fn add(&mut self, bytes: &[u8]) {

@@ -1,6 +1,8 @@
 //! Journal text to receipts, forgiving what a crash or a newer version leaves behind and hiding nothing else.
 
-use serde_json::Value;
+use std::borrow::Cow;
+
+use serde::Deserialize;
 
 use super::{BadLine, Receipt, receipt::KINDS};
 
@@ -54,14 +56,21 @@ pub fn parse(bytes: &[u8]) -> Read {
     read
 }
 
+/// What a line tells of, and nothing else of it.
+#[derive(Deserialize)]
+struct Kind<'a> {
+    #[serde(borrow)]
+    kind: Cow<'a, str>,
+}
+
 /// One line; `None` for a kind this version does not know.
 pub(super) fn receipt(line: &[u8]) -> Result<Option<Receipt>, String> {
-    let value: Value = serde_json::from_slice(line).map_err(|error| error.to_string())?;
-    let kind = value.get("kind").and_then(Value::as_str).ok_or("no kind")?;
-    if !KINDS.contains(&kind) {
+    // Twice through the bytes is faster than once through a tree of them.
+    let Kind { kind } = serde_json::from_slice(line).map_err(|error| error.to_string())?;
+    if !KINDS.contains(&kind.as_ref()) {
         return Ok(None);
     }
-    serde_json::from_value(value).map(Some).map_err(|error| error.to_string())
+    serde_json::from_slice(line).map(Some).map_err(|error| error.to_string())
 }
 
 #[cfg(test)]

@@ -48,6 +48,8 @@ pub enum Fact {
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         slept: bool,
     },
+    /// A person wants the daemon to play a night at its next start: the newest slot is owed once more, with nothing tried yet.
+    Asked,
     /// A daemon gave up waiting for what a run needs. Written once per reason and slot, not at each start.
     Waited {
         /// The slot that stays owed.
@@ -187,7 +189,7 @@ pub enum Fact {
 }
 
 /// The kinds this version knows, as written.
-pub(super) const KINDS: [&str; 16] = [
+pub(super) const KINDS: [&str; 17] = [
     "ran",
     "seen",
     "pulled",
@@ -204,6 +206,7 @@ pub(super) const KINDS: [&str; 16] = [
     "drilled",
     "waited",
     "notified",
+    "asked",
 ];
 
 /// A line of the journal that is no receipt.

@@ -25,7 +25,7 @@ pub struct Standing {
     pub began: Option<Timestamp>,
     /// When the last fine run ended.
     pub last_fine: Option<Timestamp>,
-    /// The slot of the last fine run that had one, in file order.
+    /// The slot of the last fine run that had one, in file order; none if a person asked the daemon for another since.
     pub settled: Option<OwedId>,
     /// What was tried of the slot that the last run was for, since the last fine run.
     pub tried: Option<Tried>,
@@ -55,9 +55,9 @@ pub struct Standing {
     pub seen: BTreeMap<PlaceName, Timestamp>,
     /// Whether everything that should be in it is, of each archive that the Mac has and whose receipt tells.
     pub complete: BTreeMap<ArchiveName, bool>,
-    /// What the last pull of each job moved.
+    /// What the last run that pulled each job moved.
     pub pulled: BTreeMap<JobName, Moved>,
-    /// What the last push of each job to each cloud moved.
+    /// What the last run that pushed each job to each cloud moved.
     #[serde(with = "super::pairs")]
     pub pushed: BTreeMap<(PlaceName, JobName), Moved>,
     /// What was to be forgotten since the last run that ended.
@@ -138,17 +138,32 @@ pub struct Failure {
     pub hint: Option<String>,
 }
 
-/// What one transfer moved. Bytes.
+/// What one run moved of a job, to one place. Bytes.
+///
+/// Newest archives go first, and of what they have in common nothing goes again: only all of them together tell what a run costs. A run that was
+/// killed is one with the next.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Moved {
-    /// When it ended.
+    /// When the last of it ended.
     pub time: Timestamp,
-    /// The archive.
+    /// The newest archive of it.
     pub archive: ArchiveName,
-    /// What was moved.
+    /// What was moved, of all archives.
     pub moved: u64,
-    /// What the archive is.
+    /// What the newest archive is.
     pub total: u64,
+    /// Whether the run has ended, so that what comes next is of another.
+    pub over: bool,
+}
+
+impl Moved {
+    /// With one more transfer.
+    fn and(before: Option<Self>, time: Timestamp, archive: &ArchiveName, moved: u64, total: u64) -> Self {
+        let one = Self { time, archive: archive.clone(), moved, total, over: false };
+        let Some(before) = before.filter(|before| !before.over) else { return one };
+        let moved = before.moved.saturating_add(moved);
+        if before.archive > *archive { Self { time, moved, ..before } } else { Self { moved, ..one } }
+    }
 }
 
 impl Standing {
@@ -166,6 +181,7 @@ impl Standing {
                 self.began = *began;
                 self.forgot.clear();
                 self.waiting = None;
+                self.pulled.values_mut().chain(self.pushed.values_mut()).for_each(|moved| moved.over = true);
                 if *slept {
                     self.failures.clear();
                     *ended = 0;
@@ -190,6 +206,7 @@ impl Standing {
                     self.settled = owed.or(self.settled);
                 }
             }
+            Fact::Asked => (self.settled, self.tried) = (None, None),
             Fact::Waited { owed, why } => {
                 let since = self.waiting.take().filter(|old| old.why.same(why)).map_or(time, |old| old.since);
                 self.waiting = Some(Waited { since, owed: *owed, why: why.clone() });
@@ -204,8 +221,9 @@ impl Standing {
                     Some(complete) => drop(self.complete.insert(archive.clone(), *complete)),
                     None => drop(self.complete.remove(archive)),
                 }
-                let (mac, moved) = (PlaceName::mac(), Moved { time, archive: archive.clone(), moved: *moved, total: *total });
-                self.pulled.insert(archive.job.clone(), moved);
+                let (mac, job) = (PlaceName::mac(), &archive.job);
+                let moved = Moved::and(self.pulled.remove(job), time, archive, *moved, *total);
+                self.pulled.insert(job.clone(), moved);
                 if *verified {
                     self.whole(&mac, archive, time);
                 }
@@ -214,8 +232,9 @@ impl Standing {
                 self.seen.entry(pi.clone()).or_insert(time);
             }
             Fact::Pushed { cloud, archive, moved, total, .. } => {
-                let moved = Moved { time, archive: archive.clone(), moved: *moved, total: *total };
-                self.pushed.insert((cloud.clone(), archive.job.clone()), moved);
+                let key = (cloud.clone(), archive.job.clone());
+                let moved = Moved::and(self.pushed.remove(&key), time, archive, *moved, *total);
+                self.pushed.insert(key, moved);
                 self.lost.remove(&(cloud.clone(), archive.clone()));
                 self.add_held(cloud, archive);
             }

@@ -1,10 +1,10 @@
 //! ntfy: the message as JSON to the server's root, because headers cannot carry every letter of a title.
 
-use reqwest::{Client, Url};
+use reqwest::Client;
 use serde_json::json;
 
 use super::{Outgoing, SendError, http, http::Bounds, words::Level};
-use crate::config::{NotifySecrets, Ntfy};
+use crate::config::{NotifySecrets, Ntfy, notify};
 
 /// Longest message; what is longer a server would make a file of. Bytes.
 const LONGEST: usize = 3800;
@@ -18,7 +18,7 @@ pub(super) async fn send(
 ) -> Result<(), SendError> {
     let url = super::address(config.url.as_ref(), secrets, "NTFY_URL", "notify.ntfy.url")?;
     let wanted = "the address of a topic, as https://ntfy.sh/TOPIC";
-    let (server, topic) = topic(&url).ok_or(SendError::Secret { name: "NTFY_URL", wanted })?;
+    let (server, topic) = notify::topic(&url).ok_or(SendError::Secret { name: "NTFY_URL", wanted })?;
     let (priority, tag) = match out.level {
         Level::Bad => (4, "warning"),
         Level::Poor => (3, "warning"),
@@ -40,14 +40,4 @@ pub(super) async fn send(
         }
     })
     .await
-}
-
-/// The server and the topic of a topic's address.
-pub(crate) fn topic(url: &Url) -> Option<(Url, String)> {
-    let good = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
-    let topic = url.path().strip_prefix('/').filter(|topic| (1..=64).contains(&topic.len()) && topic.bytes().all(good))?.to_owned();
-    let mut server = url.clone();
-    server.set_path("/");
-    server.set_query(None);
-    Some((server, topic))
 }

@@ -10,7 +10,7 @@ use super::{
     http::Bounds,
     mac, telling, told,
 };
-use crate::{cli::Globals, exit::Exit, human, journal::Standing, state::State};
+use crate::{exit::Exit, globals::Globals, human, journal::Standing, state::State};
 
 /// Arguments of `offsite notify`.
 #[derive(Debug, clap::Args)]

@@ -10,6 +10,7 @@ use serde::Serialize;
 use super::{Facts, JobReport, PlaceKind};
 use crate::{
     config::{PlaceName, PlainCopies},
+    drill,
     exit::Exit,
     hint, human,
     journal::{Failure, Outcome, Step, Waiting},
@@ -90,8 +91,9 @@ pub(super) fn alarms(facts: &Facts, jobs: &[JobReport]) -> Vec<Alarm> {
             || facts.config.clouds.iter().any(|cloud| cloud.name == *place)
             || facts.config.pis.iter().any(|pi| pi.name == *place)
     };
+    let run = |what: &str| sync(facts, what);
     for ((place, archive), frames) in facts.standing.lost.iter().filter(|((place, _), _)| ours(place)) {
-        let (message, next) = lost(place, archive, *frames);
+        let (message, next) = lost(place, archive, *frames, &run);
         add(Kind::Lost, format!("{archive} in {place}"), message, Some(next));
     }
     for (object, error) in &facts.local.unreadable {
@@ -113,10 +115,11 @@ pub(super) fn alarms(facts: &Facts, jobs: &[JobReport]) -> Vec<Alarm> {
         );
         add(Kind::Suspicious, archive.to_string(), why.to_string(), Some(next));
     }
-    // A disk that the daemon waits for is a state of this Mac, as long as that does not last.
-    let unplugged = facts.standing.waiting.as_ref().is_some_and(|waited| matches!(waited.why, Waiting::Disk { .. }));
-    if let Some((message, next)) = facts.local.problem.as_ref().filter(|_| !unplugged) {
+    if let Some((message, next)) = facts.local.problem.as_ref().filter(|_| !facts.local.unplugged) {
         add(Kind::Failed, facts.config.repository.display().to_string(), message.clone(), next.clone());
+    }
+    if let Some((message, next)) = &facts.local.state {
+        add(Kind::Failed, facts.config.state.display().to_string(), message.clone(), Some(next.clone()));
     }
     let partial = matches!(facts.standing.last_run, Some((_, Outcome::Incomplete)));
     let gone = |failure: &Failure| {
@@ -144,6 +147,9 @@ pub(super) fn alarms(facts: &Facts, jobs: &[JobReport]) -> Vec<Alarm> {
             add(Kind::Untold, channel.clone(), failure.message.clone(), failure.hint.clone());
         }
     }
+    for folder in &facts.local.drills {
+        add(Kind::Incomplete, "drill".to_owned(), drill::left_behind(folder), Some(drill::REMOVE_LEFT.to_owned()));
+    }
     for job in jobs {
         if let Some(held) = facts.local.archives.iter().rfind(|held| held.name.job == job.job).filter(|held| !held.complete) {
             let next = "see what the agent could not read: offsite archives";
@@ -164,11 +170,19 @@ pub(super) fn alarms(facts: &Facts, jobs: &[JobReport]) -> Vec<Alarm> {
     alarms
 }
 
-fn lost(place: &PlaceName, archive: &ArchiveName, frames: Option<u64>) -> (String, String) {
+/// `what` by `offsite sync`; which would be refused while another is at work, and may be what that one does.
+fn sync(facts: &Facts, what: &str) -> String {
+    match &facts.running {
+        Some(now) => format!("wait until offsite {} has ended: offsite status --watch", now.verb),
+        None => format!("{what}: offsite sync"),
+    }
+}
+
+fn lost(place: &PlaceName, archive: &ArchiveName, frames: Option<u64>, sync: &impl Fn(&str) -> String) -> (String, String) {
     match frames {
         Some(frames) => (
             format!("{} lacking or damaged", human::count(frames, "frame of it is", "frames of it are")),
-            "repair it from another place: offsite sync".to_owned(),
+            sync("repair it from another place"),
         ),
         None => (
             format!("{place} held it and does not any more"),
@@ -186,14 +200,18 @@ fn overdue(facts: &Facts, jobs: &[JobReport], add: &mut impl FnMut(Kind, String,
     let Facts { config, standing, now, .. } = facts;
     let now = *now;
     let tell = |time: Timestamp| human::ago(now.duration_since(time));
-    let run = no_way(facts).unwrap_or_else(|| "run it now: offsite sync; then check the alarm clock: offsite install".to_owned());
+    let sync = |what: &str| sync(facts, what);
+    let run = |what: &str, then: &str| match facts.running {
+        Some(_) => sync(what),
+        None => no_way(facts).unwrap_or_else(|| sync(what) + then),
+    };
     match standing.last_fine {
         None => {
-            let first = no_way(facts).unwrap_or_else(|| "run the first one: offsite sync".to_owned());
-            add(Kind::Overdue, "run".to_owned(), "no run ended well yet".to_owned(), Some(first));
+            add(Kind::Overdue, "run".to_owned(), "no run ended well yet".to_owned(), Some(run("run the first one", "")));
         }
         Some(time) if stale(time, now, config.overdue) => {
-            add(Kind::Overdue, "run".to_owned(), format!("the last that ended well was {}", tell(time)), Some(run));
+            let next = run("run it now", "; then check the alarm clock: offsite install");
+            add(Kind::Overdue, "run".to_owned(), format!("the last that ended well was {}", tell(time)), Some(next));
         }
         Some(_) => {}
     }
@@ -207,15 +225,10 @@ fn overdue(facts: &Facts, jobs: &[JobReport], add: &mut impl FnMut(Kind, String,
         let mac = newest(PlaceKind::Mac);
         match mac {
             None if facts.local.problem.is_none() => {
-                add(
-                    Kind::Overdue,
-                    job.job.to_string(),
-                    "this Mac has no archive of it".to_owned(),
-                    Some("pull it: offsite sync".to_owned()),
-                );
+                add(Kind::Overdue, job.job.to_string(), "this Mac has no archive of it".to_owned(), Some(sync("pull it")));
             }
             Some(archive) if stale(archive.time(), now, limit) => {
-                let (message, next) = late(&job.job, archive, newest(PlaceKind::Pi), &tell);
+                let (message, next) = late(&job.job, archive, newest(PlaceKind::Pi), &tell, &sync);
                 add(Kind::Overdue, job.job.to_string(), message, Some(next));
             }
             _ => {}
@@ -229,7 +242,7 @@ fn overdue(facts: &Facts, jobs: &[JobReport], add: &mut impl FnMut(Kind, String,
                     None => "it has no archive of this job".to_owned(),
                     Some(newest) => format!("its newest is from {}", tell(newest.time())),
                 };
-                add(Kind::Overdue, format!("{} in {}", job.job, cloud.place), message, Some("push it: offsite sync".to_owned()));
+                add(Kind::Overdue, format!("{} in {}", job.job, cloud.place), message, Some(sync("push it")));
             }
         }
     }
@@ -257,9 +270,15 @@ fn space(facts: &Facts, add: &mut impl FnMut(Kind, String, String, Option<String
 }
 
 /// Who is late: the agent that made nothing, or the Mac that did not fetch it.
-fn late(job: &JobName, mac: &ArchiveName, pi: Option<&ArchiveName>, tell: &impl Fn(Timestamp) -> String) -> (String, String) {
+fn late(
+    job: &JobName,
+    mac: &ArchiveName,
+    pi: Option<&ArchiveName>,
+    tell: &impl Fn(Timestamp) -> String,
+    sync: &impl Fn(&str) -> String,
+) -> (String, String) {
     match pi {
-        Some(pi) if pi > mac => ("the Pi has a newer archive that did not come".to_owned(), "pull it: offsite sync".to_owned()),
+        Some(pi) if pi > mac => ("the Pi has a newer archive that did not come".to_owned(), sync("pull it")),
         _ => (
             format!("its newest archive is from {}", tell(mac.time())),
             format!("see why the agent made none: on the Pi, systemctl status offsite-agent@{job}"),

@@ -3,7 +3,10 @@
 //! No manifest is read, since one has megabytes and the answer must come at once: what was in an archive is told by the receipt of its pull,
 //! and that a manifest can still be read is seen by each night, whose receipts are here.
 
-use std::{path::Path, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use jiff::{Timestamp, tz::TimeZone};
 use offsite_archive::ArchiveName;
@@ -11,7 +14,7 @@ use offsite_repository::{Listed, LocalStore, Repository, RepositoryError, Unread
 
 use crate::{
     config::Config,
-    hint,
+    daemon, drill, hint,
     journal::{Known, Standing},
     live::{self, Now},
     platform,
@@ -46,10 +49,16 @@ pub struct Local {
     pub unreadable: Vec<(String, String)>,
     /// Why nothing can be said of it, if so, and what to do.
     pub problem: Option<(String, Option<String>)>,
+    /// Whether that is because its disk is not mounted: a state of this Mac, as long as that does not last.
+    pub unplugged: bool,
+    /// Why no receipt can be written, if that is known, and what to do.
+    pub state: Option<(String, String)>,
     /// Bytes that are free on its disk, where the system tells.
     pub free: Option<u64>,
     /// Damaged packs that were set aside and that nobody has removed since.
     pub set_aside: usize,
+    /// Folders with restored files that drills left which were killed.
+    pub drills: Vec<PathBuf>,
 }
 
 /// An archive on the Mac.
@@ -74,12 +83,15 @@ pub async fn gather(config: &Config) -> anyhow::Result<Facts> {
 pub async fn gather_at(config: &Config, now: Timestamp, zone: TimeZone) -> anyhow::Result<Facts> {
     let state = State::at(&config.state);
     let Known { standing, damaged } = state.journal().standing()?;
+    let running = live::read(&state);
+    // While somebody is at work it may be a drill, and its folder is none that was left.
+    let drills = if running.is_some() { Vec::new() } else { drill::left(&state).unwrap_or_default() };
     Ok(Facts {
         config: config.clone(),
-        local: local(&config.repository, &standing).await,
+        local: Local { drills, state: state.trouble(), ..local(&config.repository, &standing).await },
         standing,
         damaged_lines: damaged,
-        running: live::read(&state),
+        running,
         now,
         zone,
     })
@@ -88,7 +100,9 @@ pub async fn gather_at(config: &Config, now: Timestamp, zone: TimeZone) -> anyho
 async fn local(root: &Path, standing: &Standing) -> Local {
     match read(root, standing).await {
         Ok(local) => local,
-        Err(error) => Local { problem: Some((hint::message(&error), hint::hint(&error))), ..Local::default() },
+        Err(error) => {
+            Local { problem: Some((hint::message(&error), hint::hint(&error))), unplugged: daemon::is_unplugged(root), ..Local::default() }
+        }
     }
 }
 
@@ -110,11 +124,11 @@ async fn read(root: &Path, standing: &Standing) -> anyhow::Result<Local> {
     Ok(Local {
         archives,
         unreadable: unreadable.into_iter().map(error).collect(),
-        problem: None,
         free: platform::free(root).ok(),
         // A folder that cannot be read is as one that is not there: what is in it is of no use but for this line.
         set_aside: std::fs::read_dir(root.join("damaged"))
             .map_or(0, |entries| entries.flatten().filter(|entry| !entry.file_name().to_string_lossy().starts_with('.')).count()),
+        ..Local::default()
     })
 }
 

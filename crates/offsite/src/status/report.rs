@@ -12,7 +12,7 @@ use crate::{
     exit::Exit,
     journal::{Drilled, Moved, Outcome, Waiting},
     live::Now,
-    night,
+    newest::newest,
     owed::{self, Schedule},
     tripwire::{Change, Expected},
 };
@@ -35,6 +35,9 @@ pub struct Report {
     pub running: Option<Now>,
     /// Three copies, two media, one off site.
     pub rule: Rule321,
+    /// Whether the Mac's repository cannot be looked into because its disk is not mounted. A state, and no trouble.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub unplugged: bool,
     /// Damaged packs that lie in the repository's folder `damaged`: this disk made errors.
     #[serde(skip_serializing_if = "is_none")]
     pub set_aside: usize,
@@ -228,10 +231,11 @@ impl Report {
                     why: waited.why.clone(),
                     text: waited.why.to_string(),
                 }),
-                owed: owed::owed(&schedule, facts.now, facts.standing.settled).map(|owed| owed.due),
+                owed: owed::owed(&schedule, facts.now, facts.standing.settled, facts.standing.last_fine).map(|owed| owed.due),
                 next: schedule.next(facts.now),
             },
             running: facts.running.clone(),
+            unplugged: facts.local.unplugged,
             set_aside: facts.local.set_aside,
             alarms,
         }
@@ -284,7 +288,7 @@ fn job_report(facts: &Facts, job: JobName) -> JobReport {
     // One of which a night found that even the manifest cannot be read has a name here, and that is all.
     let gone = |name: &ArchiveName| standing.lost.get(&(mac.clone(), name.clone())).is_some_and(Option::is_none);
     let here: Vec<&Held> = facts.local.archives.iter().filter(|held| held.name.job == job && !gone(&held.name)).collect();
-    let newest = night::newest(here.iter().map(|held| &held.name), facts.now).cloned();
+    let newest = newest(here.iter().map(|held| &held.name), facts.now).cloned();
     places.push(PlaceReport {
         verified: newest.as_ref().and_then(|newest| standing.verified.get(&(mac.clone(), newest.clone())).copied()),
         newest,

@@ -243,6 +243,9 @@ impl Page {
         let next = report.run.next.map_or_else(|| "unknown".to_owned(), |time| minute(time, zone));
         let owed = report.run.owed.map(|due| format!("; owed since {}", minute(due, zone))).unwrap_or_default();
         self.fact("next run", &format!("{next}{owed}"), bare);
+        if report.unplugged {
+            self.fact("disk", "the repository's disk is not mounted: what it holds is not shown", bare);
+        }
         if report.set_aside > 0 {
             let packs = human::count(report.set_aside as u64, "damaged pack lies", "damaged packs lie");
             let text = format!("{packs} in the folder damaged: watch this disk, and remove them when you have looked");

@@ -12,7 +12,7 @@ use crate::{
     config::{Config, Home, PlaceName},
     exit::Exit,
     human::look::{Look, Paint},
-    journal::{Fact, Holding, Outcome, Receipt, Standing, Step},
+    journal::{Fact, Holding, Outcome, Receipt, Standing, Step, Waiting},
     tripwire::Why,
 };
 
@@ -224,6 +224,52 @@ fn a_disk_that_is_not_mounted_is_one_alarm_and_not_two() {
     assert_eq!(report.exit(), Exit::Failed);
 }
 
+#[test]
+fn a_disk_that_was_ejected_is_a_state_whatever_is_owed_until_that_lasts() {
+    let problem = Some(("there is no folder /mnt/backups".to_owned(), None));
+    let ejected = || Local { problem: problem.clone(), unplugged: true, ..Local::default() };
+    let at = |receipts: &[Receipt], now| facts(config(CONFIG), receipts, ejected(), now);
+    // Settled, and owed with the daemon not started yet.
+    for now in ["2026-11-22T08:12:00Z", "2026-11-23T04:00:00Z"] {
+        let facts = at(&night("2026-11-22"), now);
+        assert_eq!((alarms(&facts), Report::of(&facts).exit()), (vec![], Exit::Fine));
+        assert!(
+            text(&facts).ends_with("\ndisk      the repository's disk is not mounted: what it holds is not shown\n"),
+            "{}",
+            text(&facts)
+        );
+    }
+    assert_eq!(alarms(&at(&night("2026-11-22"), "2026-11-23T16:00:00Z")), ["overdue run"]);
+    // That the daemon once waited for it excuses nothing on a disk that is there.
+    let waited = receipt("2026-11-23T03:30:00Z", Fact::Waited { owed: None, why: Waiting::Disk { folder: "/backups".into() } });
+    let receipts = [night("2026-11-22"), vec![waited]].concat();
+    let lost = Local { unplugged: false, ..ejected() };
+    assert_eq!(alarms(&facts(config(CONFIG), &receipts, lost, "2026-11-23T04:00:00Z")), ["failed /backups"]);
+}
+
+#[test]
+fn a_state_folder_that_takes_no_receipt_is_a_failure_before_anything_is_owed() {
+    let local = Local { state: Some(("only 0 B are free".to_owned(), "make room".to_owned())), ..held(&TWO) };
+    let facts = facts(config(CONFIG), &night("2026-11-22"), local, "2026-11-22T08:12:00Z");
+    let wanted = format!("failed {}", facts.config.state.display());
+    assert_eq!((alarms(&facts), Report::of(&facts).exit()), (vec![wanted], Exit::Failed));
+}
+
+#[test]
+fn while_a_run_is_at_work_nobody_is_sent_to_one_that_would_be_refused() {
+    let nexts = |receipts: &[Receipt], running| {
+        let facts = Facts { running, ..facts(config(CONFIG), receipts, held(&TWO[..1]), "2026-11-23T16:00:00Z") };
+        Report::of(&facts).alarms.into_iter().filter_map(|alarm| alarm.next).collect::<Vec<_>>().join("\n")
+    };
+    let mut receipts = night("2026-11-21");
+    receipts.push(receipt("2026-11-22T03:32:00Z", Fact::Lost { place: place("mac"), archive: name(TWO[0]), frames: Some(2) }));
+    for receipts in [&receipts[..], &night("2026-11-22"), &[]] {
+        assert!(nexts(receipts, None).contains("offsite sync"));
+        let said = nexts(receipts, Some(screens::pulling()));
+        assert!(!said.contains("offsite sync") && said.contains("offsite status --watch"), "{said}");
+    }
+}
+
 /// The kinds and objects of all alarms.
 fn alarms(facts: &Facts) -> Vec<String> {
     Report::of(facts).alarms.iter().map(|alarm| format!("{} {}", alarm.kind.word(), alarm.object)).collect()
@@ -309,6 +355,22 @@ fn a_disk_without_room_for_another_night_is_told_with_figures() {
 }
 
 #[test]
+fn a_catch_up_of_several_archives_is_shown_and_reckoned_whole() {
+    let mut receipts = night("2026-11-22");
+    // As a night pulls: the newest first, and of the older ones what that left.
+    let older = |archive: &str, moved, total| {
+        let (pi, archive) = (place("pi"), name(archive));
+        receipt("2026-11-22T03:32:30Z", Fact::Pulled { pi, archive, sequence: 1, moved, total, verified: true, complete: None })
+    };
+    receipts.splice(2..2, [older(TWO[0], 7_000_000, 9_300_000_000), older("services/2026-11-20T030000Z", 225, 5_900_000)]);
+    let at = |free| facts(config(CONFIG), &receipts, Local { free: Some(free), ..held(&TWO) }, "2026-11-22T08:12:00Z");
+    let said = text(&at(u64::MAX));
+    assert!(said.contains("  moved last: pulled 219 MB for 9.4 GB (3 %), cold got 208 MB for 9.4 GB (3 %)\n"), "{said}");
+    assert_eq!(alarms(&at(9_619_000_225)), [""; 0]);
+    assert_eq!(alarms(&at(9_619_000_224)), ["space /backups"]);
+}
+
+#[test]
 fn a_disk_that_made_errors_is_worth_a_line_after_all_was_healed() {
     let facts = facts(config(CONFIG), &night("2026-11-22"), Local { set_aside: 2, ..held(&TWO) }, "2026-11-22T08:12:00Z");
     let said = text(&facts);
@@ -317,6 +379,15 @@ fn a_disk_that_made_errors_is_worth_a_line_after_all_was_healed() {
         "{said}"
     );
     assert_eq!(Report::of(&facts).exit(), Exit::Fine);
+}
+
+#[test]
+fn what_a_killed_drill_left_is_named_with_where_it_lies() {
+    let local = Local { drills: vec!["/disk/offsite-drill-1".into()], ..held(&TWO) };
+    let facts = facts(config(CONFIG), &night("2026-11-22"), local, "2026-11-22T08:12:00Z");
+    assert_eq!((alarms(&facts), Report::of(&facts).exit()), (vec!["incomplete drill".to_owned()], Exit::Incomplete));
+    let said = text(&facts).split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(said.contains("what it had restored, in the clear: /disk/offsite-drill-1") && said.contains("offsite sync"), "{said}");
 }
 
 #[test]

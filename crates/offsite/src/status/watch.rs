@@ -15,7 +15,7 @@ use tokio::{
 };
 
 use super::{Args, Facts, Report, gather, screen};
-use crate::{cli::Globals, config::Config, exit::Exit, human::look::Look};
+use crate::{config::Config, exit::Exit, globals::Globals, human::look::Look};
 
 const EVERY: Duration = Duration::from_secs(60);
 /// A run writes many files; one look per this long is enough.

@@ -27,8 +27,10 @@ use super::script::{DAY, Die, HOUR, Script, Second, begins, since, within};
 
 /// A Friday, in winter.
 const BEGIN: &str = "2027-01-01T00:00:00Z";
-/// What launchd adds to the calendar: less often than ours is, which makes a year six times as long to live through.
-const INTERVAL: Second = HOUR;
+/// A host that is not there.
+const NOBODY: &str = "nobody.local";
+/// What launchd adds to the calendar, as it is installed.
+pub const INTERVAL: Second = 600;
 
 /// What the owner was told.
 #[derive(Debug, Clone)]
@@ -39,9 +41,10 @@ pub struct Message {
     pub well: bool,
 }
 
-/// How a start of the daemon ended; `None`: it was killed.
+/// How a start of the daemon ended, and when; `None`: it was killed.
 #[derive(Debug)]
 pub struct Start {
+    pub at: Second,
     pub ended: Option<Result<Ended, String>>,
 }
 
@@ -127,9 +130,9 @@ impl House {
         within(&self.script.away[pi], at).is_none() && within(&self.script.offline, at).is_none()
     }
 
-    /// Whether nothing was against a whole run for so long, up to now.
-    pub fn good_for(&self, length: Second) -> bool {
-        let (now, from) = (self.now(), self.now() - length);
+    /// Whether nothing was against a whole run for so long, up to `now`.
+    pub fn good_for(&self, length: Second, now: Second) -> bool {
+        let from = now - length;
         let script = &self.script;
         let spans = [&script.asleep, &script.off, &script.offline, &script.drained, &script.unplugged];
         let all = spans.into_iter().chain([&script.storm, &script.held, &script.full, &script.wrong]);
@@ -287,6 +290,7 @@ impl House {
         let local = Local {
             archives: self.mac.borrow().iter().map(|name| Held { name: name.clone(), complete: true }).collect(),
             problem: unplugged.then(|| ("no such folder".to_owned(), None)),
+            unplugged,
             ..Local::default()
         };
         let facts = Facts {
@@ -324,7 +328,7 @@ impl House {
             let why = [within(&self.script.full, self.now()), within(&self.script.wrong, self.now())];
             assert!(why.iter().any(Option::is_some), "{error}");
         }
-        self.starts.borrow_mut().push(Start { ended });
+        self.starts.borrow_mut().push(Start { at: self.now(), ended });
     }
 
     /// launchd, for so many days. `check` looks after each start that was not killed.
@@ -354,7 +358,7 @@ impl House {
             } else {
                 self.now.set(next);
             }
-            let twice = self.chance(self.script.twice);
+            let (twice, slot) = (self.chance(self.script.twice), self.calendar());
             for _ in 0..=u8::from(twice) {
                 self.start();
                 if matches!(self.starts.borrow().last(), Some(Start { ended: Some(_), .. })) {
@@ -362,7 +366,7 @@ impl House {
                 }
             }
             // A slot that passed while it ran fires once more, as soon as it has ended.
-            late = !late && calendar > now && calendar < self.now();
+            late = !late && slot < self.now();
             (interval, calendar) = (self.now() + INTERVAL, if late { self.now() + 1 } else { self.calendar() });
         }
     }
@@ -380,7 +384,11 @@ impl House {
 impl World for House {
     fn config(&self) -> anyhow::Result<Config> {
         anyhow::ensure!(within(&self.script.wrong, self.now()).is_none(), "unknown key");
-        Ok(self.config.clone())
+        let mut config = self.config.clone();
+        if within(&self.script.misnamed, self.now()).is_some() {
+            config.pis[0].host = NOBODY.to_owned();
+        }
+        Ok(config)
     }
 
     fn last_config(&self) -> Option<Config> {
@@ -417,7 +425,7 @@ impl World for House {
 
     async fn answers(&self, _config: &Config, pi: &Pi) -> Answer {
         let index = self.config.pis.iter().position(|other| other.name == pi.name).unwrap();
-        let home = self.home(index, self.now());
+        let home = self.home(index, self.now()) && pi.host != NOBODY;
         self.spend(if home { 1 } else { 5 }).await;
         if home { Answer::There } else { Answer::Silent }
     }

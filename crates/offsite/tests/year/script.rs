@@ -33,6 +33,8 @@ pub struct Script {
     pub full: Vec<Span>,
     /// The configuration does not hold.
     pub wrong: Vec<Span>,
+    /// It names a Pi by a name that nobody has.
+    pub misnamed: Vec<Span>,
     /// The agents make nothing.
     pub lazy: Vec<Span>,
     /// From when on the Mac is in which zone.
@@ -157,7 +159,14 @@ impl Script {
     /// Spans in order and apart, as the look-ups want them.
     pub fn sorted(mut self) -> Self {
         let hardware = [&mut self.asleep, &mut self.off, &mut self.offline, &mut self.drained, &mut self.unplugged];
-        let all = hardware.into_iter().chain([&mut self.storm, &mut self.held, &mut self.full, &mut self.wrong, &mut self.lazy]);
+        let all = hardware.into_iter().chain([
+            &mut self.storm,
+            &mut self.held,
+            &mut self.full,
+            &mut self.wrong,
+            &mut self.misnamed,
+            &mut self.lazy,
+        ]);
         for spans in all.chain(&mut self.away) {
             spans.sort_unstable();
             let mut apart: Vec<Span> = Vec::new();

@@ -81,6 +81,49 @@ fn only_a_fine_run_settles_its_slot() {
 }
 
 #[test]
+fn who_asks_for_a_run_owes_it_anew_until_one_is_fine() {
+    let owes = |receipts: &[Receipt]| {
+        let standing = Standing::of(receipts);
+        (standing.settled.is_none(), standing.tried.is_none(), standing.last_fine.is_some())
+    };
+    let mut receipts = vec![at(1, ran("2026-11-22", Outcome::Fine))];
+    assert_eq!(owes(&receipts), (false, true, true));
+    receipts.push(at(2, Fact::Asked));
+    assert_eq!(owes(&receipts), (true, true, true));
+    receipts.push(at(3, ran("2026-11-22", Outcome::Failed)));
+    assert_eq!(owes(&receipts), (true, false, true), "it is tried again as any other, after a pause");
+    receipts.push(at(4, Fact::Asked));
+    assert_eq!(owes(&receipts), (true, true, true), "who asks does not wait for the pause");
+    receipts.push(at(5, ran("2026-11-22", Outcome::Fine)));
+    assert_eq!(owes(&receipts), (false, true, true));
+}
+
+#[test]
+fn what_a_run_moved_is_the_sum_of_it_and_its_newest_archive() {
+    let pulled = |second, day, moved, total| {
+        let (pi, archive) = ("pi".parse().unwrap(), archive(day));
+        at(second, Fact::Pulled { pi, archive, sequence: 1, moved, total, verified: true, complete: None })
+    };
+    let pushed = |second, day, moved| at(second, Fact::Pushed { cloud: cold(), archive: archive(day), sequence: 1, moved, total: 9 });
+    let of = |receipts: &[Receipt]| {
+        let standing = Standing::of(receipts);
+        let short = |moved: &Moved| (moved.time.as_second(), moved.archive.to_string()[17..19].to_owned(), moved.moved, moved.total);
+        (standing.pulled.values().map(short).collect::<Vec<_>>(), standing.pushed.values().map(|moved| moved.moved).collect::<Vec<_>>())
+    };
+    // The newest is pulled first, and pushed last.
+    let mut receipts = vec![pulled(1, 22, 700, 766), pulled(2, 21, 60, 765), pulled(3, 20, 1, 6)];
+    receipts.extend([pushed(4, 20, 5), pushed(5, 21, 50), pushed(6, 22, 500)]);
+    let first = (vec![(3, "22".to_owned(), 761, 766)], vec![555]);
+    assert_eq!(of(&receipts), first);
+    receipts.push(at(7, ran("2026-11-22", Outcome::Fine)));
+    receipts.push(at(8, ran("2026-11-23", Outcome::Fine)));
+    assert_eq!(of(&receipts), first, "a run that brought nothing moved nothing");
+    // A run that is killed is one with the next, in whichever order they bring what.
+    receipts.extend([pulled(9, 23, 10, 770), pulled(10, 24, 20, 780)]);
+    assert_eq!(of(&receipts), (vec![(10, "24".to_owned(), 30, 780)], vec![555]));
+}
+
+#[test]
 fn suspicion_ends_by_acceptance_and_does_not_come_back() {
     let suspicious = Fact::Suspicious { archive: archive(22), why: Why::Empty };
     let mut receipts = vec![at(1, suspicious.clone())];

@@ -12,12 +12,18 @@ use crate::{
     config::Config,
     journal::{Fact, Outcome, Receipt, Step},
     notify::{
-        begun, ended_within, look_due, look_within,
+        begun,
+        http::Bounds,
+        look_due, look_within,
         told::{Failing, Look, Memory},
     },
     state::State,
     status::{Kind, Report, gather},
 };
+
+async fn ended_within(config: &Config, ran: Option<Outcome>, bounds: &Bounds) {
+    look_within(config, ran, None, bounds).await;
+}
 
 fn state(config: &Config) -> State {
     State::open(&config.state).unwrap()

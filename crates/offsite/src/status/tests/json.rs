@@ -47,7 +47,7 @@ fn full() -> Facts {
         total: 2,
         rate: 3,
     };
-    let local = Local { set_aside: 1, ..held(&TWO) };
+    let local = Local { set_aside: 1, unplugged: true, ..held(&TWO) };
     let config = config(&format!("{CONFIG}- {{name: usb, url: 'file:///usb'}}\n"));
     Facts { running: Some(running), ..facts(config, &receipts, local, "2026-11-22T08:12:00Z") }
 }
@@ -82,9 +82,11 @@ fn wanted() -> Value {
             "done": 1, "total": 2, "rate": 3,
         },
         "rule": {"holds": true, "copies": 3, "media": 3, "off_site": 1, "job": null},
+        "unplugged": true,
         "set_aside": 1,
         "alarms": [
-            {"kind": "overdue", "object": "services in usb", "message": "it has no archive of this job", "next": "push it: offsite sync"},
+            {"kind": "overdue", "object": "services in usb", "message": "it has no archive of this job",
+                "next": "wait until offsite daemon has ended: offsite status --watch"},
             {"kind": "incomplete", "object": "push cold", "message": "no", "next": "again"},
         ],
     })

@@ -22,7 +22,7 @@ fn at_width(facts: &Facts, columns: usize) -> String {
     text
 }
 
-fn pulling() -> Now {
+pub(super) fn pulling() -> Now {
     Now {
         pid: 7,
         verb: "daemon".into(),
@@ -109,9 +109,8 @@ suspicious: services/2026-11-21T030000Z:
     until then)
 overdue: run: the last that ended well
   was 3 days ago
-  next: run it now: offsite sync; then
-    check the alarm clock: offsite
-    install
+  next: wait until offsite daemon has
+    ended: offsite status --watch
 overdue: services: its newest archive is
   from 3 days ago
   next: see why the agent made none: on
