@@ -28,24 +28,14 @@ use anyhow::Context;
 use clap::Parser;
 
 pub use self::{
-    address::PiAddress,
-    ask::AskError,
-    destination::Destination,
-    login::LoginKey,
-    place::{PlaceProblem, existing, judge},
-    repository::RepositoryAway,
-    trust::TrustError,
+    address::PiAddress, ask::AskError, destination::Destination, login::LoginKey, repository::RepositoryAway, trust::TrustError,
 };
 use self::{
     ask::{Ask, Nobody, Terminal},
     destination::Given,
     draft::Draft,
 };
-use crate::{
-    cli::{Cli, Globals},
-    config::Home,
-    exit::Exit,
-};
+use crate::{cli::Cli, config::Home, exit::Exit, globals::Globals};
 
 /// The commented configuration, with every key.
 pub const EXAMPLE: &str = include_str!("init/offsite.example.yaml");

@@ -36,10 +36,10 @@ pub use self::{
     owner::Owner,
     plan::Step,
     printed::{Printed, disabled, printed},
-    state::{Clock, Installed, Program, state},
+    state::{Clock, Installed, Program, command, state, wrong_hour},
     wake::Wake,
 };
-use crate::{cli::Globals, config::Config, exit::Exit, owed::Schedule, platform};
+use crate::{config::Config, exit::Exit, globals::Globals, owed::Schedule, platform};
 
 /// Arguments of `offsite install`.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -50,7 +50,7 @@ pub struct Args {
     /// The account the daemon runs as [default: yours, or who called sudo; never root]
     #[arg(long, value_name = "NAME", conflicts_with = "agent")]
     pub user: Option<String>,
-    /// Start a run at once
+    /// Start the daemon at once, for what is owed
     #[arg(long)]
     pub now: bool,
     /// Also wake the Mac two minutes before, every day, while it is on mains

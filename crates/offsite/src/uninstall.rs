@@ -3,9 +3,10 @@
 //! Whatever of ours is there is removed, in whichever domain and however much of it: so it also mends an installation that is half there.
 
 use crate::{
-    cli::Globals,
     exit::Exit,
-    install::{Here, removal, remove},
+    globals::Globals,
+    install::{Here, Step, removal, remove},
+    platform,
 };
 
 /// Arguments of `offsite uninstall`.
@@ -41,7 +42,12 @@ pub async fn run(globals: &Globals, args: &Args) -> anyhow::Result<Exit> {
         return Ok(Exit::Fine);
     }
     remove(&steps)?;
-    say!("nothing starts the daemon any more");
+    let systemd = !platform::current().has_launchd();
+    if systemd && !steps.iter().any(|step| matches!(step, Step::Systemctl(_))) {
+        say!("the units are gone, and systemd does not answer here: if it has them still, until you log out");
+    } else {
+        say!("nothing starts the daemon any more");
+    }
     say!("  left in place: {} (configuration), {} (journal, key)", path.display(), state.display());
     if let Some(config) = config {
         say!("  and every copy: {}{}", config.repository.display(), if config.clouds.is_empty() { "" } else { ", and the clouds'" });

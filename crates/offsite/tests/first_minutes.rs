@@ -80,7 +80,7 @@ fn below(folder: &Path) -> Vec<PathBuf> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_conversation_that_is_cut_off_anywhere_goes_on_where_it_stopped() {
+async fn a_conversation_that_is_cut_off_anywhere_keeps_what_was_made() {
     let scene = Scene::new().await;
     let (known, before) = (scene.path("home/.ssh/known_hosts"), below(&scene.path("home/.ssh")));
 
@@ -100,7 +100,7 @@ async fn a_conversation_that_is_cut_off_anywhere_goes_on_where_it_stopped() {
             owner.types(&if at + 1 == questions.len() { "\u{4}".to_owned() } else { format!("{line}\n") });
         }
         let (code, said) = owner.ends();
-        assert!(code == Some(1) && said.contains("go on where it stopped: offsite init"), "{said}");
+        assert!(code == Some(1) && said.contains("what was made is kept; begin again: offsite init"), "{said}");
         assert_eq!(below(&scene.path("home/.ssh")), before);
         assert!(!scene.config().exists() && !scene.path("home/Backups").exists());
     }

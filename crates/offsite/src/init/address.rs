@@ -77,6 +77,7 @@ mod tests {
             keys_only: false,
             agent: None,
             known_hosts: Vec::new(),
+            key_alias: None,
             jumps: Vec::new(),
         };
         assert!(is_alias(&address, Some(&found("10.0.0.7", "me")), Some("me")));

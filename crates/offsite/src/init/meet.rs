@@ -55,11 +55,18 @@ fn turn(error: &PlaceError) -> Turn {
 }
 
 /// Connects to `pi`, and asks until it works. `fingerprint` is a host key that the owner trusts; `elsewhere` is whether another path may be
-/// named.
+/// named; `shown` is whether the line for the Pi was shown already.
 ///
 /// # Errors
 /// If nobody answers any more, a host key is not trusted, or without a person whatever goes wrong.
-pub(super) async fn meet(ask: &mut dyn Ask, config: &Config, pi: &Pi, fingerprint: Option<&str>, elsewhere: bool) -> anyhow::Result<Met> {
+pub(super) async fn meet(
+    ask: &mut dyn Ask,
+    config: &Config,
+    pi: &Pi,
+    fingerprint: Option<&str>,
+    elsewhere: bool,
+    shown: bool,
+) -> anyhow::Result<Met> {
     let mut trusted: Vec<Presented> = Vec::new();
     loop {
         let error = match places::pi(config, pi).await {
@@ -69,7 +76,11 @@ pub(super) async fn meet(ask: &mut dyn Ask, config: &Config, pi: &Pi, fingerprin
             }
             Err(error) => error,
         };
-        match turn(&error) {
+        let turn = turn(&error);
+        if turn == Turn::Authorise && !ask.person() && !shown {
+            show_line(ask, pi);
+        }
+        match turn {
             // What was written down and does not help would be asked for ever.
             Turn::Trust(presented) if !trusted.contains(&presented) => {
                 trust::trust(ask, &presented, fingerprint)?;
@@ -137,6 +148,7 @@ mod tests {
         let changed = SftpError::HostKeyChanged {
             host: host(),
             port: 22,
+            name: host(),
             known_hosts: "/k".into(),
             line: 1,
             recorded: "ssh-ed25519 SHA256:old".to_owned(),

@@ -12,6 +12,7 @@ use super::ask::Ask;
 use crate::{
     config::{Config, MAC},
     journal::Standing,
+    places::PlaceError,
     platform,
     state::State,
 };
@@ -37,7 +38,15 @@ pub(super) async fn open(ask: &mut dyn Ask, config: &Config) -> anyhow::Result<(
             return Err(away.into());
         }
     }
-    let repository = Repository::open_or_create(Arc::new(LocalStore::create(folder)?), Layout::Packs).await?;
+    let store = Arc::new(LocalStore::create(folder)?);
+    let mut opened = Repository::open_or_create(store.clone(), Layout::Packs).await;
+    if let Err(lost @ RepositoryError::MarkerLost { .. }) = &opened {
+        ask.say(&format!("note: {lost}"));
+        if ask.person() && ask.yes("Is that this Mac's repository, so that the file is to be written anew", true, "--repository")? {
+            opened = Repository::adopt(store).await;
+        }
+    }
+    let repository = opened.map_err(|source| PlaceError::Repository { path: folder.clone(), source })?;
     if repository.layout() != Layout::Packs {
         anyhow::bail!("{} is a repository of another kind: {}", folder.display(), repository.layout());
     }
@@ -50,7 +59,7 @@ pub(super) async fn open(ask: &mut dyn Ask, config: &Config) -> anyhow::Result<(
 
 fn was_here(standing: &Standing) -> bool {
     let held = standing.held.iter().any(|(place, jobs)| place.as_str() == MAC && !jobs.is_empty());
-    standing.settled.is_some() || !standing.pulled.is_empty() || held
+    standing.last_fine.is_some() || !standing.pulled.is_empty() || held
 }
 
 async fn is_here(config: &Config) -> anyhow::Result<bool> {
@@ -60,6 +69,8 @@ async fn is_here(config: &Config) -> anyhow::Result<bool> {
     };
     match Repository::open(Arc::new(store)).await {
         Err(RepositoryError::NotARepository { .. }) => Ok(false),
+        // The folder is the right one, and what it lacks is written anew below.
+        Err(RepositoryError::MarkerLost { .. }) => Ok(true),
         repository => Ok(repository.map(|_| true)?),
     }
 }
@@ -100,5 +111,15 @@ mod tests {
         let mut ask = Scripted::answers(&["yes"]);
         open(&mut ask, &config).await.unwrap();
         assert!(at("b/offsite/repository.json").exists() && ask.said().contains("Is its disk mounted?"), "{}", ask.said());
+        // Its data is there, and the file that says what it is was lost: written anew by a person's word.
+        fs::create_dir_all(at("b/offsite/packs")).unwrap();
+        fs::write(at("b/offsite/packs/00"), "").unwrap();
+        fs::remove_file(at("b/offsite/repository.json")).unwrap();
+        let error = open(&mut Nobody, &config).await.unwrap_err();
+        assert!(crate::hint::render(&error).contains("is lost\nnext:  offsite init, at a terminal, writes it anew"), "{error:#}");
+        open(&mut Scripted::answers(&["no"]), &config).await.unwrap_err();
+        assert!(!at("b/offsite/repository.json").exists());
+        open(&mut Scripted::answers(&[""]), &config).await.unwrap();
+        open(&mut Nobody, &config).await.unwrap();
     }
 }

@@ -1,7 +1,7 @@
 //! The order of the conversation: the Pi, this Mac, a place away from home, the first night, every night.
 //!
 //! Nothing is undone and nothing is done twice: a key, a host key, the configuration, a repository that are there are used. So whatever ends
-//! this (an interrupt, a power cut, a no), the next `offsite init` goes on where it stopped.
+//! this (an interrupt, a power cut, a no), the next `offsite init` uses what was made. Answers are kept from when the configuration is written.
 
 use std::{collections::BTreeMap, fs, io, io::Write as _, path::Path, path::PathBuf};
 
@@ -24,9 +24,9 @@ use super::{
     place, repository,
 };
 use crate::{
-    cli::Globals,
     config::{Config, Home, Pi},
     exit::Exit,
+    globals::Globals,
     human::{ago, size},
     journal::Standing,
     key::{self, Desk, Key, KeyError},
@@ -91,10 +91,13 @@ impl Talk<'_> {
         let mut stock = None;
         if self.meets() {
             for pi in &config.pis {
-                if let Met::Here(reached) = meet::meet(self.ask, &config, pi, self.args.fingerprint.as_deref(), false).await? {
+                if let Met::Here(reached) = meet::meet(self.ask, &config, pi, self.args.fingerprint.as_deref(), false, false).await? {
                     stock = Some(self.look(pi, &reached).await?);
                 }
             }
+        } else {
+            // Whoever lost the line for the Pi has it from here; whether it was pasted is not asked.
+            config.pis.iter().filter(|pi| login::public(pi).is_some()).for_each(|pi| meet::show_line(self.ask, pi));
         }
         repository::open(self.ask, &config).await?;
         Ok((config, stock))
@@ -105,7 +108,7 @@ impl Talk<'_> {
         if self.ask.person() {
             self.ask.say(
                 "This sets up the Mac's side: it makes a key for the Pi, a folder for the archives and a configuration, and runs a first\n\
-                 night. Interrupt it whenever you like: offsite init goes on where it stopped.\n",
+                 night. Interrupt it whenever you like: what was made is kept, and the next offsite init uses it.\n",
             );
         }
         let mut draft = Draft::default();
@@ -189,7 +192,7 @@ impl Talk<'_> {
             if !self.meets() {
                 return Ok(None);
             }
-            match meet::meet(self.ask, &config, pi, self.args.fingerprint.as_deref(), true).await? {
+            match meet::meet(self.ask, &config, pi, self.args.fingerprint.as_deref(), true, shown).await? {
                 Met::Here(reached) => return Ok(Some(self.look(pi, &reached).await?)),
                 Met::NotThere => draft.path = Some(self.agent_path(None)?),
             }
@@ -288,10 +291,10 @@ impl Talk<'_> {
     }
 
     async fn first_night(&mut self, config: &Config, stock: Option<Stock>) -> anyhow::Result<Exit> {
-        let settled = Standing::of(&State::at(&config.state).journal().read()?.receipts).settled;
+        let fine = Standing::of(&State::at(&config.state).journal().read()?.receipts).last_fine;
         let nothing = stock.is_some_and(|stock| stock.archives == 0);
         let mut exit = Exit::Fine;
-        if settled.is_none() && !nothing && !self.args.no_sync {
+        if fine.is_none() && !nothing && !self.args.no_sync {
             self.ask.say("");
             if self.ask.yes("Run the first night now", true, "--no-sync")? {
                 exit = also(self.globals, &["sync"]).await?;

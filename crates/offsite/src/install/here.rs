@@ -10,8 +10,8 @@ use super::{
     program,
 };
 use crate::{
-    cli::Globals,
     config::{Config, Home},
+    globals::Globals,
     platform,
 };
 

@@ -19,6 +19,9 @@ pub(super) const RETRY: u32 = 600;
 /// Seconds that launchd waits between "terminate" and "kill". The daemon needs 5 at most.
 pub(super) const GRACE: u32 = 20;
 
+/// How far a night steps back for who works on the machine. The usual value: nothing that is idle is slower for it.
+pub(super) const NICE: i32 = 10;
+
 /// A daemon to install, and what belongs to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Job {
@@ -132,8 +135,10 @@ impl Job {
             .with_start_interval(RETRY)
             // The disk with the repository may be one that comes and goes.
             .with_start_on_mount(true)
-            // "Background" would throttle disk and cores: hours instead of minutes, in the night when nobody minds the load.
+            // "Background" would throttle disk and cores: hours instead of minutes, in the night when nobody minds the load. Who works at that
+            // hour goes first all the same.
             .with_process_type(ProcessType::Standard)
+            .with_nice(NICE)
             .with_exit_timeout(GRACE);
         if let Kind::System { user } = &self.kind {
             job = job.with_user_name(user);

@@ -24,6 +24,17 @@ pub enum Clock {
     Timer,
 }
 
+impl Clock {
+    /// What a person types to have it start the daemon at once.
+    pub fn kick(self) -> &'static str {
+        match self {
+            Self::System => "sudo launchctl kickstart system/offsite.system",
+            Self::Agent => "launchctl kickstart gui/$(id -u)/offsite.login",
+            Self::Timer => "systemctl --user start offsite.service",
+        }
+    }
+}
+
 /// The program that is started.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Program {
@@ -67,6 +78,18 @@ impl Installed {
             Clock::System | Clock::Agent => hour_of_list(&plist::Value::from_file(list).ok()?),
         }
     }
+}
+
+/// What a person types to have it installed, or installed anew.
+pub fn command(launchd: bool) -> &'static str {
+    if launchd { "sudo offsite install" } else { "offsite install" }
+}
+
+/// What is wrong with the hour of a clock that rings at `rings`, as far as it says, where `at:` of the configuration is `at`; and what to do.
+pub fn wrong_hour(rings: Option<TimeOfDay>, at: TimeOfDay, command: &str) -> Option<(String, String)> {
+    let rings = rings.filter(|rings| *rings != at)?;
+    let next = format!("an alarm clock rings as it was when it was installed; set it anew: {command}");
+    Some((format!("it rings at {rings}, and `at:` says {at}"), next))
 }
 
 fn hour_of_timer(text: &str) -> Option<TimeOfDay> {

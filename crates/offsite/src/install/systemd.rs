@@ -45,11 +45,12 @@ pub(super) fn units(job: &Job, repository: &Path, mounts: &str) -> Result<Vec<(&
 
 /// What installing the units takes.
 pub(super) fn install(folder: &Path, owner: Ids, units: &[(&'static str, String)], now: bool) -> Vec<Step> {
-    let mut steps = vec![Step::Folder { path: folder.to_owned(), owner, mode: 0o755 }];
+    let ask = |words: &[&str]| Step::Systemctl(words.iter().map(|&word| word.to_owned()).collect());
+    // A shell without a bus, as after su, is found out before there are units that nothing starts.
+    let mut steps = vec![ask(&["show-environment"]), Step::Folder { path: folder.to_owned(), owner, mode: 0o755 }];
     for (name, text) in units {
         steps.push(Step::Write { path: folder.join(name), text: text.clone(), owner });
     }
-    let ask = |words: &[&str]| Step::Systemctl(words.iter().map(|&word| word.to_owned()).collect());
     steps.push(ask(&["daemon-reload"]));
     // A disk that the repository lay on before would go on starting it.
     steps.push(ask(&["disable", SERVICE, TIMER]));
@@ -61,25 +62,17 @@ pub(super) fn install(folder: &Path, owner: Ids, units: &[(&'static str, String)
 }
 
 /// What removing them takes, however much of them is left: files, links that start them, and what systemd still has although the file is gone.
-/// Nothing if none of that is there; where systemd does not answer, only files and links are known.
+/// Nothing if none of that is there. Where systemd does not answer, only files and links are known, and those go all the same.
 pub(super) fn uninstall(folder: &Path, systemctl: &dyn Tool) -> Result<Vec<Step>, InstallError> {
-    let (there, gone): (Vec<&str>, Vec<&str>) = [TIMER, SERVICE].into_iter().partition(|name| folder.join(name).symlink_metadata().is_ok());
-    let at_work = |name: &&str| {
-        let shown = show(systemctl, name, "ActiveState");
-        value(&shown, "ActiveState").is_some_and(|state| !["inactive", "failed"].contains(&state))
-    };
-    let gone: Vec<&str> = gone.into_iter().filter(at_work).collect();
-    let links = links(folder)?;
-    if there.is_empty() && gone.is_empty() && links.is_empty() {
-        return Ok(Vec::new());
-    }
-    let words = |first: &[&str], rest: &[&str]| Step::Systemctl([first, rest].concat().iter().map(|&word| word.to_owned()).collect());
-    let mut steps = Vec::new();
-    // It cannot be disabled without its file.
-    steps.extend((!gone.is_empty()).then(|| words(&["stop"], &gone)));
-    steps.extend((!there.is_empty()).then(|| words(&["disable", "--now"], &there)));
-    steps.extend(there.iter().map(|name| folder.join(name)).chain(links).map(|path| Step::Remove { path }));
-    steps.push(words(&["daemon-reload"], &[]));
+    let files = [TIMER, SERVICE].map(|name| folder.join(name)).into_iter().filter(|path| path.symlink_metadata().is_ok());
+    let mut steps: Vec<Step> = files.chain(links(folder)?).map(|path| Step::Remove { path }).collect();
+    let states = [TIMER, SERVICE].map(|name| (name, show(systemctl, name, "ActiveState")));
+    let at_work = |text: &str| value(text, "ActiveState").is_some_and(|state| !["inactive", "failed"].contains(&state));
+    let at_work: Vec<&str> = states.iter().filter(|(_, text)| at_work(text)).map(|(name, _)| *name).collect();
+    let words = |words: &[&str]| Step::Systemctl(words.iter().map(|&word| word.to_owned()).collect());
+    steps.extend((!at_work.is_empty()).then(|| words(&[&["stop"], at_work.as_slice()].concat())));
+    let answers = states.iter().any(|(_, text)| !text.is_empty());
+    steps.extend((answers && !steps.is_empty()).then(|| words(&["daemon-reload"])));
     Ok(steps)
 }
 

@@ -169,6 +169,7 @@ fn the_vital_keys_are_right() {
         assert_eq!(number(&keys["StartInterval"]), 600);
         assert_eq!(keys["StartOnMount"].as_boolean(), Some(true));
         assert_eq!(keys["ProcessType"].as_string(), Some("Standard"));
+        assert_eq!(number(&keys["Nice"]), 10);
         // The daemon ends within 5 s; what is killed before that is cut off in the middle of a pack.
         assert!(number(&keys["ExitTimeOut"]) >= 10);
         assert_eq!(keys.contains_key("UserName"), label == Label::System);

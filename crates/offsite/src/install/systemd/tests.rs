@@ -90,6 +90,7 @@ fn installed_twice_and_removed_twice() {
         done(&install(&folder, ids(), &with_disk, true), &systemd).unwrap();
     }
     let wanted = [
+        "show-environment",
         "daemon-reload",
         "disable offsite.service offsite.timer",
         "enable offsite.service offsite.timer",
@@ -109,13 +110,13 @@ fn installed_twice_and_removed_twice() {
     let without = units(&job(Path::new("/bin/true")), Path::new("/home/owner/backups"), MOUNTS).unwrap();
     let systemd = Fake::default();
     done(&install(&folder, ids(), &without, false), &systemd).unwrap();
-    assert_eq!(systemd.asked.borrow()[2..], ["enable offsite.timer", "restart offsite.timer"]);
+    assert_eq!(systemd.asked.borrow()[3..], ["enable offsite.timer", "restart offsite.timer"]);
 
-    let systemd = Fake::default();
+    let systemd = Fake { shows: "ActiveState=active".into(), ..Fake::default() };
     done(&uninstall(&folder, &systemd).unwrap(), &systemd).unwrap();
-    assert_eq!(*systemd.asked.borrow(), ["disable --now offsite.timer offsite.service", "daemon-reload"]);
+    assert_eq!(systemd.asked.borrow()[2..], ["stop offsite.timer offsite.service", "daemon-reload"]);
     assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 0);
-    assert_eq!(uninstall(&folder, &systemd).unwrap(), []);
+    assert_eq!(uninstall(&folder, &Fake::default()).unwrap(), []);
 }
 
 #[test]
@@ -136,8 +137,8 @@ fn half_an_installation_is_removed_and_not_called_nothing() {
     std::fs::remove_file(&link).unwrap();
     assert_eq!(uninstall(dir.path(), &quiet).unwrap(), []);
     std::fs::write(dir.path().join(SERVICE), "").unwrap();
-    let steps: Vec<String> = uninstall(dir.path(), &rings).unwrap().iter().map(ToString::to_string).collect();
-    assert_eq!(steps[..2], ["systemctl --user stop offsite.timer", "systemctl --user disable --now offsite.service"]);
+    let steps: Vec<String> = uninstall(dir.path(), &quiet).unwrap().iter().map(ToString::to_string).collect();
+    assert_eq!(steps[1..], ["systemctl --user daemon-reload"]);
 }
 
 #[test]
@@ -167,14 +168,22 @@ fn where_there_is_no_systemd_the_next_step_says_what_else_would_do() {
 }
 
 #[test]
-fn without_a_bus_the_units_are_written_and_the_error_says_what_systemd_said() {
+fn without_a_bus_nothing_is_written_and_what_is_there_can_be_removed() {
     let dir = tempfile::tempdir().unwrap();
     let units = units(&job(Path::new("/bin/true")), Path::new("/srv"), MOUNTS).unwrap();
-    let systemd = Fake { refuses: Some("daemon-reload"), ..Fake::default() };
-    let error = done(&install(dir.path(), ids(), &units, false), &systemd).unwrap_err();
-    let wanted = "systemctl --user daemon-reload failed with exit code 1: Failed to connect to bus: No medium found";
-    assert_eq!(error.to_string(), wanted);
-    assert!(dir.path().join(TIMER).exists());
+    let folder = dir.path().join("systemd/user");
+    let deaf = Fake { refuses: Some(""), ..Fake::default() };
+    let error = done(&install(&folder, ids(), &units, false), &deaf).unwrap_err();
+    let shown = crate::hint::render(&error.into());
+    let wanted = "error: systemctl --user show-environment failed with exit code 1: Failed to connect to bus: No medium found\n\
+                  next:  log in as this account, not with su or sudo, and do the same again";
+    assert_eq!(shown, wanted);
+    assert!(!folder.exists());
+    done(&install(&folder, ids(), &units, false), &Fake::default()).unwrap();
+    let steps = uninstall(&folder, &deaf).unwrap();
+    assert!(steps.iter().all(|step| matches!(step, Step::Remove { .. })), "{steps:?}");
+    done(&steps, &deaf).unwrap();
+    assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 0);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::super::job::{GRACE, RETRY};
+use super::super::job::{GRACE, NICE, RETRY};
 use crate::config::TimeOfDay;
 
 /// The service, started by the timer and, where there is one, by the disk with the repository.
@@ -22,6 +22,7 @@ Description=offsite: pull, keep, push what is owed
 Type=oneshot
 {environment}ExecStart={command}
 TimeoutStopSec={GRACE}
+Nice={NICE}
 UMask=0077
 {wanted}",
         command = command.join(" ")
