@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""status.py OFFSITE : how long `offsite status` takes on a Mac's worth of state: three jobs of ten archives of 50,000 files, and a journal of ten
+"""status.py OFFSITE : how long `offsite status`, and a start of the daemon with nothing owed, take on a Mac's worth of state: three jobs of ten archives of 50,000 files, and a journal of ten
 years of nights. Makes all of it in a temporary folder. Prints a table in milliseconds, of whole processes.
 
 Manifests are as long as those of 50,000 files and hold noise: whoever opened one would stumble.
@@ -55,7 +55,7 @@ def house(root):
     lines = [json.dumps(line, separators=(",", ":")) for at in range(len(nights)) for line in night_lines(nights, at)]
     (state / "journal.jsonl").write_text("\n".join(lines) + "\n")
     (root / "offsite.yaml").write_text(
-        f"repository: {repository}\nstate: {state}\nplain: none\npi: {{host: pi.invalid, user: u, path: /p}}\nclouds:\n- {{name: cold, url: 's3://bucket'}}\n")
+        f"repository: {repository}\nstate: {state}\nat: '{last.strftime('%H:%M')}'\nplain: none\npi: {{host: pi.invalid, user: u, path: /p}}\nclouds:\n- {{name: cold, url: 's3://bucket'}}\n")
     return state, len(lines)
 
 
@@ -72,7 +72,7 @@ def main():
         def timed(command):
             """Wall and processor time of a whole process, in ms."""
             before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-            ended = subprocess.run(command, env={"HOME": folder, "PATH": os.environ["PATH"]}, capture_output=True)
+            ended = subprocess.run(command, env={"HOME": folder, "PATH": os.environ["PATH"], "TZ": "UTC"}, capture_output=True)
             wall, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
             return ended, wall * 1000, (after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime) * 1000
 
@@ -80,6 +80,12 @@ def main():
             ended, *took = timed(command)
             said = json.loads(ended.stdout)
             assert ended.returncode == 0 and all(job["places"][1]["count"] == KEPT for job in said["jobs"]), ended
+            return took
+
+        def start():
+            ended, *took = timed([*command[:3], "daemon"])
+            said = json.loads(timed(command)[0].stdout)
+            assert (ended.returncode, ended.stderr, said["run"]["owed"]) == (0, b"", None), (ended, said["run"])
             return took
 
         def append():
@@ -111,6 +117,8 @@ def main():
         look()
         row("`offsite --version`, for comparison", lambda: None, lambda: timed([program, "--version"])[1:])
         row("nothing happened since the last look", lambda: None)
+        start()
+        row("`offsite daemon`, nothing owed", lambda: None, start)
         row("offsite wrote a receipt since", accept)
         row("something else wrote a line since", append)
         row("no cache: all of the journal", lambda: cache.unlink(missing_ok=True), times=5)

@@ -66,7 +66,11 @@ case "$1 $2" in
     done
     hang "$verb"
     case $verb in
-      config) while read -r line; do echo "$line"; done <"$here/known/$project" ;;
+      config)
+        file=$here/known/$project
+        [ "$1" = --hash ] || file=$file.json
+        while read -r line; do echo "$line"; done <"$file"
+        ;;
       stop) each "$project" stop ;;
       down) each "$project" stop; each "$project" remove ;;
       up)

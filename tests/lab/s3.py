@@ -8,6 +8,7 @@ itself is not checked).
 For tests, without a key:
   POST /_fault {"method": "PUT", "match": "regex on path?query", "times": 2, ...}   the next requests which match go wrong:
        status: N (answer N: 503 SlowDown, 500 InternalError)      cut: true (connection dropped before anything is done)
+       hold: true (no answer, ever)
        after: true with cut (done, but the answer is lost)        truncate: N (an answer's body ends after N bytes)
   GET  /_log       the requests so far, [[method, path?query], ...]
   GET  /_objects   what is stored, [{"key", "size", "class"}, ...]
@@ -125,6 +126,8 @@ def front(env, start):
         fault = next((f for f in faults if f["times"] > 0 and f.get("method", method) == method and re.search(f.get("match", ""), full)), None)
         if fault:
             fault["times"] -= 1
+    if fault and fault.get("hold"):
+        threading.Event().wait()
     if not re.search(rf"(Credential|AWSAccessKeyId)={re.escape(o.key)}(/|%2F|&|$)", env.get("HTTP_AUTHORIZATION", "") + query):
         return refuse(start, 403, "InvalidAccessKeyId")
     if fault and fault.get("cut") and not fault.get("after"):

@@ -12,7 +12,8 @@ packages=(
   openssh-server openssh-client                  # the Pi's sshd, and a client that is not ours
   zstd tar libarchive-tools acl attr curl        # independent judges of what is ours
   postgresql-15 sqlite3 busybox-static           # what the lab's container images are made of
-  python3-venv strace btrfs-progs                # the S3 server; faults at system calls; a disk whose power can be cut
+  python3-venv strace                            # the S3 server; faults at system calls
+  btrfs-progs e2fsprogs xfsprogs                 # disks whose power can be cut, and such as people have
   systemd                                        # the first process of the lab's Pi, and the judge of units
   libplist-utils                                 # a second reader of property lists
   gcc make ca-certificates                       # what the workspace itself is built with

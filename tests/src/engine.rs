@@ -43,6 +43,9 @@ impl Engine {
     /// Makes a project of the compose file `file`, with so many containers of each service; those named in `stopped` do not run.
     pub fn project(&self, project: &str, file: &Path, services: &[(&str, u32)], stopped: &[&str]) {
         let mut hashes = String::new();
+        let data = file.with_file_name("data");
+        let defined = json!({"volumes": [{"type": "bind", "source": data, "target": "/data"}]});
+        let defined: BTreeMap<_, _> = services.iter().map(|(service, _)| (*service, &defined)).collect();
         for (service, scale) in services {
             hashes += &format!("{service} {}\n", blake3::hash(service.as_bytes()).to_hex());
             for number in 1..=*scale {
@@ -53,6 +56,7 @@ impl Engine {
             }
         }
         std::fs::write(self.0.join("known").join(project), hashes).unwrap();
+        std::fs::write(self.0.join("known").join(format!("{project}.json")), format!("{}\n", json!({ "services": defined }))).unwrap();
     }
 
     /// The containers that run, with a number for each of a service.

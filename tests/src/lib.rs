@@ -58,4 +58,4 @@ pub use sinks::{Ntfy, Sink};
 pub use stack::Stack;
 pub use stuck::Stuck;
 #[cfg(target_os = "linux")]
-pub use trace::{CAN_FAIL, Call, Then, trace};
+pub use trace::{Call, Then, can_fail, trace};

@@ -16,7 +16,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
-use crate::{Cmd, Outcome};
+use crate::{Cmd, Outcome, lacking};
 
 mod calls;
 
@@ -35,8 +35,11 @@ pub enum Then {
     Fail(i32),
 }
 
-/// Whether calls can be made to fail on this machine; killing works on all.
-pub const CAN_FAIL: bool = cfg!(target_arch = "x86_64");
+/// Whether calls can be made to fail on this machine; if not, says that the test is skipped. Killing works on all.
+#[must_use]
+pub fn can_fail() -> bool {
+    cfg!(target_arch = "x86_64") || !lacking("failing system calls", "they can be had only on x86-64")
+}
 
 struct Traced {
     main: Pid,

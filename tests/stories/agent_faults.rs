@@ -8,6 +8,8 @@
 mod absent;
 mod failing;
 mod killed;
+mod mute;
+mod polite;
 mod power;
 mod reading;
 mod refused;

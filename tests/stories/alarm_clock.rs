@@ -89,6 +89,9 @@ fn a_timer_of_the_owner_rings_by_itself_and_when_the_disk_appears_and_goes_away(
     assert_eq!((desk.property(TIMER, "ActiveState"), desk.property(TIMER, "UnitFileState")), ("active".into(), "enabled".into()));
     assert_ne!(desk.property(TIMER, "NextElapseUSecRealtime"), "");
 
+    // A person leaves a night to it, and is told how to begin at once.
+    desk.offsite(&["sync", "--by-daemon"]).succeeds().says("at once: systemctl --user start offsite.service");
+
     // The disk goes, and comes back.
     let _ = desk.machine.run(&["umount", DISK]).succeeds();
     let before = desk.property(SERVICE, "InvocationID");
@@ -118,6 +121,12 @@ fn a_timer_of_the_owner_rings_by_itself_and_when_the_disk_appears_and_goes_away(
     let _ = desk.owner(&["env", &variables[0], &variables[1], program.to_str().unwrap(), "install", "--now"]).succeeds();
     let _ = desk.rings(&before);
     assert!(state.join("offsite/journal.jsonl").exists());
+
+    // A shell that systemd does not answer: nothing is installed from it, and what is there goes.
+    let deaf = |verb: &str| desk.owner(&["env", "-u", "XDG_RUNTIME_DIR", program.to_str().unwrap(), verb]);
+    deaf("install").exits(1).says("log in as this account, not with su or sudo, and do the same again");
+    deaf("uninstall").succeeds().says("systemd does not answer here");
+    assert_eq!(desk.property(TIMER, "ActiveState"), "active", "it has it still");
 
     let _ = desk.offsite(&["uninstall"]).succeeds();
     desk.offsite(&["uninstall"]).succeeds().says("nothing of offsite's is installed here");

@@ -4,9 +4,10 @@ mod damage;
 mod suspicious;
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 
 use offsite_tests::tree::{Tree, make_tree, mutate};
-use offsite_tests::{Held, Home, Lab, Mac, Outcome, S3};
+use offsite_tests::{Held, Home, Lab, Mac, Outcome, Pi, S3};
 use serde_json::json;
 
 const SIZE: u64 = 100_000;
@@ -18,6 +19,23 @@ fn tells(said: &Outcome, words: &[&str]) {
         said.says(words);
     }
     assert!(said.err.contains("next:") || said.out.contains("next"), "no next step\n-- out:\n{}\n-- err:\n{}", said.out, said.err);
+}
+
+/// A house with one archive, and its Pi.
+fn one_night(lab: &Lab) -> Option<(Home<'_>, Pi, String)> {
+    let home = Home::new(lab);
+    let pi = home.pi()?;
+    make_tree(&home.source(), 7, SIZE);
+    let archive = home.archive();
+    Some((home, pi, archive))
+}
+
+/// The same, with a Mac that has pulled it onto a disk of its own of so many bytes.
+fn on_a_small_disk(lab: &Lab, bytes: u64) -> Option<(Home<'_>, Pi, String, Mac<'_>)> {
+    let (home, pi, archive) = one_night(lab)?;
+    let mac = Mac::on(lab, Some(lab.disk("small", bytes)?), &home.entry(&pi), "", "");
+    let _ = mac.offsite(&["sync"]).succeeds();
+    Some((home, pi, archive, mac))
 }
 
 /// A night that did not go well: 1 if nothing was done, 3 if something was.
@@ -77,10 +95,7 @@ fn restore((text, path): &(String, std::path::PathBuf)) {
 #[test]
 fn a_wrong_key_or_passphrase_opens_nothing() {
     let lab = Lab::new();
-    let home = Home::new(&lab);
-    let Some(pi) = home.pi() else { return };
-    make_tree(&home.source(), 7, SIZE);
-    let _ = home.archive();
+    let Some((home, pi, _)) = one_night(&lab) else { return };
     let mac = Mac::new(&lab, &home.entry(&pi), &Mac::disk(&lab, "disk", ""), "");
     // This Mac's key opens with a passphrase too.
     fs::remove_file(mac.state().join("key.json")).unwrap();
@@ -106,12 +121,26 @@ fn a_wrong_key_or_passphrase_opens_nothing() {
 }
 
 #[test]
+fn what_the_pis_account_may_not_read_is_told_with_the_way_to_let_it() {
+    let lab = Lab::new();
+    let Some((home, pi, archive)) = one_night(&lab) else { return };
+    let mac = Mac::new(&lab, &home.entry(&pi), "", "");
+    // One file of it, and all that is there.
+    for closed in [home.pi_file(&archive), home.pi_repository()] {
+        let open = fs::metadata(&closed).unwrap().permissions();
+        fs::set_permissions(&closed, fs::Permissions::from_mode(0o600)).unwrap();
+        tells(&unwell(mac.offsite(&["sync"])), &["ermission denied", "let the account read the agent's repository: `group:`"]);
+        assert!(mac.archives(&[]).is_empty());
+        fs::set_permissions(&closed, open).unwrap();
+    }
+    let _ = mac.offsite(&["sync"]).succeeds();
+    assert_eq!(mac.archives(&[]), [archive]);
+}
+
+#[test]
 fn an_unknown_or_changed_host_key_is_never_accepted() {
     let lab = Lab::new();
-    let home = Home::new(&lab);
-    let Some(mut pi) = home.pi() else { return };
-    make_tree(&home.source(), 7, SIZE);
-    let first = home.archive();
+    let Some((home, mut pi, first)) = one_night(&lab) else { return };
     let unknown = lab.file("unknown_hosts", "");
     let mac = Mac::new(&lab, &home.entry_at(&pi, pi.port(), &unknown), "", "");
     let said = mac.offsite(&["sync"]).exits(1);
@@ -138,10 +167,7 @@ fn an_unknown_or_changed_host_key_is_never_accepted() {
 #[test]
 fn a_pi_that_is_away_does_not_keep_the_cloud_waiting() {
     let lab = Lab::new();
-    let home = Home::new(&lab);
-    let Some(mut pi) = home.pi() else { return };
-    make_tree(&home.source(), 7, SIZE);
-    let archive = home.archive();
+    let Some((home, mut pi, archive)) = one_night(&lab) else { return };
     let mac = Mac::new(&lab, &home.entry(&pi), "", "");
     let _ = mac.offsite(&["sync"]).succeeds();
     mac.configure(&home.entry(&pi), &Mac::disk(&lab, "disk", ""), "");
@@ -158,15 +184,9 @@ fn a_pi_that_is_away_does_not_keep_the_cloud_waiting() {
 #[test]
 fn a_disk_that_fills_up_costs_the_new_archive_and_no_other() {
     let lab = Lab::new();
-    let home = Home::new(&lab);
-    let Some(pi) = home.pi() else { return };
-    let Some(disk) = lab.disk("small", 12 << 20) else { return };
-    make_tree(&home.source(), 7, SIZE);
-    let first = home.archive();
-    let mac = Mac::on(&lab, Some(disk), &home.entry(&pi), "", "");
+    let Some((home, _pi, first, mac)) = on_a_small_disk(&lab, 12 << 20) else { return };
     let disk = mac.disk_of_its_own().unwrap();
     let held = || Held::read(&disk.path().join("repository"), None);
-    let _ = mac.offsite(&["sync"]).succeeds();
     let whole = held();
 
     fs::write(home.source().join("a film"), random(16 << 20)).unwrap();
@@ -185,13 +205,7 @@ fn a_disk_that_fills_up_costs_the_new_archive_and_no_other() {
 #[test]
 fn no_room_for_a_plain_copy_keeps_no_archive_out_and_a_full_disk_may_keep_less() {
     let lab = Lab::new();
-    let home = Home::new(&lab);
-    let Some(pi) = home.pi() else { return };
-    let Some(disk) = lab.disk("small", 12 << 20) else { return };
-    make_tree(&home.source(), 7, SIZE);
-    let first = home.archive();
-    let mac = Mac::on(&lab, Some(disk), &home.entry(&pi), "", "");
-    let _ = mac.offsite(&["sync"]).succeeds();
+    let Some((home, pi, first, mac)) = on_a_small_disk(&lab, 12 << 20) else { return };
     fs::write(home.source().join("a clip"), random(7 << 20)).unwrap();
     let second = home.archive();
     let said = mac.offsite(&["sync"]).exits(3);
@@ -267,10 +281,8 @@ fn seeded(seed: &[u8], len: usize) -> Vec<u8> {
 #[test]
 fn a_cloud_that_refuses_or_stumbles_loses_nothing() {
     let lab = Lab::new();
-    let home = Home::new(&lab);
-    let (Some(pi), Some(s3)) = (home.pi(), lab.s3()) else { return };
-    make_tree(&home.source(), 7, SIZE);
-    let mut archives = vec![home.archive()];
+    let (Some((home, pi, first)), Some(s3)) = (one_night(&lab), lab.s3()) else { return };
+    let mut archives = vec![first];
     let mac = Mac::new(&lab, &home.entry(&pi), &Mac::bucket(&s3, "cloud", ""), "").with_env(s3.env());
     // A wrong account is refused at the door, and the pull is done all the same.
     let denied = mac.cmd().env("AWS_ACCESS_KEY_ID", "nobody").arg("sync").run().exits(3);

@@ -114,7 +114,7 @@ fn a_key_that_the_pi_does_not_know_is_named_at_the_login() {
     scene.is_bad("login", "read private key", "ssh-keygen -t ed25519");
     let made = std::process::Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(&key).status().unwrap();
     assert!(made.success());
-    scene.is_bad("login", "was refused", "ssh-copy-id");
+    scene.is_bad("login", "was refused", "the line that offsite init shows");
 }
 
 #[test]
@@ -167,6 +167,23 @@ impl Scene<'_> {
         let bad: Vec<&String> = checks.iter().filter(|(_, (verdict, _, _))| verdict != "ok").map(|(name, _)| name).collect();
         assert_eq!(bad, [check], "{checks:#?}");
     }
+}
+
+#[test]
+fn a_state_folder_on_a_full_disk_is_told_before_anything_fails_of_it() {
+    let lab = Lab::new();
+    let Some(disk) = lab.disk("mac/state", 3_000_000) else { return };
+    let pi = "- {name: pi, host: 127.0.0.1, port: 1, user: offsite, path: /repository, ssh_config: none}\n";
+    let mac = Mac::new(&lab, pi, "", "");
+    fs::set_permissions(disk.path(), fs::Permissions::from_mode(0o700)).unwrap();
+    let ask = |args: &[&str]| disk.sees(mac.cmd()).args(args).run();
+    let state = || checks(&ask(&["doctor", "--offline", "--json"]), "mac").remove("state").unwrap();
+    let _ = ask(&["status"]).exits(4);
+    assert_eq!(state().0, "ok");
+    fs::write(disk.path().join("other"), vec![1; 2_500_000]).unwrap();
+    ask(&["status"]).exits(1).says("are free on its disk, so that no receipt can be written");
+    let (verdict, _, fix) = state();
+    assert!(verdict == "bad" && fix.starts_with("make room on that disk"), "{verdict} {fix}");
 }
 
 #[test]

@@ -16,6 +16,41 @@ fn ssh(lab: &Lab) -> PathBuf {
     shim.parent().unwrap().to_owned()
 }
 
+/// The lines of a screen, each with what is the same at every desk: no answers, names, sizes, ages, paths or keys, which differ.
+fn essence(screen: &str) -> Vec<String> {
+    let same = |word: &&str| {
+        let letters = word.chars().all(|letter| letter.is_ascii_alphabetic() || ",.;:()'`-…".contains(letter));
+        letters && word.chars().any(|letter| letter.is_ascii_lowercase() || letter == '…') && !["kB", "pi.local"].contains(word)
+    };
+    let lines = screen.lines().map(|line| {
+        let end = ["]: ", "the newest is", "sh -ec"].iter().filter_map(|end| line.find(end)).min().unwrap_or(line.len());
+        line[..end].split_whitespace().filter(same).collect::<Vec<_>>().join(" ")
+    });
+    lines.filter(|line| !line.is_empty()).collect()
+}
+
+/// Holds the README's screen of `init` against what a person met: each line is there, and no line is left out without an "…".
+#[track_caller]
+fn is_the_readmes(screen: &str) {
+    let readme = include_str!("../../README.md");
+    let (_, after) = readme.split_once("\n`init` makes a key for the Pi").unwrap();
+    let block = after.lines().skip(2).take_while(|line| line.is_empty() || line.starts_with("    "));
+    let shown = essence(&block.collect::<Vec<_>>().join("\n"));
+    let met = essence(screen);
+    let mut left = met.iter();
+    let mut may_skip = false;
+    for line in shown {
+        if line == "…" {
+            may_skip = true;
+            continue;
+        }
+        let next = if may_skip { left.find(|met| **met == line) } else { left.next() };
+        assert_eq!(next, Some(&line), "the README has another screen than\n{screen}");
+        may_skip = false;
+    }
+    assert_eq!(left.next(), None, "the README leaves this out of\n{screen}");
+}
+
 #[test]
 fn a_first_night_from_nothing() {
     let lab = Lab::new();
@@ -77,6 +112,13 @@ fn a_first_night_from_nothing() {
         assert!(screen.contains(words), "{words:?} in\n{screen}");
     }
     assert!(fs::read_dir(lab.join("disk")).unwrap().count() > 0);
+    // Both together, without the two slips, are what a person meets who makes none.
+    let (begin, _) = said_at_last.split_once("Press Enter when").unwrap();
+    let (_, rest) = screen.split_once("Press Enter when").unwrap();
+    let (_, after) = rest.split_once(&format!("]: {}\n", NewPi::ROOT)).unwrap();
+    let (found, _) = rest.split_once("error: ").unwrap();
+    let (after, _) = after.split_once("Run the first night now").unwrap();
+    is_the_readmes(&format!("{begin}Press Enter when{found}{after}Run the first night now"));
 
     // What is there is kept, and nothing is asked twice.
     let before = fs::read(&config).unwrap();
@@ -113,6 +155,8 @@ fn a_first_night_by_options_alone() {
     // The key and the line for the Pi; nothing is reached yet.
     let first = init(&["--pi", &address, "--key", "new"]).succeeds();
     let line = first.out.lines().find(|line| line.starts_with("sudo ")).unwrap_or_else(|| panic!("no line in:\n{}", first.out));
+    // Whoever lost it has it again.
+    assert!(init(&[]).succeeds().out.lines().any(|again| again == line));
     let said = pi.paste(line);
     let fingerprint = said.split_whitespace().find(|word| word.starts_with("SHA256:")).unwrap();
 
@@ -122,4 +166,10 @@ fn a_first_night_by_options_alone() {
     assert!(init(&["--yes", "--host-key-fingerprint", "SHA256:other"]).exits(1).err.contains("and not SHA256:other"));
     assert!(!lab.home().join(".ssh/known_hosts").exists());
     init(&["--yes", "--host-key-fingerprint", fingerprint, "--no-install"]).succeeds().says("fine: every copy is where it should be");
+
+    // The Pi forgot the key.
+    let _ = pi.paste("rm ~offsite/.ssh/authorized_keys");
+    let refused = init(&["--yes"]).exits(1);
+    assert!(refused.out.lines().any(|again| again == line), "{}", refused.out);
+    refused.says("paste on the Pi (127.0.0.1 port ");
 }

@@ -4,9 +4,13 @@ use std::fs;
 use std::io::BufRead as _;
 use std::net::{Ipv4Addr, TcpListener};
 use std::process::Stdio;
+use std::time::Duration;
 
 use offsite_tests::tree::make_tree;
 use offsite_tests::{Home, Lab, Link, Mac};
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+use serde_json::json;
 
 #[test]
 fn where_nothing_is_owed_the_daemon_ends_without_touching_any_place() {
@@ -57,6 +61,35 @@ fn many_missed_nights_are_one_run() {
     }
     let ran = mac.receipts_of("ran");
     assert_eq!((ran.len(), &ran[1]["owed"]), (2, &slot.into()), "one run, for the newest slot");
+    assert_eq!(mac.archives(&[]), archives);
+}
+
+#[test]
+fn who_asks_the_daemon_for_a_night_gets_one_from_its_next_start_and_no_more() {
+    let lab = Lab::new();
+    let home = Home::new(&lab);
+    let Some(mut pi) = home.pi() else { return };
+    make_tree(&home.source(), 7, 50_000);
+    let mut archives = vec![home.archive()];
+    let mac = Mac::new(&lab, &home.entry(&pi), "", "wait: 0\n");
+    let _ = mac.offsite(&["sync"]).succeeds();
+    archives.push(home.archive());
+    let _ = mac.offsite(&["daemon"]).succeeds();
+    assert_eq!(mac.archives(&[]), archives[..1], "the sync settled the slot");
+
+    mac.offsite(&["sync", "--by-daemon"]).succeeds().says("nothing starts the daemon here: offsite install");
+    assert_eq!(mac.archives(&[]), archives[..1], "it is left to the daemon");
+    assert!(mac.offsite(&["status"]).exits(0).out.contains("owed since"));
+    // It waits as any night does.
+    pi.power_off();
+    let _ = mac.offsite(&["daemon"]).succeeds();
+    assert_eq!((mac.receipts_of("ran").len(), mac.receipts_of("waited").len()), (1, 1));
+    pi.power_on();
+    for _ in 0..2 {
+        let _ = mac.offsite(&["daemon"]).succeeds();
+    }
+    let ran = mac.receipts_of("ran");
+    assert_eq!((ran.len(), &ran[1]["owed"]), (2, &ran[0]["owed"]));
     assert_eq!(mac.archives(&[]), archives);
 }
 
@@ -139,6 +172,54 @@ fn a_signal_in_the_middle_of_a_pull_ends_it_and_the_next_start_goes_on() {
         assert_eq!(mac.archives(&[]), [archive.as_str()]);
         let _ = mac.offsite(&["verify"]).succeeds();
     }
+}
+
+#[test]
+fn a_signal_in_the_middle_of_a_push_ends_it_and_the_next_start_goes_on() {
+    let lab = Lab::new();
+    let home = Home::new(&lab);
+    let (Some(pi), Some(s3)) = (home.pi(), lab.s3()) else { return };
+    make_tree(&home.source(), 7, 400_000);
+    let archive = home.archive();
+    let mac = Mac::new(&lab, &home.entry(&pi), &Mac::bucket(&s3, "cloud", ""), "").with_env(s3.env());
+    s3.fault(&json!({ "method": "PUT", "match": "packs/", "hold": true }));
+    let daemon = mac.cmd().arg("daemon").command().stderr(Stdio::piped()).spawn().unwrap();
+    while !s3.requests().iter().any(|(method, path)| method == "PUT" && path.contains("packs/")) {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let _ = lab.cmd("kill").args(["-TERM", &daemon.id().to_string()]).run().succeeds();
+    let ended = daemon.wait_with_output().unwrap();
+    let said = String::from_utf8(ended.stderr).unwrap();
+    assert_eq!((ended.status.code(), said.lines().count()), (Some(0), 1), "{said}");
+    assert!(said.starts_with("stopped by a signal; what arrived stays"), "{said}");
+    let moved = ["pulled", "pushed", "ran", "failed"].map(|kind| mac.receipts_of(kind).len());
+    assert_eq!(moved, [1, 0, 0, 0], "what came stays, and nothing is noted of what did not");
+    let _ = mac.offsite(&["daemon"]).succeeds();
+    assert_eq!((mac.receipts_of("pulled").len(), mac.archives(&["--from", "cloud"])), (1, vec![archive]));
+}
+
+#[test]
+fn a_signal_ends_even_a_step_that_lets_nothing_else_run() {
+    let lab = Lab::new();
+    let mac = Mac::new(&lab, "- {name: pi, host: 127.0.0.1, port: 1, user: u, path: /p, ssh_config: none}\n", "", "wait: 0\n");
+    // What it was told last is read where it says what it waits for, and this file never ends.
+    let told = mac.state().join("told.json");
+    let _ = lab.cmd("mkfifo").arg(&told).run().succeeds();
+    // Far more than it may take; without it, a daemon that no signal ends would be waited for for ever.
+    let mut daemon = mac.cmd().arg("daemon").under("timeout", &["-s", "KILL", "60"]).command().stderr(Stdio::piped()).spawn().unwrap();
+    let _pipe = loop {
+        // Refused for as long as nobody reads.
+        match rustix::fs::open(&told, OFlags::WRONLY | OFlags::NONBLOCK, Mode::empty()) {
+            Ok(pipe) => break pipe,
+            Err(error) => assert!(error == Errno::NXIO && daemon.try_wait().unwrap().is_none(), "{error}"),
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    };
+    // It passes the signal on.
+    let _ = lab.cmd("kill").args(["-TERM", &daemon.id().to_string()]).run().succeeds();
+    let ended = daemon.wait_with_output().unwrap();
+    assert_eq!((ended.status.code(), String::from_utf8(ended.stderr).unwrap().as_str()), (Some(0), ""), "no time for a word");
+    assert_eq!((mac.receipts_of("waited").len(), mac.receipts().len()), (1, 1));
 }
 
 #[test]

@@ -4,12 +4,13 @@
 //! bounded by the program's own buffers and by those of two sockets.
 
 use std::fs;
+use std::io::Write;
 use std::net::Ipv4Addr;
 use std::path::Path;
 use std::process::Child;
 use std::time::Duration;
 
-use offsite_tests::{Cmd, Home, Lab, Line, Link, Mac, Pi};
+use offsite_tests::{Cmd, Disk, Home, Lab, Line, Link, Mac, Pi};
 use rustix::process::{Pid, Signal, kill_process};
 
 const MB: u64 = 1_000_000;
@@ -31,11 +32,11 @@ struct Scene<'a> {
 
 impl<'a> Scene<'a> {
     fn new(lab: &'a Lab) -> Option<Self> {
-        Self::at(lab, Ipv4Addr::LOCALHOST)
+        Self::at(lab, Ipv4Addr::LOCALHOST, None)
     }
 
-    /// A line that begins at `address`.
-    fn at(lab: &'a Lab, address: Ipv4Addr) -> Option<Self> {
+    /// A line that begins at `address`, and a Mac with its repository on `disk`.
+    fn at(lab: &'a Lab, address: Ipv4Addr, disk: Option<Disk>) -> Option<Self> {
         let home = Home::new(lab);
         let pi = home.pi()?;
         for n in 0..100_u64 {
@@ -45,7 +46,7 @@ impl<'a> Scene<'a> {
         let bytes = fs::metadata(home.pi_file(&archive)).unwrap().len();
         let (link, host) = (Link::at(address, pi.port()), address.to_string());
         let entry = home.entry_on(&pi, &host, link.port(), &pi.known_hosts_at(&host, link.port()));
-        let mac = Mac::new(lab, &entry, "", "");
+        let mac = Mac::on(lab, disk, &entry, "", "plain: none\n");
         Some(Self { home, link, mac, _pi: pi, bytes })
     }
 
@@ -66,7 +67,8 @@ impl<'a> Scene<'a> {
         let out = lab.join("exported.tar.zst");
         let _ = self.mac.cmd().args(["export", &archive]).arg(&out).run().succeeds();
         assert!(fs::read(out).unwrap() == fs::read(self.home.pi_file(&archive)).unwrap());
-        assert!(arriving(&self.mac.repository()).is_empty());
+        let disk = self.mac.disk_of_its_own().map(|disk| disk.path().join("repository"));
+        assert!(arriving(&disk.unwrap_or_else(|| self.mac.repository())).is_empty());
     }
 }
 
@@ -132,10 +134,37 @@ fn a_line_that_is_cut_and_a_process_that_sleeps_are_no_failures() {
 }
 
 #[test]
+fn a_disk_that_is_filled_in_the_middle_keeps_what_had_arrived() {
+    let lab = Lab::new();
+    let Some(disk) = lab.disk("disk", 150 * MB) else { return };
+    let Some(scene) = Scene::at(&lab, Ipv4Addr::LOCALHOST, Some(disk)) else { return };
+    let disk = scene.mac.disk_of_its_own().unwrap().path();
+    scene.link.cut_after(scene.bytes / 3 * 2);
+    let mut child = scene.start();
+    scene.link.wait_until_cut();
+    // Somebody else takes all that is left, while the Mac waits for the Pi to come back.
+    let filler = disk.join("filler");
+    let mut file = fs::File::create(&filler).unwrap();
+    while file.write_all(&[0; 1 << 16]).is_ok() {}
+    drop(file);
+    scene.link.join();
+    assert_eq!(child.wait().unwrap().code(), Some(1));
+    // And once more, where it is known before anything moves.
+    scene.mac.offsite(&["sync"]).exits(1).says("there is no room for");
+    fs::remove_file(filler).unwrap();
+    let before = scene.link.passed();
+    let _ = scene.mac.offsite(&["sync"]).succeeds();
+    let again = scene.link.passed() - before;
+    // What was under way is lost, and of the rest at most a pack that could not be ended.
+    assert!(again < scene.bytes / 4 * 3, "{again} of {} bytes came again", scene.bytes);
+    scene.whole(&lab);
+}
+
+#[test]
 fn a_line_that_goes_silent_in_the_middle_of_a_frame_is_noticed_and_replaced() {
     let lab = Lab::new();
     let Some(mut line) = Line::new(lab.path(), 200, 1) else { return };
-    let Some(scene) = Scene::at(&lab, line.near()) else { return };
+    let Some(scene) = Scene::at(&lab, line.near(), None) else { return };
     let mut child = scene.start_by(|command| line.beyond(command));
     scene.link.wait_for(scene.bytes / 3);
     // Nothing says that the line is gone, not even to the Pi: packets are lost, as on a Wi-Fi that went away.
@@ -153,7 +182,7 @@ fn a_line_that_goes_silent_in_the_middle_of_a_frame_is_noticed_and_replaced() {
 fn a_line_that_crawls_in_the_middle_of_a_frame_is_no_dead_one() {
     let lab = Lab::new();
     let Some(mut line) = Line::new(lab.path(), 200, 20) else { return };
-    let Some(scene) = Scene::at(&lab, line.near()) else { return };
+    let Some(scene) = Scene::at(&lab, line.near(), None) else { return };
     let mut child = scene.start_by(|command| line.beyond(command));
     scene.link.wait_for(scene.bytes / 3);
     // A megabyte takes half a minute now, and so does what keeps a connection alive, which is behind it.

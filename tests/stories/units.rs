@@ -14,7 +14,7 @@ const NOTICE: &str = "offsite-agent-resume.path";
 const TIMER: &str = "offsite-agent@services.timer";
 
 /// Writes a docker command and a configuration that names it. When a run has stopped the services, the shell does `then` if the file
-/// `at` is there; $PPID is the agent. Only once: the next night is an ordinary one.
+/// `at` is there; $PPID is the agent. Only once: the next night is an ordinary one. Nothing starts while the file `refuses` is there.
 fn configure(lab: &Lab, then: &str) -> PathBuf {
     let at = lab.join("at");
     let script = format!(
@@ -29,10 +29,14 @@ case \" $* \" in
     exit
   fi
   ;;
+*\" up \"*)
+  if [ -e {refuses} ]; then exit 1; fi
+  ;;
 esac
 exec docker \"$@\"
 ",
-        at = at.display()
+        at = at.display(),
+        refuses = lab.join("refuses").display()
     );
     let docker = lab.file("docker", &script);
     let _ = lab.cmd("chmod").arg("755").arg(&docker).run().succeeds();
@@ -162,6 +166,27 @@ fn a_run_that_is_killed_is_followed_by_its_own_stop_post() {
 }
 
 #[test]
+fn what_its_own_stop_post_cannot_bring_back_is_tried_again_until_it_is() {
+    let lab = Lab::new();
+    let Some(house) = House::new(&lab) else { return };
+    let _ = house.pi.systemctl(&["disable", "--now", NOTICE]).succeeds();
+    let _ = lab.file("etc/systemd/system/offsite-agent-resume.service.d/soon.conf", "[Service]\nRestartSec=1s\n");
+    let _ = house.pi.systemctl(&["daemon-reload"]).succeeds();
+    house.at_down("KILL");
+    let refuses = lab.file("refuses", "");
+    assert!(!house.pi.systemctl(&["start", RUN]).succeeded());
+    assert!(house.owes() && !house.serves());
+    // Whatever was the matter with docker is over; nobody does anything else.
+    until(|| house.pi.property(RESUME, "NRestarts") != "0");
+    std::fs::remove_file(refuses).unwrap();
+    until(|| !house.owes());
+    assert!(house.serves());
+    until(|| house.events() == ["resumed"]);
+    until(|| house.pi.property(RESUME, "ActiveState") == "inactive");
+    house.is_well();
+}
+
+#[test]
 fn a_run_by_hand_that_is_killed_is_noticed() {
     let lab = Lab::new();
     let Some(house) = House::new(&lab) else { return };
@@ -176,20 +201,49 @@ fn a_run_by_hand_that_is_killed_is_noticed() {
 }
 
 #[test]
-fn a_power_cut_while_services_are_away_is_made_good_at_boot() {
+fn a_power_cut_while_services_are_away_is_made_good_at_boot_and_then_the_night_is_made_up_for() {
     let lab = Lab::new();
     let Some(house) = House::new(&lab) else { return };
-    let _ = house.pi.systemctl(&["disable", "--now", NOTICE]).succeeds();
+    let pi = &house.pi;
+    let _ = pi.systemctl(&["disable", "--now", NOTICE]).succeeds();
     house.at_down("STOP");
-    let _ = house.pi.systemctl(&["start", "--no-block", RUN]).succeeds();
+    let _ = pi.systemctl(&["start", "--no-block", RUN]).succeeds();
     until(|| lab.join("done").exists());
-    house.pi.cut_power();
+    pi.cut_power();
     assert!(house.owes() && !house.serves());
-    house.pi.power_on();
+    // The timer has missed its hour, and nobody has set the clock yet.
+    let _ = lab.file("etc/systemd/system/offsite-agent@services.timer.d/missed.conf", "[Timer]\nOnActiveSec=0\n");
+    let clock = lab.file("bin/timedatectl", "#!/bin/sh\necho no\n");
+    let _ = lab.cmd("chmod").arg("755").arg(&clock).run().succeeds();
+    // The kernel is this machine's, and was not started with the Pi.
+    let up_for = |seconds: u32| lab.file("uptime", &format!("{seconds}.00 0.00\n"));
+    let (path, up) = (clock.parent().unwrap().display(), up_for(60));
+    let boot = format!("[Service]\nEnvironment=PATH={path}:/usr/bin:/bin\nBindReadOnlyPaths={}:/proc/uptime\n", up.display());
+    let _ = lab.file("etc/systemd/system/offsite-agent@services.service.d/boot.conf", &boot);
+    pi.power_on();
+    // Services do not wait for that.
     until(|| !house.owes());
     assert!(house.serves());
     until(|| house.events() == ["resumed"]);
-    until(|| house.pi.property(RESUME, "ActiveState") == "inactive");
+    // Right after the boot there is no journal to ask yet.
+    let log = || pi.run(&["journalctl", "--boot", "--output", "cat", "--unit", RUN]).out;
+    let waits = || log().contains("waiting: the clock has not been set by a time server");
+    until(waits);
+    assert_eq!(house.events(), ["resumed"]);
+    let _ = pi.run(&["sh", "-c", "mkdir -p /run/systemd/timesync && : >/run/systemd/timesync/synchronized"]).succeeds();
+    until(|| house.events() == ["resumed", "made"]);
+    let warned = || house.agent(&["archives", "--json"]).succeeds().json().to_string().contains("15 minutes after the machine was started");
+    assert!(!warned());
+
+    // A clock that is never set does not cost the night.
+    until(|| pi.property(RUN, "ActiveState") == "inactive");
+    pi.cut_power();
+    pi.power_on();
+    until(waits);
+    let _ = up_for(15 * 60);
+    until(|| house.events() == ["resumed", "made", "made"]);
+    assert!(warned());
+    until(|| pi.property(RUN, "ActiveState") == "inactive");
     house.is_well();
 }
 

@@ -22,6 +22,8 @@ pub struct Call {
     pub changes: bool,
     /// Whether the program itself makes it, and not one that it started.
     pub own: bool,
+    /// The number of the thread that makes it.
+    pub thread: i32,
 }
 
 /// Where a call names what it touches: by the number of its argument.
@@ -89,7 +91,8 @@ pub(super) fn entering(tid: Pid, own: bool) -> Option<Call> {
     let mut words = text.split_whitespace();
     let number: libc::c_long = words.next()?.parse().ok()?;
     let arguments: Vec<u64> = words.filter_map(|word| u64::from_str_radix(word.trim_start_matches("0x"), 16).ok()).collect();
-    let call = |name, by, changes| Call { name, path: touched(tid, by, &arguments).unwrap_or_default(), changes, own };
+    let call =
+        |name, by, changes| Call { name, path: touched(tid, by, &arguments).unwrap_or_default(), changes, own, thread: tid.as_raw() };
     if let Some((_, by, flags)) = OPENS.iter().find(|(n, ..)| *n == number) {
         let flags = i32::try_from(arguments[*flags] & 0x7fff_ffff).ok()?;
         return Some(call("open", *by, flags & (libc::O_CREAT | libc::O_TRUNC | libc::O_TMPFILE & !libc::O_DIRECTORY) != 0));

@@ -58,7 +58,7 @@ fn modified(world: &World<'_>) -> Vec<std::time::SystemTime> {
 #[test]
 fn a_source_that_lost_all_it_had_is_refused_until_its_owner_says_that_it_shall_be_so() -> Result<()> {
     let lab = Lab::new();
-    let world = World::new(&lab, "pi");
+    let world = World::new(&lab, "pi", "plain");
     let (home, away) = (world.source().join("home"), world.root().join("home"));
     std::fs::rename(&home, &away)?;
     refused(&world, |args| world.cmd(args), "is empty, and it was not at the last run")?;
@@ -87,7 +87,7 @@ fn a_disk_that_was_there_last_time_is_missed() -> Result<()> {
         return Ok(());
     }
     let lab = Lab::new();
-    let world = World::new(&lab, "pi");
+    let world = World::new(&lab, "pi", "plain");
     let _ = with_disk(&world, world.cmd(&["run", "services"])).run().succeeds();
     world.keep_base();
     refused(&world, |args| world.cmd(args), "where a disk was at the last run")?;
@@ -103,7 +103,7 @@ fn a_disk_that_the_file_system_table_names_is_missed_on_the_first_night_already(
         return Ok(());
     }
     let lab = Lab::new();
-    let world = World::new(&lab, "pi");
+    let world = World::new(&lab, "pi", "plain");
     let at = world.source().join("home/data/empty");
     let fstab = |text: String| {
         let world = &world;

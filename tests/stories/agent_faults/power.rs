@@ -7,10 +7,11 @@
 use std::path::Path;
 
 use anyhow::{Result, ensure};
-use offsite_tests::{CAN_FAIL, Call, Lab, Then, lacking, trace};
+use offsite_tests::{Call, Lab, Then, can_fail, trace};
 
-use super::sweep::{changes, words};
-use super::world::{World, names};
+use super::killed::{NIGHT_ON_DISK, PACKS};
+use super::sweep::{came_by, changes, words};
+use super::world::{LAYOUTS, World, names};
 
 /// Between two of these the disk is only given bytes that nothing refers to yet, or bytes of the engine.
 fn orders(call: &Call) -> bool {
@@ -20,11 +21,6 @@ fn orders(call: &Call) -> bool {
 /// Cuts the power at each `of`th point beginning with the `first`th, and gives each point with what was wrong then. With `lies` the
 /// disk says that it synced, and did not.
 fn night(world: &World<'_>, first: usize, of: usize, lies: bool) -> Vec<(String, Result<()>)> {
-    night_at(world, first, of, lies, |_| true)
-}
-
-/// As [`night`], at these points only.
-fn night_at(world: &World<'_>, first: usize, of: usize, lies: bool, among: impl Fn(&Call) -> bool) -> Vec<(String, Result<()>)> {
     let mut cuts: Vec<(usize, String)> = Vec::new();
     let mut count = 0;
     let mut cut = |number: usize, point: String| {
@@ -33,7 +29,7 @@ fn night_at(world: &World<'_>, first: usize, of: usize, lies: bool, among: impl 
         cuts.push((number, point));
     };
     let outcome = trace(world.cmd(&["run", "services"]), |call| {
-        if changes(call, world.root()) && (orders(call) || !call.own) && among(call) {
+        if changes(call, world.root()) && (orders(call) || !call.own) && world.differs(call) {
             count += 1;
             if count % of == first {
                 cut(count, words(call, world.root()));
@@ -64,54 +60,37 @@ fn after(world: &World<'_>, told: Option<&[serde_json::Value]>) -> Result<()> {
 
 #[test]
 fn a_power_cut_at_any_point_of_a_night_loses_nothing_that_was_there_and_no_service() {
-    let (lab, mut found) = (Lab::new(), Vec::new());
-    let workers = 2;
-    let done = std::thread::scope(|scope| {
-        let lab = &lab;
-        let night = move |worker| World::with_power(lab, &format!("pi-{worker}")).map(|world| night(&world, worker, workers, false));
-        let threads: Vec<_> = (0..workers).map(|worker| scope.spawn(move || night(worker))).collect();
-        threads.into_iter().map(|thread| thread.join().unwrap()).collect::<Vec<_>>()
-    });
-    for points in done {
-        let Some(points) = points else { return };
-        found.extend(points);
-    }
-    let wrong: Vec<String> = found.iter().filter_map(|(point, result)| Some(format!("{point}: {:#}", result.as_ref().err()?))).collect();
-    assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), found.len(), wrong.join("\n"));
-    let points: Vec<String> = found.into_iter().map(|(point, _)| point).collect();
-    println!("{} points", points.len());
-    super::sweep::came_by(&points, super::killed::NIGHT_ON_DISK);
-}
-
-#[test]
-fn a_power_cut_while_packs_are_written_or_pruned_loses_nothing_that_was_there() {
     let lab = Lab::new();
-    let Some(world) = World::with_power_and(&lab, "pi", "packs") else { return };
-    // One night more: the next one lets a night go whose frames lie in a pack of their own.
-    let _ = world.agent(&["run", "services"]).succeeds();
-    world.change(super::world::KEEP + 1);
-    world.keep_base();
-    // What else a night does, it does in the test above.
-    let of_packs = |call: &Call| {
-        let names = ["repository/packs", "repository/index", "repository/manifests", "state/unpruned"];
-        names.iter().any(|name| call.path.to_string_lossy().contains(&format!("/disk/{name}"))) && call.name != "open"
-    };
-    let found = night_at(&world, 0, 1, false, of_packs);
-    let wrong: Vec<String> = found.iter().filter_map(|(point, result)| Some(format!("{point}: {:#}", result.as_ref().err()?))).collect();
-    assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), found.len(), wrong.join("\n"));
-    let points: Vec<String> = found.into_iter().map(|(point, _)| point).collect();
-    println!("{} points:\n  {}", points.len(), points.join("\n  "));
-    super::sweep::came_by(&points, super::killed::PACKS);
+    for (layout, must) in LAYOUTS.into_iter().zip([NIGHT_ON_DISK, PACKS]) {
+        let (workers, mut found) = (2, Vec::new());
+        let lab = &lab;
+        let night =
+            |worker| World::with_power(lab, &format!("{layout}-{worker}"), layout).map(|world| night(&world, worker, workers, false));
+        let done = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..workers).map(|worker| scope.spawn(move || night(worker))).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect::<Vec<_>>()
+        });
+        for points in done {
+            let Some(points) = points else { return };
+            found.extend(points);
+        }
+        let wrong: Vec<String> =
+            found.iter().filter_map(|(point, result)| Some(format!("{point}: {:#}", result.as_ref().err()?))).collect();
+        assert!(wrong.is_empty(), "{layout}: {} of {}:\n{}", wrong.len(), found.len(), wrong.join("\n"));
+        let points: Vec<String> = found.into_iter().map(|(point, _)| point).collect();
+        println!("{} points in {layout}", points.len());
+        came_by(&points, must);
+    }
 }
 
 #[test]
 fn a_power_cut_is_seen_to_lose_what_was_not_synced() {
-    if !CAN_FAIL && lacking("failing system calls", "they can be had only on x86-64") {
+    if !can_fail() {
         return;
     }
     let lab = Lab::new();
     // One cut, at the end: the test above would see it.
-    let Some(world) = World::with_power(&lab, "pi") else { return };
+    let Some(world) = World::with_power(&lab, "pi", "plain") else { return };
     let wrong = night(&world, 1, usize::MAX, true);
     assert!(wrong.last().is_some_and(|(point, result)| point == "after the end" && result.is_err()), "{wrong:?}");
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
 use offsite_tests::tree::compare_trees;
-use offsite_tests::{CAN_FAIL, Call, Lab, Outcome, Then, lacking, trace};
+use offsite_tests::{Call, Lab, Outcome, Then, can_fail, trace};
 use serde_json::Value;
 
 use super::sweep::{came_by, said, sweep};
@@ -62,11 +62,11 @@ fn told(world: &World<'_>, outcome: &Outcome) -> Result<Option<Value>> {
 
 #[test]
 fn what_cannot_be_read_is_missed_by_name() {
-    if !CAN_FAIL && lacking("failing system calls", "they can be had only on x86-64") {
+    if !can_fail() {
         return;
     }
     let lab = Lab::new();
-    let points = sweep(&lab, put_back, |world, number| {
+    let points = sweep(&lab, "plain", put_back, |world, number| {
         let data = world.source().join("home/data");
         let (point, outcome) = at_read(world, &data, number, || Then::Fail(EIO))?;
         let result = told(world, &outcome).and_then(|_| world.resume());
@@ -90,6 +90,7 @@ fn sweep_changes(happens: Happens, check: fn(&Value) -> bool) {
     let lab = Lab::new();
     let points = sweep(
         &lab,
+        "plain",
         |_| {},
         |world, number| {
             put_back(world);

@@ -24,7 +24,7 @@ fn refused(world: &World<'_>, words: &str, repair: impl FnOnce()) -> Result<()> 
 #[test]
 fn a_dead_engine_stops_no_service_and_makes_no_archive() -> Result<()> {
     let lab = Lab::new();
-    let world = World::new(&lab, "pi");
+    let world = World::new(&lab, "pi", "plain");
     world.engine.break_it("dead");
     refused(&world, "Cannot connect to the Docker daemon", || world.engine.repair("dead"))
 }
@@ -32,7 +32,7 @@ fn a_dead_engine_stops_no_service_and_makes_no_archive() -> Result<()> {
 #[test]
 fn a_project_whose_compose_file_is_gone_is_not_stopped() -> Result<()> {
     let lab = Lab::new();
-    let world = World::new(&lab, "pi");
+    let world = World::new(&lab, "pi", "plain");
     let (file, aside) = (world.source().join("home/compose.yaml"), world.root().join("compose.yaml"));
     std::fs::rename(&file, &aside)?;
     let before = world.archives()?;
@@ -46,7 +46,7 @@ fn a_project_whose_compose_file_is_gone_is_not_stopped() -> Result<()> {
 #[test]
 fn of_two_agents_at_once_one_works_and_the_other_says_so_or_waits() -> Result<()> {
     let lab = Lab::new();
-    let world = World::new(&lab, "pi");
+    let world = World::new(&lab, "pi", "plain");
     let before = world.archives()?;
     // The first one holds the lock for as long as its engine hangs in the first question.
     world.engine.break_it("version");
@@ -69,7 +69,7 @@ fn of_two_agents_at_once_one_works_and_the_other_says_so_or_waits() -> Result<()
 #[test]
 fn an_engine_that_hangs_before_anything_is_stopped_is_given_up() -> Result<()> {
     let lab = Lab::new();
-    let world = World::new(&lab, "pi");
+    let world = World::new(&lab, "pi", "plain");
     // The first question hangs, so nothing that answers has to be quick.
     world.configure("docker_patience: 1s\n", "    quiesce: down\n");
     world.engine.break_it("version");

@@ -19,14 +19,9 @@ pub(crate) type Hit = Option<(String, Result<()>)>;
 /// # Panics
 /// With what went wrong at each of the points where something did.
 #[track_caller]
-pub(crate) fn sweep<'a>(lab: &'a Lab, prepare: impl Fn(&World<'a>) + Sync, at: impl Fn(&World<'a>, usize) -> Hit + Sync) -> Vec<String> {
-    sweep_in(|worker| World::new(lab, &format!("pi-{worker}")), prepare, at)
-}
-
-/// As [`sweep`], in worlds that `make` makes, one for each worker.
-#[track_caller]
-pub(crate) fn sweep_in<'a>(
-    make: impl Fn(usize) -> World<'a> + Sync,
+pub(crate) fn sweep<'a>(
+    lab: &'a Lab,
+    layout: &'static str,
     prepare: impl Fn(&World<'a>) + Sync,
     at: impl Fn(&World<'a>, usize) -> Hit + Sync,
 ) -> Vec<String> {
@@ -34,9 +29,9 @@ pub(crate) fn sweep_in<'a>(
     let workers = std::thread::available_parallelism().map_or(2, usize::from).max(2);
     std::thread::scope(|scope| {
         for worker in 0..workers {
-            let (next, found, wrong, make, prepare, at) = (&next, &found, &wrong, &make, &prepare, &at);
+            let (next, found, wrong, prepare, at) = (&next, &found, &wrong, &prepare, &at);
             scope.spawn(move || {
-                let world = make(worker);
+                let world = World::new(lab, &format!("{layout}-{worker}"), layout);
                 prepare(&world);
                 loop {
                     let number = next.fetch_add(1, Ordering::Relaxed);
@@ -51,7 +46,7 @@ pub(crate) fn sweep_in<'a>(
         }
     });
     let found: Vec<String> = found.into_inner().unwrap().into_values().collect();
-    println!("{} points:\n  {}", found.len(), found.join("\n  "));
+    println!("{} points in {layout}:\n  {}", found.len(), found.join("\n  "));
     let wrong = wrong.into_inner().unwrap();
     assert!(wrong.is_empty(), "{} of {} points:\n{}", wrong.len(), found.len(), wrong[..wrong.len().min(12)].join("\n"));
     found

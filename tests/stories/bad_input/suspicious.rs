@@ -72,6 +72,9 @@ fn a_job_that_two_pis_have_stays_with_the_first() {
         tells(&unwell(mac.offsite(&["sync"])), &["the job services came from pi until now, so attic may not add to it"]);
         assert_eq!(mac.archives(&[]), std::slice::from_ref(&first));
     }
+    // What was refused is no copy of anything that this Mac keeps.
+    let seen = mac.receipts_of("seen").into_iter().rfind(|receipt| receipt["place"] == "attic").unwrap();
+    assert_eq!(seen["jobs"], serde_json::json!({}));
     let _ = mac.offsite(&["verify"]).succeeds();
 
     // Under another name both are at home here.
