@@ -74,8 +74,8 @@ pub async fn run(globals: &Globals, args: &Args) -> anyhow::Result<Exit> {
         args.archives.iter().for_each(|archive| say!("would forget {archive} ({place})"));
         return Ok(Exit::Fine);
     }
-    // Of a place where something cannot be read nothing is pruned below either.
-    let before = plan_prune(&repository).await.unwrap_or_default();
+    // Where it cannot be told what waits, nothing is pruned below.
+    let before = plan_prune(&repository).await;
     // The receipt first, as in the night: what is there without one is found again, what is gone but expected is an alarm.
     journal.append(&Receipt { time: Timestamp::now(), fact: Fact::Forgot { place: place.clone(), archives: args.archives.clone() } })?;
     offsite_repository::forget(&repository, &args.archives).await?;
@@ -85,6 +85,7 @@ pub async fn run(globals: &Globals, args: &Args) -> anyhow::Result<Exit> {
         say!("nothing is pruned while {place} lacks the manifest of another archive: what that needs is not known (offsite status)");
         return Ok(Exit::Fine);
     }
+    let before = before?;
     let pruned = apply_prune(&repository, &since(plan_prune(&repository).await?, &before)).await?;
     if !before.remove.is_empty() {
         say!("what a transfer brought that did not end waits here for the next night: offsite sync");
