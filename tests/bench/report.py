@@ -10,8 +10,11 @@ class Row:
     goal: float = 0  # at least so many times
     limit: float = 0  # or: ours at most this
     digits: int = 2
+    more: bool = False  # more is better
 
     def ratio(self):
+        if self.more:
+            return self.ours / max(self.others.values())
         least = min(self.others.values(), default=0)
         return least / self.ours if self.ours else float("inf")
 
