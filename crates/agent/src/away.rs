@@ -15,20 +15,17 @@ use offsite_archive::{JobName, Quiesced};
 pub(crate) use crate::budget::Late;
 use crate::{
     cancel::Cancel,
-    comeback::{Returned, Way, come_back},
+    comeback::{AGAIN, Returned, Way, come_back},
     config::{Config, Job, Quiesce, Scope, words},
     engine::Engine,
-    groups::{Group, Root},
-    health::{Checks, Probe},
-    ledger::{Ledger, Project, Stage},
+    error::RunError,
+    groups::Group,
+    health::Probe,
+    ledger::{Checks, Ledger, Project, Stage},
     plan,
     quiesce::{self, Away, NotBack, QuiesceError},
-    run::RunError,
-    sources::There,
+    sources::{Root, There},
 };
-
-/// Between two attempts to bring back beside a reader that goes on; as the unit of a resume does.
-pub(crate) const AGAIN: Duration = if cfg!(test) { Duration::from_millis(10) } else { Duration::from_secs(30) };
 
 /// What a downtime of one run needs.
 pub(crate) struct Window<'a> {
@@ -176,7 +173,7 @@ impl Window<'_> {
                 read(&late)?;
                 Ok(warnings)
             }))
-            .unwrap_or_else(|panic| Err(RunError::Defect(crate::defect(&*panic))));
+            .unwrap_or_else(|panic| Err(RunError::Defect(crate::human::defect(&*panic))));
             let in_time = late.done();
             let returned = match watch.join() {
                 Ok(Some(returned)) => returned,

@@ -6,16 +6,16 @@
 use serde::Serialize;
 
 use crate::{
-    chain,
     config::{Config, Quiesce, Snapshot},
-    human::count,
+    human::{chain, count},
     journal::{self, Event},
     ledger::Ledger,
-    snapshot::{Btrfs, survey},
+    snapshot::Btrfs,
 };
 
 mod repository;
 mod services;
+mod snapshots;
 
 /// How bad a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -68,7 +68,7 @@ pub fn check(config: &Config) -> Vec<Finding> {
         wrong.iter().for_each(|error| found.add(Level::Bad, &what, chain(error)));
     }
     for (name, job) in config.jobs.iter().filter(|(_, job)| job.snapshot == Snapshot::Auto) {
-        let says = survey(&Btrfs::new(None), &job.sources);
+        let says = snapshots::survey(&Btrfs::new(None), &job.sources);
         says.into_iter().for_each(|(level, says)| found.add(level, &format!("job {name}"), says));
     }
     if config.jobs.values().any(|job| job.quiesce != Quiesce::None) {

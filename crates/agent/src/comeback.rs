@@ -24,6 +24,8 @@ use crate::{
     quiesce::{Away, NotBack, Started, bring_back},
 };
 
+/// Between two attempts to bring back beside a reader that goes on; as the unit of a resume does.
+pub(crate) const AGAIN: Duration = if cfg!(test) { Duration::from_millis(10) } else { Duration::from_secs(30) };
 /// What the engine gives a container to end by itself where its compose file says nothing.
 const GRACE: Duration = Duration::from_secs(10);
 /// A longer grace than this is not waited for: less than what the unit of a resume may take, or it would be begun anew for ever.
@@ -73,7 +75,7 @@ pub(crate) fn come_back(
         for project in ledger.projects.iter().rev() {
             drop(catch_unwind(AssertUnwindSafe(|| way.engine.up(project, Duration::MAX))));
         }
-        let reason = format!("it is not known whether all was started, because of {}", crate::defect(&*panic));
+        let reason = format!("it is not known whether all was started, because of {}", crate::human::defect(&*panic));
         Err(NotBack { reasons: vec![reason], projects: ledger.projects.clone() })
     })
 }

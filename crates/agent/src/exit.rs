@@ -2,7 +2,7 @@
 
 use std::{error::Error, process::ExitCode};
 
-use offsite_agent::{AbsentError, ConfigError, LockError, ResumeError, RunError};
+use offsite_agent::{ConfigError, LockError, ResumeError, RunError, SourceError};
 
 /// How a command ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,7 +33,7 @@ impl Exit {
             Self::Usage
         } else if matches!(error.downcast_ref(), Some(RunError::Lock(lock)) if busy(lock))
             || matches!(error.downcast_ref(), Some(RunError::InUse { .. }))
-            || matches!(error.downcast_ref(), Some(RunError::Absent(AbsentError::Lock(lock))) if busy(lock))
+            || matches!(error.downcast_ref(), Some(RunError::Source(SourceError::Lock(lock))) if busy(lock))
             || matches!(error.downcast_ref(), Some(ResumeError::Lock(lock)) if busy(lock))
         {
             Self::Busy

@@ -7,7 +7,7 @@ use std::{collections::BTreeSet, io::Write};
 use offsite_archive::ArchiveName;
 use offsite_repository::{ArchiveInfo, Archives, Exported, RepositoryError, StreamError, export as write};
 
-use crate::{config::Config, place, run::RunError};
+use crate::{config::Config, error::RunError, place};
 
 /// Why an archive was not exported.
 #[derive(Debug, thiserror::Error)]

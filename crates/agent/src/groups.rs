@@ -16,17 +16,8 @@ use crate::{
     engine::{Container, State},
     ledger::Project,
     mounts::Mount,
-    sources::{everywhere, mounted},
+    sources::{Root, everywhere, mounted},
 };
-
-/// A part of the sources: `path` and everything below it, without what is at or below one of `exclude`.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Root {
-    /// The source that it is a part of.
-    pub source: PathBuf,
-    pub path: PathBuf,
-    pub exclude: Vec<PathBuf>,
-}
 
 /// Projects that are away together, and what is read meanwhile.
 #[derive(Debug, Clone, PartialEq, Eq)]

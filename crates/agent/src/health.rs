@@ -5,18 +5,16 @@
 //! not well is for the caller (decision 14).
 
 use std::{
-    path::{Path, PathBuf},
+    path::Path,
     process::{Command, Stdio},
     time::{Duration, Instant},
 };
-
-use serde::{Deserialize, Serialize};
 
 use crate::{
     cancel::Cancel,
     config,
     engine::{self, CommandError, Container, Engine, Health},
-    ledger::Project,
+    ledger::{Checks, Project},
     plan,
 };
 
@@ -24,26 +22,6 @@ use crate::{
 const PAUSE: Duration = Duration::from_millis(500);
 /// One address gets so long to answer.
 const ANSWER: Duration = Duration::from_secs(10);
-
-/// What has to be well besides the health checks of compose files. It stands in the ledger, so that it needs no configuration.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Checks {
-    /// Addresses that have to answer with success.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub urls: Vec<config::Url>,
-    /// The certificate of an authority of the owner's, in PEM.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ca: Option<PathBuf>,
-    /// How long to wait, in seconds.
-    #[serde(default)]
-    pub wait: u64,
-}
-
-impl From<&config::Health> for Checks {
-    fn from(health: &config::Health) -> Self {
-        Self { urls: health.urls.clone(), ca: health.ca.clone(), wait: health.wait.as_secs() }
-    }
-}
 
 /// Asks one address.
 pub(crate) trait Probe: Sync {

@@ -5,8 +5,8 @@ use std::{error::Error, io::ErrorKind};
 use offsite_repository::{RepositoryError, is_disk_full};
 
 use crate::{
-    AbsentError, CommandError, ConfigError, EngineError, ExportError, LedgerError, LockError, ModesError, QuiesceError, ResumeError,
-    RunError,
+    CommandError, ConfigError, EngineError, ExportError, LedgerError, LockError, ModesError, QuiesceError, ResumeError, RunError,
+    SourceError,
 };
 
 /// What to do where repository and configuration are of two layouts.
@@ -44,16 +44,16 @@ fn one(error: &(dyn Error + 'static)) -> Option<String> {
             RunError::Lock(error) => one(error),
             RunError::Ledger(error) => one(error),
             RunError::Modes(error) => one(error),
-            RunError::Source { source, .. } if source.kind() == ErrorKind::NotFound => {
+            RunError::Source(SourceError::Read { source, .. }) if source.kind() == ErrorKind::NotFound => {
                 Some("nothing was stopped; mount the disk, or take the source out of the configuration".into())
             }
-            RunError::Link { .. } | RunError::Overlap { .. } => {
+            RunError::Source(SourceError::Link { .. } | SourceError::Overlap { .. }) => {
                 Some("nothing was stopped; correct \"sources\" in the configuration, then: offsite-agent check".into())
             }
-            RunError::Absent(AbsentError::Absent(_)) => Some(
+            RunError::Source(SourceError::Absent(_)) => Some(
                 "nothing was stopped; mount it (mount -a), or, if that is how it shall be: offsite-agent run JOB --accept-empty".into(),
             ),
-            RunError::Absent(AbsentError::Lock(error)) => one(error),
+            RunError::Source(SourceError::Lock(error)) => one(error),
             RunError::Layout { .. } => Some(LAYOUT.into()),
             RunError::InUse { .. } => {
                 Some("nothing was stopped; a repository belongs to one configuration: give each its own, or let one have both jobs".into())

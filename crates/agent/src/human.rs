@@ -1,4 +1,6 @@
-//! Numbers as people read them.
+//! Numbers and errors as people read them.
+
+use std::error::Error;
 
 /// `bytes` with a binary unit and at most one decimal.
 pub fn size(bytes: u64) -> String {
@@ -14,6 +16,26 @@ pub fn size(bytes: u64) -> String {
 /// `number` things called `what`, which takes an s.
 pub fn count(number: usize, what: &str) -> String {
     if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
+}
+
+/// What a panic said, as something that a person can report.
+pub(crate) fn defect(panic: &(dyn std::any::Any + Send)) -> String {
+    let said = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+    format!("a defect of offsite-agent: {}", said.unwrap_or("it says nothing"))
+}
+
+/// `error` and what caused it in one line; a cause that the text before it tells already is not said twice.
+pub fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let said = cause.to_string();
+        if !text.contains(&said) {
+            text = format!("{text}: {said}");
+        }
+        next = cause.source();
+    }
+    text
 }
 
 #[cfg(test)]

@@ -11,8 +11,8 @@ use offsite_archive::JobName;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    config,
     durable::{self, DurableError},
-    health::Checks,
 };
 
 /// What was running when a run began to stop it.
@@ -41,6 +41,26 @@ pub struct Ledger {
     pub checks: Checks,
     /// The projects that were running, in the order in which they are stopped.
     pub projects: Vec<Project>,
+}
+
+/// What has to be well besides the health checks of compose files.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Checks {
+    /// Addresses that have to answer with success.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub urls: Vec<config::Url>,
+    /// The certificate of an authority of the owner's, in PEM.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca: Option<PathBuf>,
+    /// How long to wait, in seconds.
+    #[serde(default)]
+    pub wait: u64,
+}
+
+impl From<&config::Health> for Checks {
+    fn from(health: &config::Health) -> Self {
+        Self { urls: health.urls.clone(), ca: health.ca.clone(), wait: health.wait.as_secs() }
+    }
 }
 
 /// How far a run has come between the first stop and the last service back.

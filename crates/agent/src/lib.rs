@@ -6,8 +6,6 @@
 //! outlives any run.
 #![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]
 
-use std::error::Error;
-
 mod away;
 mod budget;
 mod cancel;
@@ -17,6 +15,7 @@ mod comeback;
 pub mod config;
 mod durable;
 mod engine;
+mod error;
 mod export;
 #[cfg(test)]
 mod fake;
@@ -50,18 +49,19 @@ pub use check::{Finding, Level, check};
 pub use config::{Config, ConfigError, TimeOfDay, distance};
 pub use durable::DurableError;
 pub use engine::{CommandError, EngineError};
+pub use error::RunError;
 pub use export::{ExportError, export};
-pub use health::Checks;
 pub use hint::{NOT_BACK, hint};
+pub use human::chain;
 pub use journal::{Event, Record};
-pub use ledger::{Ledger, LedgerError, Project, Service, Stage};
+pub use ledger::{Checks, Ledger, LedgerError, Project, Service, Stage};
 pub use lock::{Lock, LockError};
 pub use modes::ModesError;
 pub use place::Listed;
 pub use quiesce::{NotBack, QuiesceError};
 pub use resume::{ResumeError, Resumed, give_up, resume};
-pub use run::{Made, RunError, RunOptions, run, run_after_boot};
-pub use sources::{Absent, AbsentError, accept_empty};
+pub use run::{Made, RunOptions, run, run_after_boot};
+pub use sources::{Absent, SourceError, accept_empty};
 pub use units::{Enabled, Unit, enabled, is_ours, timer_job, units};
 
 /// What lies in the repository of `config`.
@@ -83,24 +83,4 @@ pub fn make_repository(config: &Config) -> Result<bool, RunError> {
 /// Errors: the journal cannot be read.
 pub fn journal(config: &Config) -> Result<Vec<Record>, DurableError> {
     journal::read(&config.state)
-}
-
-/// What a panic said, as something that a person can report.
-pub(crate) fn defect(panic: &(dyn std::any::Any + Send)) -> String {
-    let said = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
-    format!("a defect of offsite-agent: {}", said.unwrap_or("it says nothing"))
-}
-
-/// `error` and what caused it in one line; a cause that the text before it tells already is not said twice.
-pub fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        let said = cause.to_string();
-        if !text.contains(&said) {
-            text = format!("{text}: {said}");
-        }
-        next = cause.source();
-    }
-    text
 }

@@ -11,12 +11,13 @@ use offsite_archive::{Capture, CaptureError, CaptureOptions, Captured, ColdPass,
 use crate::{
     away::{Back, Window},
     config::Snapshot,
-    groups::{Group, Root},
+    error::RunError,
+    groups::Group,
     ledger::Project,
     place::{Out, Place},
     polite::Polite,
-    run::RunError,
     snapshot::{Held, Snapshots},
+    sources::Root,
     stock,
 };
 

@@ -24,11 +24,11 @@ use tokio::runtime::Runtime;
 use crate::{
     cancel::Cancel,
     config::{Config, Layout},
+    error::RunError,
     journal::{self, Event},
     known,
     modes::settle,
     number,
-    run::RunError,
 };
 
 pub use make::Listed;
@@ -299,7 +299,9 @@ impl Place {
         let Kind::Packs(packs) = &self.kind else { return Vec::new() };
         match packs.prune() {
             // Packs that were rewritten are new.
-            Ok(true) => settle(self.local.root(), self.group.as_deref()).err().map(|error| crate::chain(&error)).into_iter().collect(),
+            Ok(true) => {
+                settle(self.local.root(), self.group.as_deref()).err().map(|error| crate::human::chain(&error)).into_iter().collect()
+            }
             Ok(false) => Vec::new(),
             Err(failed) => vec![failed],
         }

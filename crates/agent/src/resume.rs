@@ -17,9 +17,8 @@ use jiff::Timestamp;
 use offsite_archive::JobName;
 
 use crate::{
-    away::AGAIN,
     cancel::Cancel,
-    comeback::{Way, come_back},
+    comeback::{AGAIN, Way, come_back},
     durable::DurableError,
     engine::Docker,
     health::Curl,
@@ -120,7 +119,7 @@ pub(crate) fn insist(state: &Path, lock: &Lock, over: &Receiver<Infallible>) {
     while over.recv_timeout(AGAIN) == Err(RecvTimeoutError::Timeout) {
         match leftovers(state, lock) {
             Ok(_) => return,
-            Err(error) => tracing::warn!("{}\ntrying again for as long as the run lasts", crate::chain(&error)),
+            Err(error) => tracing::warn!("{}\ntrying again for as long as the run lasts", crate::human::chain(&error)),
         }
     }
 }

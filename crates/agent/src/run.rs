@@ -23,6 +23,7 @@ use crate::{
     comeback::died,
     config::{Config, Job, Quiesce},
     engine::{Docker, Engine},
+    error::RunError,
     groups,
     health::{Curl, Probe},
     journal::{self, Event, Record},
@@ -36,10 +37,6 @@ use crate::{
     sources::{check_sources, empty, remember},
     stock,
 };
-
-mod error;
-
-pub use error::RunError;
 
 /// What a caller brings to a run.
 pub struct RunOptions<'a> {
@@ -143,7 +140,7 @@ fn with(config: &Config, name: &JobName, options: RunOptions<'_>, known: Vec<Str
         Err(error) => {
             let notes = run.told.take();
             notes.iter().for_each(|told| tracing::warn!("{told}"));
-            Event::Failed { error: crate::chain(error), notes }
+            Event::Failed { error: crate::human::chain(error), notes }
         }
     };
     match (journal::append(&config.state, &Record { time: clock(), job: name.clone(), event }), result) {
@@ -202,7 +199,7 @@ impl Run<'_> {
             Err(error @ (ResumeError::NotBack(_) | ResumeError::Ledger(_))) => error,
             Err(error) => return Err(RunError::Leftovers(error)),
         };
-        let said = format!("an earlier run's services are not back, so nothing was stopped: {}", crate::chain(&error));
+        let said = format!("an earlier run's services are not back, so nothing was stopped: {}", crate::human::chain(&error));
         tracing::warn!("{said}");
         let job = Job { quiesce: Quiesce::None, ..self.job.clone() };
         let (mut known, mut owed) = (self.known.clone(), None);
@@ -238,7 +235,7 @@ impl Run<'_> {
             }
             // A night that ends in a defect of ours is told like any other.
             catch_unwind(AssertUnwindSafe(|| self.begin(options, &pay)))
-                .unwrap_or_else(|panic| Err(RunError::Defect(crate::defect(&*panic))))
+                .unwrap_or_else(|panic| Err(RunError::Defect(crate::human::defect(&*panic))))
         });
         let Some(owed) = self.owed.take().filter(|_| !matches!(Ledger::read(state), Ok(None))) else { return made };
         match made {
@@ -248,7 +245,7 @@ impl Run<'_> {
     }
 
     fn begin(&self, options: RunOptions<'_>, pay: &dyn Fn()) -> Result<Made, RunError> {
-        check_sources(self.config, self.name, self.job).into_iter().try_for_each(Err)?;
+        check_sources(self.config, self.name, self.job).into_iter().try_for_each(Err::<(), _>)?;
         let started = (options.clock)();
         let mut place = Place::open(self.config)?;
         let made = self.make(&mut place, started, options, pay);
@@ -266,7 +263,7 @@ impl Run<'_> {
         let RunOptions { cancel, clock, progress, full, .. } = options;
         let (config, job) = (self.config, self.job);
         let (archive, sequence) = place.next(self.name, &config.state, started)?;
-        remember(config, self.name, job).map_err(RunError::Absent)?;
+        remember(config, self.name, job)?;
         let head = self.head(&archive, sequence);
 
         if !job.health.urls.is_empty() {
@@ -275,13 +272,13 @@ impl Run<'_> {
         }
         let (engine, probe, name) = (self.engine, self.probe, self.name);
         let plan = || {
-            check_sources(config, name, job).into_iter().try_for_each(Err)?;
+            check_sources(config, name, job).into_iter().try_for_each(Err::<(), _>)?;
             let prepared = match job.quiesce {
                 Quiesce::Down | Quiesce::Stop => quiesce::prepare(engine, job, config.place_of_projects(name, job))?,
                 Quiesce::None => Prepared::default(),
             };
             let (steps, together) = groups::steps(job, &prepared.containers, &prepared.projects, &quiesce::real);
-            let empty = empty(config, name, job).map_err(RunError::Absent)?;
+            let empty = empty(config, name, job)?;
             Ok(Planned { steps, projects: prepared.projects, warnings: [empty, prepared.warnings, together].concat() })
         };
         let records = journal::read(&config.state)?;
@@ -311,7 +308,7 @@ impl Run<'_> {
                 // The disk gives back other bytes than it was given. Nothing of that archive is used, at the price of a second downtime.
                 if let Err(forgotten) = stock::forget(&config.state, name) {
                     // This run replaces it in any case, and its archive must not fail for that.
-                    known.push(crate::chain(&forgotten));
+                    known.push(crate::human::chain(&forgotten));
                 }
                 known.push(format!(
                     "{error}: what this disk gives back is damaged, so everything was read and made anew, in a second downtime"
@@ -328,7 +325,7 @@ impl Run<'_> {
         // The archive is there: that the next run has to read everything must not cost this one its retention.
         let mut notes: Vec<String> = match stock::save(&config.state, name, epoch.as_deref(), &cache) {
             Ok(()) => Vec::new(),
-            Err(error) => vec![format!("{}: the next run reads everything", crate::chain(&error))],
+            Err(error) => vec![format!("{}: the next run reads everything", crate::human::chain(&error))],
         };
         // Prune needs as much again.
         drop(cache);

@@ -115,7 +115,10 @@ fn what_cannot_come_back_ends_no_nights() {
     std::fs::remove_file(house.join("file")).unwrap();
     std::fs::remove_dir(&house).unwrap();
     let error = run_with(&stops, &engine, &WELL, false, &mut |_| ()).unwrap_err();
-    assert!(matches!(&error, RunError::NotBack { after, .. } if matches!(**after, RunError::Source { .. })), "{error:?}");
+    assert!(
+        matches!(&error, RunError::NotBack { after, .. } if matches!(**after, RunError::Source(crate::SourceError::Read { .. }))),
+        "{error:?}"
+    );
 }
 
 #[test]

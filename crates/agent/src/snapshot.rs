@@ -16,14 +16,12 @@ use crate::{durable::DurableError, engine::CommandError};
 mod btrfs;
 mod held;
 mod note;
-mod survey;
 #[cfg(test)]
 mod testing;
 
 pub(crate) use btrfs::Btrfs;
 pub(crate) use held::Held;
 pub(crate) use note::leftovers;
-pub(crate) use survey::survey;
 
 /// A file system that can keep the state of a moment.
 pub(crate) trait Snapshots {

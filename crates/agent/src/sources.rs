@@ -5,11 +5,13 @@
 //! a source inside another, are all seen here, with the line of the configuration that names them.
 
 mod absent;
+mod error;
 mod gone;
 mod mounts;
 
-pub use absent::{Absent, AbsentError, accept_empty};
+pub use absent::accept_empty;
 pub(crate) use absent::{empty, mounted, remember};
+pub use error::{Absent, SourceError};
 pub(crate) use gone::{There, goes_with};
 pub(crate) use mounts::{everywhere, origins};
 
@@ -18,13 +20,21 @@ use std::path::{Path, PathBuf};
 use crate::{
     config::{Config, Job, JobName, problems},
     quiesce,
-    run::RunError,
 };
 
+/// A part of the sources: `path` and everything below it, without what is at or below one of `exclude`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Root {
+    /// The source that it is a part of.
+    pub source: PathBuf,
+    pub path: PathBuf,
+    pub exclude: Vec<PathBuf>,
+}
+
 /// Looks at the sources of `job`, which is `name` in `config`. Returns why each of those that cannot be archived as it is cannot.
-pub(crate) fn check_sources(config: &Config, name: &JobName, job: &Job) -> Vec<RunError> {
+pub(crate) fn check_sources(config: &Config, name: &JobName, job: &Job) -> Vec<SourceError> {
     let place = |path: &Path| config.place(&["jobs", name.as_str(), "sources", &path.to_string_lossy()]);
-    let wrong: Vec<RunError> = job.sources.iter().filter_map(|path| look(path, || place(path)).err()).collect();
+    let wrong: Vec<SourceError> = job.sources.iter().filter_map(|path| look(path, || place(path)).err()).collect();
     if !wrong.is_empty() {
         return wrong;
     }
@@ -33,17 +43,17 @@ pub(crate) fn check_sources(config: &Config, name: &JobName, job: &Job) -> Vec<R
     let overlaps = problems(&real(&job.sources), &quiesce::real(&config.repository), &quiesce::real(&config.state), &others);
     let overlap = |(number, problem): (usize, String)| {
         let path: &PathBuf = &job.sources[number];
-        RunError::Overlap { path: path.clone(), place: place(path), problem }
+        SourceError::Overlap { path: path.clone(), place: place(path), problem }
     };
-    let absent = || absent::check(config, name, job).err().map(RunError::Absent).into_iter().collect();
+    let absent = || absent::check(config, name, job).err().into_iter().collect();
     if overlaps.is_empty() { absent() } else { overlaps.into_iter().map(overlap).collect() }
 }
 
-fn look(path: &Path, place: impl Fn() -> String) -> Result<(), RunError> {
-    let failed = |source| RunError::Source { path: path.into(), place: place(), source };
+fn look(path: &Path, place: impl Fn() -> String) -> Result<(), SourceError> {
+    let failed = |source| SourceError::Read { path: path.into(), place: place(), source };
     let found = std::fs::symlink_metadata(path).map_err(failed)?;
     if found.is_symlink() {
-        return Err(RunError::Link { path: path.into(), place: place(), target: quiesce::real(path) });
+        return Err(SourceError::Link { path: path.into(), place: place(), target: quiesce::real(path) });
     }
     if found.is_dir() {
         std::fs::read_dir(path).map_err(failed)?;

@@ -11,10 +11,10 @@ use jiff::Timestamp;
 use offsite_archive::{CacheError, JobName, Stock};
 
 use crate::{
-    chain,
     durable::{self, DurableError},
+    error::RunError,
+    human::chain,
     place::Place,
-    run::RunError,
 };
 
 fn path(state: &Path, job: &JobName) -> PathBuf {

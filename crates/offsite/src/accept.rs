@@ -18,7 +18,7 @@ use crate::{
 
 /// Arguments of `offsite accept`.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     /// The archives, as `offsite status` names them
     #[arg(required_unless_present = "journal", value_name = "ARCHIVE")]
     pub archives: Vec<ArchiveName>,
@@ -29,14 +29,10 @@ pub struct Args {
 
 /// An archive that cannot be accepted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum AcceptError {
-    /// The tripwire did not catch it.
+pub(crate) enum AcceptError {
     #[error("{archive} is not suspicious{}", others_text(others))]
     NotSuspicious {
-        /// The archive.
         archive: ArchiveName,
-        /// Those that are.
         others: Vec<ArchiveName>,
     },
 }
@@ -47,7 +43,7 @@ fn others_text(others: &[ArchiveName]) -> String {
 }
 
 /// What to write when `archive` is accepted; `None` if it already was.
-pub fn decide(standing: &Standing, archive: &ArchiveName) -> Result<Option<Fact>, AcceptError> {
+pub(crate) fn decide(standing: &Standing, archive: &ArchiveName) -> Result<Option<Fact>, AcceptError> {
     if standing.suspicious.contains_key(archive) {
         Ok(Some(Fact::Accepted { archive: archive.clone() }))
     } else if standing.accepted.contains(archive) {
@@ -58,7 +54,7 @@ pub fn decide(standing: &Standing, archive: &ArchiveName) -> Result<Option<Fact>
 }
 
 /// Runs the verb.
-pub async fn run(globals: &Globals, args: &Args) -> anyhow::Result<Exit> {
+pub(crate) async fn run(globals: &Globals, args: &Args) -> anyhow::Result<Exit> {
     let config = globals.load()?;
     let journal = State::open(&config.state)?.journal();
     if args.journal {

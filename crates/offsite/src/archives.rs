@@ -20,7 +20,7 @@ use crate::{
 
 /// Arguments of `offsite archives`.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     /// Print one JSON array
     #[arg(long)]
     pub json: bool,
@@ -57,7 +57,7 @@ enum Row {
 }
 
 /// Runs the verb.
-pub async fn run(globals: &Globals, args: &Args) -> anyhow::Result<Exit> {
+pub(crate) async fn run(globals: &Globals, args: &Args) -> anyhow::Result<Exit> {
     let opened = from::open(globals, &args.from).await?;
     let archives = opened.repository.archives().await?;
     let rows: Vec<Row> = archives.good.iter().map(|info| row(info, &opened)).chain(archives.unreadable.iter().map(unreadable)).collect();

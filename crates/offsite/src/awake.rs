@@ -6,11 +6,11 @@ use crate::platform;
 
 /// Keeps the system awake until dropped, where the system can be asked to.
 #[derive(Debug)]
-pub struct Awake(Option<Child>);
+pub(crate) struct Awake(Option<Child>);
 
 impl Awake {
     /// Asks the system to stay awake for this process.
-    pub fn keep() -> Self {
+    pub(crate) fn keep() -> Self {
         let command = platform::current().stay_awake(std::process::id());
         let child = command.and_then(|mut command| command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().ok());
         Self(child)

@@ -23,32 +23,21 @@ use crate::restore::{from::Opened, select::Chosen};
 
 /// Something that cannot be shown.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum BrowseError {
-    /// A path that is not in the archive.
+pub(crate) enum BrowseError {
     #[error("{archive} holds nothing called {path}{}", near.text())]
     Missing {
-        /// The archive, or both.
         archive: String,
-        /// What was asked for.
         path: PathText,
-        /// What is there instead.
         near: Nearest,
     },
-    /// The list of entries cannot be read.
     #[error("cannot read what is in {archive}")]
     Entries {
-        /// The archive.
         archive: ArchiveName,
-        /// Why not.
         source: ManifestError,
     },
-    /// Its entries are in no order that is worth the name.
     #[error("cannot put in order what is in {archive}: {what}")]
     Order {
-        /// The archive.
         archive: ArchiveName,
-        /// What there is too much of.
         what: &'static str,
     },
 }

@@ -42,7 +42,7 @@ One file only; for folders, owners and times use offsite restore.";
 /// Arguments of `offsite cat`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
-pub struct Args {
+pub(crate) struct Args {
     /// An archive, as `offsite archives` names it; the beginning of its time (services/2026-11-21); a job, for its newest; or `latest`
     #[arg(value_name = "ARCHIVE|JOB")]
     pub what: Wanted,
@@ -59,33 +59,22 @@ pub struct Args {
 
 /// A file whose bytes cannot be given.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum CatError {
-    /// It has none.
+pub(crate) enum CatError {
     #[error("cannot show {path} of {archive}: it is {what}")]
     NoFile {
-        /// The archive.
         archive: ArchiveName,
-        /// The path.
         path: PathText,
-        /// What it is.
         what: String,
     },
-    /// Its bytes would drive the terminal.
     #[error("cannot show {path} of {archive} on a terminal: it is not text")]
     Terminal {
-        /// The archive.
         archive: ArchiveName,
-        /// The path.
         path: PathText,
     },
-    /// It is not there, or is another.
     #[error(transparent)]
     Member(#[from] MemberError),
-    /// The bytes cannot be written.
     #[error(transparent)]
     Out(#[from] OutError),
-    /// The thread that writes died.
     #[error("the output did not end as it should")]
     Thread(#[source] tokio::task::JoinError),
 }
@@ -93,7 +82,7 @@ pub enum CatError {
 /// Frames of a file that cannot be read; what came out before is good, but not all of it.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot read {path} of {archive} from {place}")]
-pub struct Unread {
+pub(crate) struct Unread {
     archive: ArchiveName,
     path: PathText,
     place: String,
@@ -101,7 +90,7 @@ pub struct Unread {
 }
 
 /// Runs the verb.
-pub async fn run(globals: &Globals, args: &Args) -> anyhow::Result<Exit> {
+pub(crate) async fn run(globals: &Globals, args: &Args) -> anyhow::Result<Exit> {
     quiet(write(globals, args).await)
 }
 

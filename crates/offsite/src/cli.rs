@@ -10,7 +10,7 @@ use crate::{
 /// Pulls archives from the Pi, keeps copies on this Mac, pushes sealed copies to the cloud.
 #[derive(Debug, Parser)]
 #[command(name = "offsite", version, about, max_term_width = 100, arg_required_else_help = true)]
-pub struct Cli {
+pub(crate) struct Cli {
     /// What every verb takes.
     #[command(flatten)]
     pub globals: Globals,
@@ -21,7 +21,7 @@ pub struct Cli {
 
 /// The verbs.
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub(crate) enum Command {
     /// Settle what is owed, then end; launchd starts this
     Daemon(daemon::Args),
     /// Pull, keep and push now
@@ -78,7 +78,7 @@ pub enum Command {
 
 impl Command {
     /// Who starts a night by this verb, if it is one that has a log.
-    pub fn night(&self) -> Option<log::By> {
+    pub(crate) fn night(&self) -> Option<log::By> {
         match self {
             Self::Daemon(_) => Some(log::By::System),
             Self::Sync(_) => Some(log::By::Person),
@@ -87,7 +87,7 @@ impl Command {
     }
 
     /// Runs the verb.
-    pub async fn run(&self, globals: &Globals) -> anyhow::Result<Exit> {
+    pub(crate) async fn run(&self, globals: &Globals) -> anyhow::Result<Exit> {
         match self {
             Self::Daemon(args) => daemon::run(globals, args).await,
             Self::Sync(args) => sync::run(globals, args).await,

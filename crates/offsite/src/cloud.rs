@@ -18,40 +18,29 @@ const RETRY: Duration = Duration::from_secs(60);
 
 /// A cloud that cannot be opened.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum CloudError {
-    /// Its credentials cannot be had.
+pub(crate) enum CloudError {
     #[error("cannot open the cloud {cloud}")]
     Credentials {
-        /// The cloud.
         cloud: PlaceName,
-        /// Why.
         source: CredentialsError,
     },
-    /// Its address and options do not make a store.
     #[error("cannot open the cloud {cloud} at {url}")]
     Store {
-        /// The cloud.
         cloud: PlaceName,
-        /// Its address.
         url: String,
-        /// Why.
         source: object_store::Error,
     },
     /// The folder of a `file://` cloud is not there: its disk may not be mounted.
     #[error("cannot open the cloud {cloud} at {url}")]
     Folder {
-        /// The cloud.
         cloud: PlaceName,
-        /// Its address.
         url: String,
-        /// Why.
         source: LocalError,
     },
 }
 
 /// Opens the store of `cloud`. A `file://` folder must exist, because an unmounted disk must not be mistaken for an empty one.
-pub fn open(cloud: &Cloud) -> Result<Arc<dyn ObjectStore>, CloudError> {
+pub(crate) fn open(cloud: &Cloud) -> Result<Arc<dyn ObjectStore>, CloudError> {
     match &cloud.url {
         CloudUrl::File(folder) => match LocalStore::open(folder) {
             Ok(store) => Ok(Arc::new(store)),

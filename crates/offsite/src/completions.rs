@@ -18,7 +18,7 @@ Examples:
   offsite completions zsh  > ~/.zfunc/_offsite           with fpath+=~/.zfunc before compinit in ~/.zshrc
   offsite completions bash > ~/.local/share/bash-completion/completions/offsite
   offsite completions fish > ~/.config/fish/completions/offsite.fish")]
-pub struct Args {
+pub(crate) struct Args {
     /// The shell
     #[arg(value_name = "SHELL", value_enum)]
     pub shell: Shell,
@@ -30,7 +30,7 @@ pub struct Args {
 Examples:
   offsite man | man -l -                   the first page
   offsite man --out /usr/local/share/man/man1")]
-pub struct ManArgs {
+pub(crate) struct ManArgs {
     /// Write the pages of all verbs into this folder, instead of the first to standard output
     #[arg(long, value_name = "FOLDER")]
     pub out: Option<PathBuf>,
@@ -39,19 +39,19 @@ pub struct ManArgs {
 /// Pages that cannot be written.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot write manual pages into {}", folder.display())]
-pub struct ManError {
+pub(crate) struct ManError {
     folder: PathBuf,
     source: io::Error,
 }
 
 /// Runs the verb `completions` for the whole `program`.
-pub async fn run(program: Command, args: &Args) -> anyhow::Result<Exit> {
+pub(crate) async fn run(program: Command, args: &Args) -> anyhow::Result<Exit> {
     print(&script(args.shell, program));
     Ok(Exit::Fine)
 }
 
 /// Runs the verb `man` for the whole `program`.
-pub async fn man(program: Command, args: &ManArgs) -> anyhow::Result<Exit> {
+pub(crate) async fn man(program: Command, args: &ManArgs) -> anyhow::Result<Exit> {
     match &args.out {
         Some(folder) => pages(folder, program)?,
         None => print(&page(program)?),

@@ -10,7 +10,7 @@ use std::{path::Path, time::Duration};
 use anyhow::Context;
 use jiff::{Timestamp, tz::TimeZone};
 
-pub use self::{
+pub(crate) use self::{
     unwise::{Ground, notes},
     words::words,
 };
@@ -23,7 +23,7 @@ use crate::{
 
 /// Arguments of `offsite config`.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     /// What to do with it.
     #[command(subcommand)]
     pub verb: Verb,
@@ -31,7 +31,7 @@ pub struct Args {
 
 /// What to do with the configuration.
 #[derive(Debug, clap::Subcommand)]
-pub enum Verb {
+pub(crate) enum Verb {
     /// Read it, and say in words what it means and what is unwise; exits with 2 if it is wrong
     Check {
         /// Print one JSON object: the file, what is wrong with it, and the notes
@@ -46,7 +46,7 @@ pub enum Verb {
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Runs the verb.
-pub async fn run(globals: &Globals, args: &Args) -> anyhow::Result<Exit> {
+pub(crate) async fn run(globals: &Globals, args: &Args) -> anyhow::Result<Exit> {
     let (text, exit) = match args.verb {
         Verb::Schema => (SCHEMA.to_owned(), Exit::Fine),
         Verb::Check { json } => match globals.load() {

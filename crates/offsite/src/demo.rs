@@ -32,7 +32,7 @@ use crate::{
 
 /// Arguments of `offsite demo`.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     /// Play in this folder, new or empty, and leave everything there to look at
     #[arg(long, value_name = "DIR")]
     pub keep: Option<PathBuf>,
@@ -42,7 +42,7 @@ pub struct Args {
 const NIGHTS: u64 = 3;
 
 /// Runs the verb.
-pub async fn run(_globals: &Globals, args: &Args) -> anyhow::Result<Exit> {
+pub(crate) async fn run(_globals: &Globals, args: &Args) -> anyhow::Result<Exit> {
     let (root, temporary) = folder(args.keep.as_deref())?;
     play(&root).await?;
     match temporary {

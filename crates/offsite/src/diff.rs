@@ -58,7 +58,7 @@ link), content (same, different, unknown), notes; and as the last line the sums,
 /// Arguments of `offsite diff`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
-pub struct Args {
+pub(crate) struct Args {
     /// The earlier archive; alone, the later one, which is held against the one before it. Named as for `offsite restore`
     #[arg(value_name = "ARCHIVE|JOB")]
     pub a: Wanted,
@@ -90,7 +90,7 @@ pub struct Args {
 
 /// The second word: a path begins with a slash, an archive never does.
 #[derive(Debug, Clone)]
-pub enum Second {
+pub(crate) enum Second {
     /// The later archive.
     Archive(Wanted),
     /// A path.
@@ -106,30 +106,20 @@ fn second(text: OsString) -> Result<Second, InvalidName> {
 
 /// Two archives that cannot be compared.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum DiffError {
-    /// They are of different jobs.
+pub(crate) enum DiffError {
     #[error("cannot compare {a} with {b}: they are of different jobs")]
     Jobs {
-        /// The one.
         a: ArchiveName,
-        /// The other.
         b: ArchiveName,
     },
-    /// There is only one.
     #[error("cannot compare {archive} with the one before it: there is none in {place}")]
     NoneBefore {
-        /// The archive.
         archive: ArchiveName,
-        /// Where.
         place: String,
     },
-    /// Two paths.
     #[error("cannot compare at {} and at {}: name one path", first.display(), second.display())]
     Paths {
-        /// The one.
         first: PathBuf,
-        /// The other.
         second: PathBuf,
     },
 }
@@ -138,7 +128,7 @@ pub enum DiffError {
 const COLUMNS: &[Align] = &[Align::Left, Align::Right, Align::Left];
 
 /// Runs the verb.
-pub async fn run(globals: &Globals, args: &Args) -> anyhow::Result<Exit> {
+pub(crate) async fn run(globals: &Globals, args: &Args) -> anyhow::Result<Exit> {
     quiet(compare(globals, args).await)
 }
 

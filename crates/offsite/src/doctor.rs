@@ -4,11 +4,11 @@
 //! one red line. Probes ask and are bounded in time; what their answers mean is judged purely, so that every red line has a test.
 
 mod alarm;
-pub mod cloud;
+pub(crate) mod cloud;
 mod line;
-pub mod local;
-pub mod pi;
-pub mod route;
+pub(crate) mod local;
+pub(crate) mod pi;
+pub(crate) mod route;
 
 use std::{
     future::Future,
@@ -18,7 +18,7 @@ use std::{
 
 use jiff::{Timestamp, tz::TimeZone};
 
-pub use self::line::{Line, Lines, Trouble, Verdict, exit, summary, text};
+pub(crate) use self::line::{Line, Lines, Trouble, Verdict, exit, summary, text};
 use crate::{
     config::{Config, Home, Pi, PlaceName},
     exit::Exit,
@@ -32,11 +32,11 @@ use crate::{
 };
 
 /// Longest wait for one answer, in seconds.
-pub const PATIENCE: u64 = 15;
+pub(crate) const PATIENCE: u64 = 15;
 
 /// Arguments of `offsite doctor`.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     /// Ask neither Pis nor clouds, only what is on this machine
     #[arg(long)]
     pub offline: bool,
@@ -52,7 +52,7 @@ pub struct Args {
 }
 
 /// Runs the verb.
-pub async fn run(globals: &Globals, args: &Args) -> anyhow::Result<Exit> {
+pub(crate) async fn run(globals: &Globals, args: &Args) -> anyhow::Result<Exit> {
     let mut said = Said::new(args);
     let config = match globals.load() {
         Ok(config) => config,

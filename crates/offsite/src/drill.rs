@@ -48,7 +48,7 @@ use crate::{
 
 /// Arguments of `offsite drill`.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     /// Only this job [default: each job of which there are archives]
     #[arg(value_name = "JOB")]
     pub job: Option<JobName>,
@@ -72,92 +72,57 @@ pub struct Args {
 
 /// A drill that could not be held, or that showed something bad.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum DrillError {
-    /// Nothing to restore.
+pub(crate) enum DrillError {
     #[error("there is no archive in {place} to rehearse with")]
     Nothing {
-        /// Where.
         place: String,
     },
-    /// Its packs would have to be thawed first.
     #[error("cannot drill from {place}: its class {class} must be thawed before it can be read, which takes hours and costs money")]
     Cold {
-        /// The cloud.
         place: PlaceName,
-        /// Its class.
         class: String,
     },
-    /// No disk is large enough.
     #[error("there is no room for a drill of {archive} in {}: it needs {} and {} are free", folder.display(), size(*need), size(*free))]
     NoRoom {
-        /// The archive.
         archive: ArchiveName,
-        /// Where room was looked for last.
         folder: PathBuf,
-        /// Bytes needed.
         need: u64,
-        /// Bytes free.
         free: u64,
     },
-    /// The folder for it cannot be made, remembered or removed.
     #[error("cannot {operation} the drill's folder {}", path.display())]
     Folder {
-        /// What was tried.
         operation: &'static str,
-        /// The folder.
         path: PathBuf,
-        /// Why not.
         source: std::io::Error,
     },
-    /// It could not be restored.
     #[error("cannot restore all of {archive} from {place}")]
     Stopped {
-        /// The archive.
         archive: ArchiveName,
-        /// Where from.
         place: String,
-        /// Why not.
         source: BridgeError,
     },
-    /// What was restored cannot be compared.
     #[error("cannot compare what was restored of {archive}")]
     Compare {
-        /// The archive.
         archive: ArchiveName,
-        /// Why not.
         source: compare::CompareError,
     },
-    /// What came back is not what was archived.
     #[error("{archive} from {place} did not come back as it was: {first}{}", more(*differences))]
     Differs {
-        /// The archive.
         archive: ArchiveName,
-        /// Where from.
         place: String,
-        /// How many differences.
         differences: u64,
-        /// The first of them.
         first: String,
     },
-    /// The owner's check of it cannot be started.
     #[error("cannot run the check {command:?}")]
     Run {
-        /// The command.
         command: String,
-        /// Why not.
         source: std::io::Error,
     },
-    /// The owner's check of it says no.
     #[error("the check of {archive} from {place} ended with {status}: {command}")]
     Check {
-        /// The archive.
         archive: ArchiveName,
-        /// Where from.
         place: String,
-        /// The command.
         command: String,
-        /// How it ended.
         status: ExitStatus,
     },
 }
@@ -167,7 +132,7 @@ fn more(differences: u64) -> String {
 }
 
 /// Runs the verb.
-pub async fn run(globals: &Globals, args: &Args) -> anyhow::Result<Exit> {
+pub(crate) async fn run(globals: &Globals, args: &Args) -> anyhow::Result<Exit> {
     if let (Some(from), Ok(config)) = (&args.from.from, globals.load()) {
         refuse_cold(&config, from)?;
     }

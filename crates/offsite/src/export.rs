@@ -32,7 +32,7 @@ Examples:
   offsite export services/2026-11-21 /Volumes/usb/services.tar.zst
   offsite export services - | ssh root@pi 'tar --zstd -xpf - -C /'
 What comes out is opened by any tar with zstd.")]
-pub struct Args {
+pub(crate) struct Args {
     /// An archive, as `offsite archives` names it; the beginning of its time (services/2026-11-21); a job, for its newest; or `latest`
     #[arg(value_name = "ARCHIVE|JOB")]
     pub what: Wanted,
@@ -46,23 +46,17 @@ pub struct Args {
 
 /// An archive that was not exported.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ExportError {
-    /// The file is there, and stays as it is.
+pub(crate) enum ExportError {
     #[error("{} exists already", path.display())]
     Exists {
-        /// The file.
         path: PathBuf,
     },
     /// It cannot be written; nothing is there.
     #[error("cannot write {}", path.display())]
     Write {
-        /// The file, or `the pipe`.
         path: PathBuf,
-        /// Why not.
         source: io::Error,
     },
-    /// Nobody wants an archive on the screen.
     #[error("cannot export to a terminal")]
     Terminal,
 }
@@ -71,7 +65,7 @@ pub enum ExportError {
 const BUFFER: usize = 1 << 20;
 
 /// Runs the verb.
-pub async fn run(globals: &Globals, args: &Args) -> anyhow::Result<Exit> {
+pub(crate) async fn run(globals: &Globals, args: &Args) -> anyhow::Result<Exit> {
     let pipe = args.to.as_deref() == Some(Path::new("-"));
     if pipe && io::stdout().is_terminal() {
         return Err(ExportError::Terminal.into());

@@ -46,7 +46,7 @@ and archives (how many), and either gone: true, or kind, mode, uid, gid, size, m
 /// Arguments of `offsite find`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
-pub struct Args {
+pub(crate) struct Args {
     /// A name, or a path if it has a slash; * ? [a-z] {a,b} are patterns, \ takes their meaning away [default: everything]
     #[arg(value_name = "PATTERN")]
     pub patterns: Vec<Pattern>,
@@ -72,7 +72,7 @@ pub struct Args {
 
 /// What is looked for.
 #[derive(Debug, Clone)]
-pub struct Pattern {
+pub(crate) struct Pattern {
     text: String,
     whole: bool,
     exact: GlobMatcher,
@@ -110,14 +110,14 @@ impl Pattern {
 /// Nothing that was looked for is there.
 #[derive(Debug, thiserror::Error)]
 #[error("nothing is called {} in {looked} of {place}", patterns.join(" or "))]
-pub struct NothingFound {
+pub(crate) struct NothingFound {
     patterns: Vec<String>,
     looked: String,
     place: String,
 }
 
 /// Runs the verb.
-pub async fn run(globals: &Globals, args: &Args) -> anyhow::Result<Exit> {
+pub(crate) async fn run(globals: &Globals, args: &Args) -> anyhow::Result<Exit> {
     quiet(search(globals, args).await)
 }
 

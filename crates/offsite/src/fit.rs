@@ -15,25 +15,17 @@ pub(crate) const PROPOSAL: &str = "~/Backups/offsite";
 
 /// A folder that cannot be the repository.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum Unfit {
-    /// It is not absolute.
+pub(crate) enum Unfit {
     #[error("{0:?} is neither absolute nor below ~/")]
     Relative(String),
-    /// The system guards it.
     #[error("{} is in {guard}: macOS keeps background jobs out of it, and may carry files away from it; choose another folder, as {PROPOSAL}", folder.display())]
     Guarded {
-        /// The folder.
         folder: PathBuf,
-        /// What guards it.
         guard: &'static str,
     },
-    /// It comes over a network.
     #[error("{} comes over a network ({kind}), where what was written is not sure to stay; choose a disk of this machine", folder.display())]
     Network {
-        /// The folder.
         folder: PathBuf,
-        /// How.
         kind: String,
     },
 }
@@ -42,7 +34,7 @@ pub enum Unfit {
 ///
 /// # Errors
 /// [`Unfit`]
-pub fn judge(folder: &Path, home: &Home, platform: &dyn Platform) -> Result<(), Unfit> {
+pub(crate) fn judge(folder: &Path, home: &Home, platform: &dyn Platform) -> Result<(), Unfit> {
     if let Some(guard) = platform.guards(folder, home) {
         return Err(Unfit::Guarded { folder: folder.to_owned(), guard });
     }
@@ -53,7 +45,7 @@ pub fn judge(folder: &Path, home: &Home, platform: &dyn Platform) -> Result<(), 
 }
 
 /// The folder itself, or the nearest above it that is there.
-pub fn existing(folder: &Path) -> &Path {
+pub(crate) fn existing(folder: &Path) -> &Path {
     folder.ancestors().find(|folder| folder.exists()).unwrap_or(folder)
 }
 

@@ -21,7 +21,7 @@ use crate::{
 
 /// Arguments of `offsite forget`.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     /// The archives, as `offsite archives` names them
     #[arg(required = true, value_name = "ARCHIVE")]
     pub archives: Vec<ArchiveName>,
@@ -38,28 +38,21 @@ pub struct Args {
 
 /// Why an archive is not forgotten.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ForgetError {
-    /// It is neither there nor missed there.
+pub(crate) enum ForgetError {
     #[error("{archive} is not in {place}")]
     NotThere {
-        /// The archive.
         archive: ArchiveName,
-        /// The place.
         place: PlaceName,
     },
-    /// Nothing good of its job would be left.
     #[error("{archive} is the last good archive of its job in {place}")]
     Last {
-        /// The archive.
         archive: ArchiveName,
-        /// The place.
         place: PlaceName,
     },
 }
 
 /// Runs the verb.
-pub async fn run(globals: &Globals, args: &Args) -> anyhow::Result<Exit> {
+pub(crate) async fn run(globals: &Globals, args: &Args) -> anyhow::Result<Exit> {
     let config = globals.load()?;
     let state = State::open(&config.state)?;
     let _lock = state.lock("forget", Timestamp::now())?;

@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// The error as the terminal shows it: one line, outermost first, then the next step.
-pub fn render(error: &anyhow::Error) -> String {
+pub(crate) fn render(error: &anyhow::Error) -> String {
     let mut text = format!("error: {}", crate::human::plain(&message(error)));
     if let Some(hint) = hint(error) {
         text.push_str("\nnext:  ");
@@ -34,7 +34,7 @@ pub fn render(error: &anyhow::Error) -> String {
 }
 
 /// The chain on one line; a cause that its wrapper already quotes is not said twice.
-pub fn message(error: &anyhow::Error) -> String {
+pub(crate) fn message(error: &anyhow::Error) -> String {
     let mut text = String::new();
     for cause in error.chain() {
         let cause = match cause.downcast_ref() {
@@ -53,7 +53,7 @@ pub fn message(error: &anyhow::Error) -> String {
 }
 
 /// The process's exit for an error.
-pub fn exit(error: &anyhow::Error) -> Exit {
+pub(crate) fn exit(error: &anyhow::Error) -> Exit {
     if find::<ConfigError>(error).is_some() || matches!(unanswered(error), Some(AskError::Lacking { .. })) {
         return Exit::Usage;
     }
@@ -69,7 +69,7 @@ fn find<E: std::error::Error + 'static>(error: &anyhow::Error) -> Option<&E> {
 }
 
 /// The next step, if the chain has a cause we know. What is nearer to the person's own doing is asked first.
-pub fn hint(error: &anyhow::Error) -> Option<String> {
+pub(crate) fn hint(error: &anyhow::Error) -> Option<String> {
     let plain = |step: Option<&'static str>| step.map(str::to_owned);
     plain(config(error))
         .or_else(|| first_minutes(error))

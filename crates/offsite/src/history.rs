@@ -29,7 +29,7 @@ Examples:
   offsite history 2026-11-21      all that happened in one night
   offsite history --since 2026-11-01
   offsite history --all --json | jq '.nights[] | select(.kind == \"gap\")'")]
-pub struct Args {
+pub(crate) struct Args {
     /// One night in detail: its day
     #[arg(value_name = "NIGHT", conflicts_with_all = ["nights", "since", "all"])]
     pub night: Option<OwedId>,
@@ -61,8 +61,7 @@ fn at_least_one(text: &str) -> Result<usize, String> {
 /// A night of which there is nothing to tell.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the journal knows nothing of the night {night}")]
-pub struct UnknownNight {
-    /// Its day.
+pub(crate) struct UnknownNight {
     pub night: OwedId,
 }
 
@@ -79,7 +78,7 @@ struct Json<'n> {
 }
 
 /// Runs the verb.
-pub async fn run(globals: &Globals, args: &Args) -> anyhow::Result<Exit> {
+pub(crate) async fn run(globals: &Globals, args: &Args) -> anyhow::Result<Exit> {
     let config = globals.load()?;
     let read = State::at(&config.state).journal().read()?;
     let schedule = Schedule { at: config.at, zone: TimeZone::system() };

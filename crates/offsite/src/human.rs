@@ -3,15 +3,15 @@
 //! Sizes are decimal, as the Finder and the cloud's bill count; ages are rounded down, so nothing looks fresher than it is by more than
 //! its unit.
 
-pub mod lines;
-pub mod look;
+pub(crate) mod lines;
+pub(crate) mod look;
 
 use jiff::SignedDuration;
 
 use self::lines::width;
 
 /// `bytes` as `0 B`, `999 B`, `1.2 kB`, `9.4 GB`: three digits at most where there is a unit.
-pub fn size(bytes: u64) -> String {
+pub(crate) fn size(bytes: u64) -> String {
     const UNITS: [&str; 6] = ["kB", "MB", "GB", "TB", "PB", "EB"];
     if bytes < 1000 {
         return format!("{bytes} B");
@@ -33,7 +33,7 @@ pub fn size(bytes: u64) -> String {
 }
 
 /// How long ago: `now`, `5 min`, `3 h`, `2 days`; the future is `ahead`, because a clock is wrong then.
-pub fn age(age: SignedDuration) -> String {
+pub(crate) fn age(age: SignedDuration) -> String {
     let minutes = age.as_secs().div_euclid(60);
     match minutes {
         i64::MIN..-1 => "ahead".to_owned(),
@@ -45,7 +45,7 @@ pub fn age(age: SignedDuration) -> String {
 }
 
 /// `ago` after what [`age`] says, where that reads well.
-pub fn ago(duration: SignedDuration) -> String {
+pub(crate) fn ago(duration: SignedDuration) -> String {
     match age(duration).as_str() {
         "now" => "just now".to_owned(),
         "ahead" => "in the future".to_owned(),
@@ -54,7 +54,7 @@ pub fn ago(duration: SignedDuration) -> String {
 }
 
 /// How long something takes: `40 s`, `3 min`, `2 h 05 min`, `3 days`. Less than nothing is nothing.
-pub fn span(span: SignedDuration) -> String {
+pub(crate) fn span(span: SignedDuration) -> String {
     let seconds = span.as_secs().max(0);
     match seconds {
         0..120 => format!("{seconds} s"),
@@ -65,7 +65,7 @@ pub fn span(span: SignedDuration) -> String {
 }
 
 /// `n` with thousands apart: `12,345`.
-pub fn number(n: u64) -> String {
+pub(crate) fn number(n: u64) -> String {
     let digits = n.to_string();
     let mut text = String::new();
     for (at, digit) in digits.chars().enumerate() {
@@ -78,19 +78,19 @@ pub fn number(n: u64) -> String {
 }
 
 /// `1 archive`, `2 archives`.
-pub fn count(n: u64, one: &str, many: &str) -> String {
+pub(crate) fn count(n: u64, one: &str, many: &str) -> String {
     format!("{} {}", number(n), if n == 1 { one } else { many })
 }
 
 /// `part` of `whole` in per cent, rounded up so that something is never shown as nothing; `0 %` of nothing.
-pub fn percent(part: u64, whole: u64) -> String {
+pub(crate) fn percent(part: u64, whole: u64) -> String {
     let percent = if whole == 0 { 0 } else { (u128::from(part) * 100).div_ceil(u128::from(whole)) };
     format!("{percent} %")
 }
 
 /// How a column stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Align {
+pub(crate) enum Align {
     /// Text.
     Left,
     /// Numbers.
@@ -98,7 +98,7 @@ pub enum Align {
 }
 
 /// Rows in columns, two spaces apart, nothing after the last word of a line. Widths are those of a terminal.
-pub fn table(columns: &[Align], rows: &[Vec<String>]) -> String {
+pub(crate) fn table(columns: &[Align], rows: &[Vec<String>]) -> String {
     let widest = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| width(cell)).max().unwrap_or(0);
     let widths: Vec<usize> = (0..columns.len()).map(widest).collect();
     let mut text = String::new();
@@ -121,7 +121,7 @@ pub fn table(columns: &[Align], rows: &[Vec<String>]) -> String {
 }
 
 /// `text` with control characters shown, so that a name from another machine cannot paint the terminal, nor turn around what follows it.
-pub fn plain(text: &str) -> String {
+pub(crate) fn plain(text: &str) -> String {
     let turns = |char| matches!(char, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     text.chars()
         .flat_map(|char| if char.is_control() || turns(char) { char.escape_default().collect::<Vec<_>>() } else { vec![char] })

@@ -27,7 +27,7 @@ use std::{
 use anyhow::Context;
 use clap::Parser;
 
-pub use self::{
+pub(crate) use self::{
     address::PiAddress, ask::AskError, destination::Destination, login::LoginKey, repository::RepositoryAway, trust::TrustError,
 };
 use self::{
@@ -38,11 +38,11 @@ use self::{
 use crate::{cli::Cli, config::Home, exit::Exit, globals::Globals};
 
 /// The commented configuration, with every key.
-pub const EXAMPLE: &str = include_str!("init/offsite.example.yaml");
+pub(crate) const EXAMPLE: &str = include_str!("init/offsite.example.yaml");
 
 /// Arguments of `offsite init`.
 #[derive(Debug, Clone, Default, clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     /// Print the commented configuration, with what the other options say, and change nothing
     #[arg(long)]
     pub print: bool,
@@ -91,7 +91,7 @@ pub struct Args {
 }
 
 /// The configuration for these arguments: the example, with what was given in it.
-pub fn configuration(args: &Args, home: &Home) -> anyhow::Result<String> {
+pub(crate) fn configuration(args: &Args, home: &Home) -> anyhow::Result<String> {
     let given = Given {
         destination: args.cloud.clone(),
         endpoint: args.endpoint.clone(),
@@ -120,7 +120,7 @@ pub fn configuration(args: &Args, home: &Home) -> anyhow::Result<String> {
 }
 
 /// Runs the verb.
-pub async fn run(globals: &Globals, args: &Args) -> anyhow::Result<Exit> {
+pub(crate) async fn run(globals: &Globals, args: &Args) -> anyhow::Result<Exit> {
     let mut args = args.clone();
     args.repository = args.repository.as_deref().map(absolute).transpose().context("cannot tell the working folder")?;
     let home = Home::of_process()?;

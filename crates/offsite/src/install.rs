@@ -26,7 +26,7 @@ use jiff::{Timestamp, tz::TimeZone};
 
 pub(crate) use self::here::Here;
 use self::{apply::Real, wake::Remembered};
-pub use self::{
+pub(crate) use self::{
     apply::{Hands, Tool, apply},
     error::InstallError,
     job::{Job, Kind},
@@ -43,7 +43,7 @@ use crate::{config::Config, exit::Exit, globals::Globals, owed::Schedule, platfo
 
 /// Arguments of `offsite install`.
 #[derive(Debug, Clone, Default, clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     /// With your login instead of with the Mac: no sudo, but macOS must be asked once for the local network
     #[arg(long)]
     pub agent: bool,
@@ -65,7 +65,7 @@ pub struct Args {
 }
 
 /// Runs the verb.
-pub async fn run(globals: &Globals, args: &Args) -> anyhow::Result<Exit> {
+pub(crate) async fn run(globals: &Globals, args: &Args) -> anyhow::Result<Exit> {
     let here = Here::find(globals, args.user.as_deref())?;
     let config = Config::load(&here.config, &here.home)?;
     if platform::current().has_launchd() { on_mac(globals, args, &here, &config) } else { on_systemd(args, &here, &config) }

@@ -20,20 +20,15 @@ pub struct Lock {
 
 /// A lock that cannot be had.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum LockError {
-    /// Another offsite has it.
     #[error("another offsite is at work{}", holder_text(holder))]
     Busy {
         /// What that one wrote about itself; empty if it has not yet.
         holder: String,
     },
-    /// The lock file cannot be used.
     #[error("cannot use the lock {}", path.display())]
     File {
-        /// The file.
         path: PathBuf,
-        /// Why.
         source: io::Error,
     },
 }

@@ -29,7 +29,7 @@ use crate::{
 
 /// Who starts a night, and so has it logged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum By {
+pub(crate) enum By {
     /// The system, whose file for standard error is for crashes.
     System,
     /// A person, who looks at what it says, wherever that goes.
@@ -38,7 +38,7 @@ pub enum By {
 
 /// Sends events where they go: to standard error, warnings by default and what `OFFSITE_LOG` says otherwise; those of a night also into the log.
 /// Receipts are told on the screen by those who write them.
-pub fn start(globals: &Globals, by: Option<By>) {
+pub(crate) fn start(globals: &Globals, by: Option<By>) {
     let filter = EnvFilter::try_from_env("OFFSITE_LOG").unwrap_or_else(|_| EnvFilter::new(format!("warn,{TARGET}=off")));
     let ansi = std::io::IsTerminal::is_terminal(&std::io::stderr());
     let screen = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(ansi).with_target(false);

@@ -39,7 +39,7 @@ A folder above what was archived has nothing but archive, path, kind and \"impli
 /// Arguments of `offsite ls`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
-pub struct Args {
+pub(crate) struct Args {
     /// An archive, as `offsite archives` names it; the beginning of its time (services/2026-11-21); a job, for its newest; or `latest`
     #[arg(value_name = "ARCHIVE|JOB")]
     pub what: Wanted,
@@ -61,7 +61,7 @@ pub struct Args {
 }
 
 /// Runs the verb.
-pub async fn run(globals: &Globals, args: &Args) -> anyhow::Result<Exit> {
+pub(crate) async fn run(globals: &Globals, args: &Args) -> anyhow::Result<Exit> {
     quiet(list(globals, args).await)
 }
 

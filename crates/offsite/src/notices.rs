@@ -18,7 +18,7 @@ use crate::{
 
 /// Arguments of `offsite notices`.
 #[derive(Debug, clap::Args)]
-pub struct Args {}
+pub(crate) struct Args {}
 
 /// Most that are shown at once; of older ones the number is said.
 const MOST: usize = 3;
@@ -27,7 +27,7 @@ const MOST: usize = 3;
 ///
 /// # Errors
 /// If the folder cannot be read, or a notice can be neither shown nor removed; it then stays.
-pub async fn run(globals: &Globals, _args: &Args) -> anyhow::Result<Exit> {
+pub(crate) async fn run(globals: &Globals, _args: &Args) -> anyhow::Result<Exit> {
     let folder = State::at(&globals.load()?.state).notices();
     show(&folder, Timestamp::now()).await?;
     Ok(Exit::Fine)

@@ -14,6 +14,7 @@ mod macos;
 mod mark;
 mod news;
 mod ntfy;
+mod post;
 pub(crate) mod spool;
 mod telling;
 #[cfg(test)]
@@ -23,21 +24,24 @@ mod verb;
 mod webhook;
 mod words;
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use reqwest::Url;
 
 pub(crate) use self::macos::{can_show, show};
 pub use self::{
+    channel::Channel,
     error::SendError,
-    look::next as next_look,
-    news::{AGAIN, News, Told, key, news, reminder},
+    healthchecks::Ping,
+    news::News,
+    post::{Post, Real},
     told::ToldError,
     verb::{Args, run},
     words::Outgoing,
 };
 use self::{
-    healthchecks::Ping,
-    http::Bounds,
+    news::Told,
     telling::Telling,
     told::{Memory, journal_length},
 };
@@ -47,21 +51,25 @@ use crate::{
     state::State,
 };
 
+/// Who looks while another process is telling waits as long as that may take.
+const PATIENCE: Duration = Duration::from_secs(50);
+
 /// Tells healthchecks that a run begins. Takes some seconds at the most; if nobody answers, the run's end says so.
-pub async fn begun(config: &Config) {
-    let Some(check) = &config.notify.healthchecks else { return };
+pub async fn begun(post: &impl Post, config: &Config) {
+    if config.notify.healthchecks.is_none() {
+        return;
+    }
     let state = State::at(&config.state);
     // Who looks at this moment keeps the memory; the pings then go without an id, which the server accepts.
     let lock = told::lock(&state.told_lock());
-    let run = healthchecks::new_run(Timestamp::now());
+    let run = healthchecks::new_run(post.now());
     let mut memory = Memory::read(&state.told());
     memory.pings = told::Pings { run: Some(run.clone()), ended: None };
     let kept = matches!(lock, Ok(Some(_))) && memory.write(&state.told()).is_ok();
     let run = kept.then_some(run);
     drop(lock);
     // What is wrong with it is found again, and told, when the run ends.
-    let bounds = Bounds::short();
-    let _ = channel::bounded(&bounds, channel::ping(check, config, &bounds, (Ping::Start, run.as_deref(), ""))).await;
+    let _ = post.ping(config, (Ping::Start, run.as_deref(), "")).await;
 }
 
 /// Looks, and tells what is news. `ran` is how a run ended that just did; `None` for a look without a run. Never fails, and takes a minute at
@@ -69,13 +77,12 @@ pub async fn begun(config: &Config) {
 ///
 /// `broke` is an error that may have left no receipt: a configuration that does not hold, a journal that cannot be read, a full disk. It is an
 /// alarm as long as it is told again with each look, and needs nothing of the state folder to be told.
-pub async fn ended(config: &Config, ran: Option<Outcome>, broke: Option<&anyhow::Error>) {
-    look_within(config, ran, broke, &Bounds::usual()).await;
+pub async fn ended(post: &impl Post, config: &Config, ran: Option<Outcome>, broke: Option<&anyhow::Error>) {
+    look_within(post, config, ran, broke, PATIENCE).await;
 }
 
-async fn look_within(config: &Config, ran: Option<Outcome>, broke: Option<&anyhow::Error>, bounds: &Bounds) {
-    let telling = Telling::begin(config, bounds).await;
-    let told = match telling {
+async fn look_within(post: &impl Post, config: &Config, ran: Option<Outcome>, broke: Option<&anyhow::Error>, patience: Duration) {
+    let told = match Telling::begin(config, post, patience).await {
         Ok(Some(telling)) => telling.tell(ran, broke).await,
         // Whoever holds the lock tells; what this run added is seen at the next look.
         Ok(None) => Ok(()),

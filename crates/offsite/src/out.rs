@@ -14,12 +14,9 @@ const BATCH: usize = 1000;
 
 /// Output that could not be written.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum OutError {
-    /// Whoever read it has enough.
+pub(crate) enum OutError {
     #[error("nobody reads the output any more")]
     Closed,
-    /// It cannot be written.
     #[error("cannot write to standard output")]
     Write(#[source] io::Error),
 }

@@ -24,7 +24,7 @@ use addresses::Addresses;
 
 /// The Mac's repository.
 #[derive(Debug, Clone)]
-pub struct Mac {
+pub(crate) struct Mac {
     /// The folder, for plain copies.
     pub local: LocalStore,
     /// What is in it.
@@ -33,77 +33,49 @@ pub struct Mac {
 
 /// A place that cannot be opened.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum PlaceError {
-    /// The Mac's folder cannot be opened.
+pub(crate) enum PlaceError {
     #[error("cannot open the repository {}", path.display())]
     Folder {
-        /// The folder.
         path: PathBuf,
-        /// Why not.
         source: LocalError,
     },
-    /// The Mac's folder holds no repository that fits.
     #[error("cannot open the repository {}", path.display())]
     Repository {
-        /// The folder.
         path: PathBuf,
-        /// Why not.
         source: RepositoryError,
     },
-    /// The Mac's folder holds another kind of repository.
     #[error("{} is a repository of layout {layout}, the Mac's has the layout packs", path.display())]
     Layout {
-        /// The folder.
         path: PathBuf,
-        /// What it is.
         layout: Layout,
     },
-    /// The Pi cannot be reached.
     #[error("cannot reach {pi} ({host})")]
     Reach {
-        /// The Pi.
         pi: PlaceName,
-        /// Its host.
         host: String,
-        /// Why not.
         source: SftpError,
     },
-    /// The Pi's folder is no repository.
     #[error("cannot open the repository {path} on {pi}")]
     Pi {
-        /// The Pi.
         pi: PlaceName,
-        /// The folder there.
         path: String,
-        /// Why not.
         source: RepositoryError,
     },
-    /// The cloud's store cannot be opened.
     #[error(transparent)]
     Cloud(#[from] CloudError),
-    /// There is no usable key.
     #[error("cannot open the cloud {cloud}")]
     Key {
-        /// The cloud.
         cloud: PlaceName,
-        /// Why not.
         source: KeyError,
     },
-    /// The vault cannot be opened or made.
     #[error("cannot open the cloud {cloud}")]
     Vault {
-        /// The cloud.
         cloud: PlaceName,
-        /// Why not.
         source: VaultError,
     },
-    /// There was a vault, and now there is none.
     #[error("the cloud {cloud} held copies, and now it holds no vault: is it the right address, is the disk mounted?")]
     VaultLost {
-        /// The cloud.
         cloud: PlaceName,
-        /// What was found.
         source: VaultError,
     },
 }
@@ -112,7 +84,7 @@ pub enum PlaceError {
 ///
 /// # Errors
 /// [`PlaceError::Folder`], [`PlaceError::Repository`] and [`PlaceError::Layout`].
-pub async fn mac(config: &Config) -> Result<Mac, PlaceError> {
+pub(crate) async fn mac(config: &Config) -> Result<Mac, PlaceError> {
     let path = || config.repository.clone();
     let local = LocalStore::open(&config.repository).map_err(|source| PlaceError::Folder { path: path(), source })?;
     let opened = Repository::open(Arc::new(local.clone())).await;
@@ -127,7 +99,7 @@ pub async fn mac(config: &Config) -> Result<Mac, PlaceError> {
 ///
 /// # Errors
 /// [`PlaceError::Reach`] and [`PlaceError::Pi`].
-pub async fn pi(config: &Config, pi: &Pi) -> Result<Reached, PlaceError> {
+pub(crate) async fn pi(config: &Config, pi: &Pi) -> Result<Reached, PlaceError> {
     let reach = |source| PlaceError::Reach { pi: pi.name.clone(), host: pi.host.clone(), source };
     let target = target(config, pi).await.map_err(reach)?;
     let store = SftpStore::connect(&target).await.map_err(reach)?;
@@ -150,7 +122,7 @@ pub(crate) async fn target(config: &Config, pi: &Pi) -> Result<Target, SftpError
 
 /// A Pi that was reached.
 #[derive(Debug)]
-pub struct Reached {
+pub(crate) struct Reached {
     /// What it holds.
     pub repository: Repository,
     /// Where it is, if that was ours to find out.
@@ -159,7 +131,7 @@ pub struct Reached {
 
 impl Reached {
     /// Remembers where the Pi was found, for nights on which its name leads nowhere.
-    pub fn remember(&self, config: &Config, pi: &Pi) {
+    pub(crate) fn remember(&self, config: &Config, pi: &Pi) {
         let addresses = Addresses::at(State::at(&config.state).addresses());
         if let Some(Err(error)) = self.address.map(|address| addresses.note(&pi.name, address)) {
             // A second try less, next time; nothing that anybody should be woken for.
@@ -172,7 +144,7 @@ impl Reached {
 ///
 /// # Errors
 /// All that concern clouds; [`PlaceError::VaultLost`] if there is no vault although there was one.
-pub async fn cloud(config: &Config, cloud: &Cloud, fresh: bool) -> Result<Repository, PlaceError> {
+pub(crate) async fn cloud(config: &Config, cloud: &Cloud, fresh: bool) -> Result<Repository, PlaceError> {
     let name = || cloud.name.clone();
     let key = Key::load(&State::at(&config.state).key()).map_err(|source| PlaceError::Key { cloud: name(), source })?;
     let store = cloud::open(cloud)?;

@@ -9,11 +9,11 @@ use crate::live;
 
 /// One bar; gone from the screen when it is dropped.
 #[derive(Debug)]
-pub struct Bar(ProgressBar);
+pub(crate) struct Bar(ProgressBar);
 
 impl Bar {
     /// A bar for `label`, with bytes, rate and the time that is left. Draws on standard error, and only on a terminal.
-    pub fn new(label: &str) -> Self {
+    pub(crate) fn new(label: &str) -> Self {
         let bar = ProgressBar::new(0);
         if let Ok(style) =
             ProgressStyle::with_template("{msg} [{bar:24}] {decimal_bytes}/{decimal_total_bytes} {decimal_bytes_per_sec} {eta}")
@@ -27,14 +27,14 @@ impl Bar {
     }
 
     /// Shows how far it is.
-    pub fn set(&self, progress: Progress) {
+    pub(crate) fn set(&self, progress: Progress) {
         live::progress(progress);
         self.0.set_length(progress.total);
         self.0.set_position(progress.done);
     }
 
     /// Writes a line above the bar.
-    pub fn line(&self, text: &str) {
+    pub(crate) fn line(&self, text: &str) {
         self.0.suspend(|| report!("{text}"));
     }
 }

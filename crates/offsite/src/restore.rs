@@ -4,10 +4,10 @@
 //! between. Every frame is checked on the way and, of a whole archive, the digest of the stream: what is not said to be restored is not.
 
 pub(crate) mod bridge;
-pub mod from;
+pub(crate) mod from;
 mod packs;
-pub mod select;
-pub mod target;
+pub(crate) mod select;
+pub(crate) mod target;
 
 use std::{
     ffi::OsString,
@@ -20,7 +20,7 @@ use bytes::Bytes;
 use offsite_archive::{ArchiveName, ExtractOptions, Extracted, Manifest, ManifestError, pick};
 use offsite_repository::{Archives, Layout, ManifestObject};
 
-pub use self::bridge::BridgeError;
+pub(crate) use self::bridge::BridgeError;
 use self::{
     bridge::Load,
     from::{From, Opened},
@@ -46,7 +46,7 @@ Examples:
   offsite restore services/2026-11-21 --into ~/restored --dry-run   that night's: only say what it would be
   offsite restore services --into ~/restored --from cold            from a cloud
 Files land below the folder: /srv/x in ~/restored/srv/x. The page for the bad day is docs/restore.md.")]
-pub struct Args {
+pub(crate) struct Args {
     /// An archive, as `offsite archives` names it; the beginning of its time (services/2026-11-21); a job, for its newest; or `latest`
     #[arg(value_name = "ARCHIVE|JOB")]
     pub what: Wanted,
@@ -72,37 +72,25 @@ pub struct Args {
 
 /// Something that is not restored; nothing was written.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum RestoreError {
-    /// Owners cannot be given away by others than root.
+pub(crate) enum RestoreError {
     #[error("cannot restore owners: only root can")]
     NotRoot,
-    /// Paths that are not in the archive.
     #[error("{archive} holds nothing called {}", paths_text(paths))]
     Missing {
-        /// The archive.
         archive: ArchiveName,
-        /// What was asked for.
         paths: Vec<PathBuf>,
     },
-    /// The list of members cannot be read.
     #[error("cannot read what is in {archive}")]
     Entries {
-        /// The archive.
         archive: ArchiveName,
-        /// Why not.
         source: ManifestError,
     },
     /// It began, and did not end well; what was written so far stays.
     #[error("cannot restore all of {archive} from {place} into {}", into.display())]
     Stopped {
-        /// The archive.
         archive: ArchiveName,
-        /// Where from.
         place: String,
-        /// Where to.
         into: PathBuf,
-        /// Why.
         source: BridgeError,
     },
 }
@@ -131,7 +119,7 @@ impl Plan {
 }
 
 /// Runs the verb.
-pub async fn run(globals: &Globals, args: &Args) -> anyhow::Result<Exit> {
+pub(crate) async fn run(globals: &Globals, args: &Args) -> anyhow::Result<Exit> {
     if args.owners && !rustix::process::geteuid().is_root() {
         return Err(RestoreError::NotRoot.into());
     }

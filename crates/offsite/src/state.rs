@@ -31,9 +31,7 @@ pub struct State {
 #[derive(Debug, thiserror::Error)]
 #[error("cannot make the state folder {}", path.display())]
 pub struct StateError {
-    /// The folder.
     pub path: PathBuf,
-    /// Why.
     pub source: io::Error,
 }
 

@@ -27,7 +27,7 @@ Examples:
   offsite sync             a night, now
   offsite sync --dry-run   what it would move and forget
   offsite sync --by-daemon a night by what `offsite install` installed, with the rights that the system gives it")]
-pub struct Args {
+pub(crate) struct Args {
     /// Say what would be pulled, pushed and forgotten, and change nothing
     #[arg(long, short = 'n')]
     pub dry_run: bool,
@@ -37,7 +37,7 @@ pub struct Args {
 }
 
 /// Runs the verb.
-pub async fn run(globals: &Globals, args: &Args) -> anyhow::Result<Exit> {
+pub(crate) async fn run(globals: &Globals, args: &Args) -> anyhow::Result<Exit> {
     let config = globals.load()?;
     if args.dry_run {
         return night::preview(&config).await;
@@ -52,7 +52,7 @@ pub async fn run(globals: &Globals, args: &Args) -> anyhow::Result<Exit> {
     let played = play(&config, &state).await;
     // An ill receiver takes its time, and keeps nobody from working.
     drop(lock);
-    notify::ended(&config, Some(*played.as_ref().unwrap_or(&Outcome::Failed)), played.as_ref().err()).await;
+    notify::ended(&notify::Real::default(), &config, Some(*played.as_ref().unwrap_or(&Outcome::Failed)), played.as_ref().err()).await;
     status::conclude(&config, played?).await
 }
 
@@ -72,7 +72,7 @@ async fn play(config: &Config, state: &State) -> anyhow::Result<Outcome> {
     let standing = Standing::of(&state.journal().tail()?.receipts);
     let schedule = Schedule { at: config.at, zone: TimeZone::system() };
     let owed = owed(&schedule, Timestamp::now(), standing.settled, standing.last_fine).map(|owed| owed.id);
-    notify::begun(config).await;
+    notify::begun(&notify::Real::default(), config).await;
     night::attended(config, "sync", &Tonight { owed, ..Tonight::default() }).await
 }
 

@@ -11,7 +11,7 @@ use crate::{
 
 /// Arguments of `offsite uninstall`.
 #[derive(Debug, Clone, Default, clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     /// The account the daemon runs as [default: yours, or who called sudo]
     #[arg(long, value_name = "NAME")]
     pub user: Option<String>,
@@ -21,7 +21,7 @@ pub struct Args {
 }
 
 /// Runs the verb.
-pub async fn run(globals: &Globals, args: &Args) -> anyhow::Result<Exit> {
+pub(crate) async fn run(globals: &Globals, args: &Args) -> anyhow::Result<Exit> {
     let here = Here::find(globals, args.user.as_deref())?;
     let config = here.config();
     let (folder, path) = here.leftovers();

@@ -8,7 +8,7 @@
 mod heal;
 pub(crate) mod plain;
 mod report;
-pub mod rounds;
+pub(crate) mod rounds;
 
 use std::collections::BTreeSet;
 
@@ -22,7 +22,7 @@ use offsite_repository::{
 
 pub(crate) use self::heal::heal;
 use self::report::Stays;
-pub use self::{
+pub(crate) use self::{
     heal::NoCloud,
     report::{Checked, Copy, Report},
     rounds::Rounds,
@@ -47,7 +47,7 @@ Examples:
   offsite verify                        everything this Mac holds
   offsite verify services/2026-11-22T030000Z
   offsite verify --heal-from cold       and bring back what is damaged")]
-pub struct Args {
+pub(crate) struct Args {
     /// Only this archive [default: everything]
     #[arg(value_name = "ARCHIVE")]
     pub archive: Option<ArchiveName>,
@@ -60,7 +60,7 @@ pub struct Args {
 }
 
 /// Runs the verb.
-pub async fn run(globals: &Globals, args: &Args) -> anyhow::Result<Exit> {
+pub(crate) async fn run(globals: &Globals, args: &Args) -> anyhow::Result<Exit> {
     let config = globals.load()?;
     let state = State::open(&config.state)?;
     let _lock = state.lock("verify", Timestamp::now())?;

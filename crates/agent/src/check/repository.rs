@@ -6,12 +6,11 @@ use offsite_repository::{Archives, PackFacts, PackName, Repository, RepositoryEr
 
 use super::{Findings, Level};
 use crate::{
-    chain,
     config::{Config, JobName, Layout},
-    human::{count, size},
+    error::RunError,
+    human::{chain, count, size},
     journal::{self, Event},
     modes, place,
-    run::RunError,
 };
 
 const WHAT: &str = "repository";

@@ -9,11 +9,11 @@ use offsite_archive::JobName;
 
 use super::{Findings, Level};
 use crate::{
-    chain,
     config::{Config, Job, Quiesce, Scope},
     engine::{Container, Docker, Engine},
     groups,
     health::{Curl, Probe, unwell},
+    human::chain,
     mounts::Mount,
     plan::{uncovered, unstopped},
     quiesce::{Prepared, QuiesceError, prepare, real},

@@ -23,7 +23,7 @@ pub(crate) fn run(cli: &cli::Cli, run: &cli::Run) -> Done {
     cancel.on_signals()?;
     if run.accept_empty {
         let wait = run.wait.then_some(&cancel);
-        for absent in offsite_agent::accept_empty(&config, &run.job, wait).map_err(offsite_agent::RunError::Absent)? {
+        for absent in offsite_agent::accept_empty(&config, &run.job, wait).map_err(offsite_agent::RunError::Source)? {
             note!("accepted: {absent}");
         }
     }

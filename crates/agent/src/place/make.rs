@@ -7,7 +7,7 @@ use offsite_repository::{Archives, LocalStore, Repository, RepositoryError};
 use tokio::runtime::Runtime;
 
 use super::runtime;
-use crate::{config::Layout, modes::settle, run::RunError};
+use crate::{config::Layout, error::RunError, modes::settle};
 
 /// Fails if the repository at `root` is of another layout than the configuration says.
 pub(crate) fn agree(root: &Path, layout: offsite_repository::Layout, wanted: Layout) -> Result<(), RunError> {

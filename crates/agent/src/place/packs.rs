@@ -24,11 +24,10 @@ use tokio::runtime::Runtime;
 use super::out::{PACK_TARGET, PacksOut};
 use crate::{
     cancel::Cancel,
-    chain,
     durable::{self, DurableError},
-    human::count,
+    error::RunError,
+    human::{chain, count},
     polite::Polite,
-    run::RunError,
 };
 
 /// How often a reading that takes minutes looks whether it is to stop.

@@ -10,7 +10,7 @@ use offsite_repository::{LocalStore, Repository, Staged, forget, manifest_path, 
 use tokio::runtime::Runtime;
 
 use super::Place;
-use crate::{durable, run::RunError};
+use crate::{durable, error::RunError};
 
 /// What the layout has to remember.
 pub(super) struct Plain {

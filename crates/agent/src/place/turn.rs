@@ -11,9 +11,9 @@ use std::{
 };
 
 use crate::{
+    error::RunError,
     holder::{Holder, holders},
     lock::Pause,
-    run::RunError,
 };
 
 /// How long a process that is just ending may take.

@@ -11,7 +11,7 @@ use super::{
     SnapshotError, Snapshots, Volume,
     note::{self, Noted},
 };
-use crate::{chain, quiesce::real};
+use crate::{human::chain, quiesce::real};
 
 /// The snapshots of a run. They are removed when this goes; [`Held::release`] tells what became of that.
 pub(crate) struct Held<'a> {

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::{SnapshotError, Snapshots, Volume};
-use crate::{chain, durable};
+use crate::{durable, human::chain};
 
 /// A snapshot that may be there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -7,81 +7,21 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fmt, io,
+    io,
     path::{Path, PathBuf},
 };
 
 use serde::{Deserialize, Serialize};
 
-use super::mounts::wanted;
+use super::{Absent, SourceError, mounts::wanted};
 use crate::{
     cancel::Cancel,
     config::{Config, Job, JobName},
-    durable::{self, DurableError},
-    lock::{Lock, LockError},
+    durable,
+    lock::Lock,
     mounts::{self, Mount},
     quiesce::real,
 };
-
-/// Why it cannot be relied on that all disks of a job's sources are there.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum AbsentError {
-    /// Some are not there; nothing was stopped.
-    #[error("a disk is not there:{}", list(.0))]
-    Absent(Vec<Absent>),
-    /// The system does not say what is mounted, or not what is in a source.
-    #[error("cannot look at {}: {source}", path.display())]
-    Look {
-        /// What was looked at.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// What is remembered of the last archive cannot be read or kept.
-    #[error(transparent)]
-    Memory(#[from] DurableError),
-    /// It cannot be written down.
-    #[error("cannot write down what is mounted in the sources: {0}")]
-    Describe(#[source] serde_json::Error),
-    /// Another agent is at work.
-    #[error(transparent)]
-    Lock(#[from] LockError),
-}
-
-/// One thing that is missing.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Absent {
-    /// /etc/fstab names a mount point at which nothing is mounted.
-    Wanted(PathBuf),
-    /// Something was mounted here at the last run.
-    Was(PathBuf),
-    /// A source that had something in it then is empty.
-    Empty(PathBuf),
-}
-
-impl Absent {
-    fn path(&self) -> &Path {
-        match self {
-            Self::Wanted(path) | Self::Was(path) | Self::Empty(path) => path,
-        }
-    }
-}
-
-impl fmt::Display for Absent {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let path = self.path().display();
-        match self {
-            Self::Wanted(_) => write!(f, "nothing is mounted at {path}, and /etc/fstab says that a disk belongs there"),
-            Self::Was(_) => write!(f, "nothing is mounted at {path}, where a disk was at the last run"),
-            Self::Empty(_) => write!(f, "source {path} is empty, and it was not at the last run"),
-        }
-    }
-}
-
-fn list(absent: &[Absent]) -> String {
-    absent.iter().map(|absent| format!("\n  - {absent}")).collect()
-}
 
 /// What is remembered of one job.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -120,28 +60,28 @@ struct Now {
 }
 
 /// What `read` gives for the file of the system at `path`. On a machine without it nothing is mounted but the root.
-fn of_system<T: Default>(path: &str, read: impl FnOnce() -> io::Result<T>) -> Result<T, AbsentError> {
+fn of_system<T: Default>(path: &str, read: impl FnOnce() -> io::Result<T>) -> Result<T, SourceError> {
     match read() {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(T::default()),
-        read => read.map_err(|source| AbsentError::Look { path: path.into(), source }),
+        read => read.map_err(|source| SourceError::Look { path: path.into(), source }),
     }
 }
 
 /// All that is mounted now.
 ///
-/// Errors: [`AbsentError::Look`].
-pub(crate) fn mounted() -> Result<Vec<Mount>, AbsentError> {
+/// Errors: [`SourceError::Look`].
+pub(crate) fn mounted() -> Result<Vec<Mount>, SourceError> {
     of_system(mounts::FILE, mounts::read)
 }
 
 impl Now {
-    fn look(job: &Job) -> Result<Self, AbsentError> {
+    fn look(job: &Job) -> Result<Self, SourceError> {
         let sources = job.sources.iter().map(|path| {
             let path = real(path);
             let is_empty = match std::fs::read_dir(&path) {
                 Ok(mut entries) => entries.next().is_none(),
                 Err(error) if error.kind() == io::ErrorKind::NotADirectory => false,
-                Err(source) => return Err(AbsentError::Look { path, source }),
+                Err(source) => return Err(SourceError::Look { path, source }),
             };
             Ok((path, is_empty))
         });
@@ -205,29 +145,29 @@ fn file(state: &Path) -> PathBuf {
     state.join("sources.json")
 }
 
-fn memories(state: &Path) -> Result<Memories, AbsentError> {
+fn memories(state: &Path) -> Result<Memories, SourceError> {
     let bytes = durable::read(&file(state))?.unwrap_or_default();
     // Only a memory: what cannot be understood is as if it were not there, and is written anew after the next archive.
     Ok(serde_json::from_slice(&bytes).unwrap_or_default())
 }
 
-fn keep(state: &Path, memories: &Memories) -> Result<(), AbsentError> {
-    let bytes = serde_json::to_vec(memories).map_err(AbsentError::Describe)?;
+fn keep(state: &Path, memories: &Memories) -> Result<(), SourceError> {
+    let bytes = serde_json::to_vec(memories).map_err(SourceError::Describe)?;
     Ok(durable::replace(&file(state), &bytes)?)
 }
 
 /// Looks whether the disks of `job`, which is `name` in `config`, are there.
 ///
-/// Errors: [`AbsentError::Absent`] with all that are not.
-pub(super) fn check(config: &Config, name: &JobName, job: &Job) -> Result<(), AbsentError> {
+/// Errors: [`SourceError::Absent`] with all that are not.
+pub(super) fn check(config: &Config, name: &JobName, job: &Job) -> Result<(), SourceError> {
     let memory = memories(&config.state)?.remove(name).unwrap_or_default();
     let lacks = Now::look(job)?.lacks(&memory);
-    if lacks.is_empty() { Ok(()) } else { Err(AbsentError::Absent(lacks)) }
+    if lacks.is_empty() { Ok(()) } else { Err(SourceError::Absent(lacks)) }
 }
 
 /// The sources of `job`, which is `name` in `config`, that are empty though nobody said so, each as one sentence: where a disk was
 /// not mounted on the very first night, nothing else can tell.
-pub(crate) fn empty(config: &Config, name: &JobName, job: &Job) -> Result<Vec<String>, AbsentError> {
+pub(crate) fn empty(config: &Config, name: &JobName, job: &Job) -> Result<Vec<String>, SourceError> {
     let memory = memories(&config.state)?.remove(name).unwrap_or_default();
     let says = |source: &PathBuf| {
         let source = source.display();
@@ -238,7 +178,7 @@ pub(crate) fn empty(config: &Config, name: &JobName, job: &Job) -> Result<Vec<St
 
 /// Remembers what is there, for a run that is about to begin: what was looked at is what counts, also if the run fails or the disk
 /// goes while it is read.
-pub(crate) fn remember(config: &Config, name: &JobName, job: &Job) -> Result<(), AbsentError> {
+pub(crate) fn remember(config: &Config, name: &JobName, job: &Job) -> Result<(), SourceError> {
     let before = memories(&config.state)?;
     let mut memories = before.clone();
     let memory = Now::look(job)?.to_remember(&memories.remove(name).unwrap_or_default());
@@ -250,7 +190,7 @@ pub(crate) fn remember(config: &Config, name: &JobName, job: &Job) -> Result<(),
 
 /// Accepts that what is not there in the sources of the job `name` need not be; a job that is not in `config` has nothing to accept.
 /// Returns it. With `wait`, waits for another agent to end, until that says that somebody wants us to stop.
-pub fn accept_empty(config: &Config, name: &JobName, wait: Option<&Cancel>) -> Result<Vec<Absent>, AbsentError> {
+pub fn accept_empty(config: &Config, name: &JobName, wait: Option<&Cancel>) -> Result<Vec<Absent>, SourceError> {
     let Some(job) = config.jobs.get(name) else { return Ok(Vec::new()) };
     let purpose = format!("run of {name}");
     let _lock = wait.map_or_else(|| Lock::take(&config.state, &purpose, false), |cancel| Lock::wait(&config.state, &purpose, cancel))?;

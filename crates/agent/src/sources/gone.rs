@@ -6,10 +6,9 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{AbsentError, mounted};
+use super::{Root, SourceError, mounted};
 use crate::{
     engine::{Container, State},
-    groups::Root,
     ledger::Project,
     mounts::Mount,
     quiesce::real,
@@ -21,15 +20,15 @@ pub(crate) struct There(Vec<Mount>);
 impl There {
     /// Looks at `roots`, while services still run.
     ///
-    /// Errors: [`AbsentError::Look`].
-    pub(crate) fn look(roots: &[Root]) -> Result<Self, AbsentError> {
+    /// Errors: [`SourceError::Look`].
+    pub(crate) fn look(roots: &[Root]) -> Result<Self, SourceError> {
         Ok(Self(concerned(mounted()?, roots)))
     }
 
     /// Why what can be read now is not what was there: each thing that is no longer mounted, in one sentence.
     ///
-    /// Errors: [`AbsentError::Look`].
-    pub(crate) fn gone(&self) -> Result<Option<String>, AbsentError> {
+    /// Errors: [`SourceError::Look`].
+    pub(crate) fn gone(&self) -> Result<Option<String>, SourceError> {
         Ok(says(&self.0, &mounted()?))
     }
 }

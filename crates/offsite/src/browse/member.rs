@@ -11,26 +11,17 @@ use super::{absolute, item::Data, trim};
 
 /// A member that cannot be had, or is another.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum MemberError {
-    /// What lies there in the tar is something else than the manifest says.
+pub(crate) enum MemberError {
     #[error("cannot trust {archive}: where its manifest has the file {path}, its data has {found}")]
     Lies {
-        /// The archive.
         archive: ArchiveName,
-        /// The path.
         path: PathText,
-        /// What the data says.
         found: String,
     },
-    /// What lies there is no member of a tar.
     #[error("cannot read {path} of {archive}")]
     Tar {
-        /// The archive.
         archive: ArchiveName,
-        /// The path.
         path: PathText,
-        /// Why not.
         source: TarError,
     },
 }

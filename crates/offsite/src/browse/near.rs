@@ -11,7 +11,7 @@ const MOST: usize = 3;
 
 /// Looks at every path that there is for those near the one wanted.
 #[derive(Debug, Clone, Default)]
-pub struct Nearest {
+pub(crate) struct Nearest {
     wanted: Vec<String>,
     /// How many of its parts exist.
     depth: usize,

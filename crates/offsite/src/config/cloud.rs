@@ -39,12 +39,9 @@ pub enum CloudUrl {
 
 /// Why a cloud's address or class is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
 pub enum InvalidCloud {
-    /// Not an address of a kind we know.
     #[error("a cloud is at s3://<bucket>/<prefix> or file:///<folder>, not {0:?}")]
     Url(String),
-    /// Not spelled like a storage class.
     #[error("a storage class is spelled as in DEEP_ARCHIVE, with A-Z, 0-9 and '_', not {0:?}")]
     Class(String),
 }

@@ -38,40 +38,26 @@ impl fmt::Debug for S3Keys {
 
 /// Credentials that cannot be had.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum CredentialsError {
-    /// The file cannot be read.
     #[error("cannot read the credentials {}", path.display())]
     Read {
-        /// The file.
         path: PathBuf,
-        /// Why.
         source: io::Error,
     },
-    /// Others can read the file.
     #[error("the credentials {} can be read by others: mode {mode:04o}, wanted 0600", path.display())]
     Open {
-        /// The file.
         path: PathBuf,
-        /// Its permission bits.
         mode: u32,
     },
-    /// A line that is no `NAME=value` of a known name.
     #[error("{}:{line}: expected {}, then '=' and the value", path.display(), one_of(names))]
     Line {
-        /// The file.
         path: PathBuf,
-        /// Its line, from 1.
         line: usize,
-        /// The names that are known there.
         names: Vec<&'static str>,
     },
-    /// A value is missing.
     #[error("{name} is not set in {place}")]
     Missing {
-        /// The name.
         name: &'static str,
-        /// `the environment`, or the file.
         place: String,
     },
 }

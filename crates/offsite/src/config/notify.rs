@@ -116,15 +116,11 @@ pub enum Security {
 
 /// Why a value of `notify` is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
 pub enum InvalidNotify {
-    /// Not one of the words.
     #[error("expected `none`, `alarms` or `every_night`, not {0:?}")]
     Macos(String),
-    /// Not one of the words.
     #[error("expected `starttls`, `tls` or `none`, not {0:?}")]
     Security(String),
-    /// Not a mail address.
     #[error("expected a mail address, as owner@example.org or Owner <owner@example.org>, not {0:?}")]
     Address(String),
 }

@@ -17,7 +17,7 @@ use crate::{
 
 /// What the system says of the folders.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Ground {
+pub(crate) struct Ground {
     /// Why the repository should not be where it is.
     pub repository: Option<String>,
     /// Clouds on the disk that the repository is on.
@@ -28,7 +28,7 @@ pub struct Ground {
 
 impl Ground {
     /// Looks at the folders, or at what is there above them.
-    pub fn of(config: &Config, home: &Home) -> Self {
+    pub(crate) fn of(config: &Config, home: &Home) -> Self {
         let device = |folder: &Path| fs::metadata(existing(folder)).ok().map(|facts| facts.dev());
         let own = device(&config.repository);
         let same = config.clouds.iter().filter(|cloud| match &cloud.url {
@@ -49,7 +49,7 @@ fn above(folder: &Path) -> PathBuf {
 }
 
 /// Notes on `config`, whose text is `source`.
-pub fn notes(config: &Config, source: &str, ground: &Ground) -> Vec<String> {
+pub(crate) fn notes(config: &Config, source: &str, ground: &Ground) -> Vec<String> {
     let mut notes: Vec<String> = ground.repository.iter().cloned().collect();
     let mut note = |text: String| notes.push(text);
     let few = |keep: usize| match keep {

@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// What `config` means, some lines.
-pub fn words(config: &Config, home: &Home, now: Timestamp, zone: &TimeZone) -> String {
+pub(crate) fn words(config: &Config, home: &Home, now: Timestamp, zone: &TimeZone) -> String {
     let short = |path: &Path| match path.strip_prefix(&home.home) {
         Ok(below) if home.home.is_absolute() => format!("~/{}", below.display()),
         _ => path.display().to_string(),

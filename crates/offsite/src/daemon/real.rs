@@ -2,7 +2,7 @@
 
 use std::{path::Path, time::Duration};
 
-use jiff::{Timestamp, tz::TimeZone};
+use jiff::tz::TimeZone;
 
 use super::{
     disk, last,
@@ -16,9 +16,8 @@ use crate::{
     home::Home,
     journal::Outcome,
     night::{self, Tonight},
-    notify,
+    notify::{self, Post},
     platform::{self, Power},
-    state::State,
 };
 
 /// No program of the system is waited for longer; what it does not say is not known.
@@ -69,19 +68,11 @@ impl World for Real<'_> {
         probe::answers(config, pi).await
     }
 
-    fn look_due(&self, config: &Config) -> bool {
-        notify::look_due(&State::at(&config.state), Timestamp::now())
-    }
-
-    async fn begin(&self, config: &Config) {
-        notify::begun(config).await;
-    }
-
     async fn play(&self, config: &Config, tonight: &Tonight) -> anyhow::Result<Outcome> {
         night::attended(config, "daemon", tonight).await
     }
 
-    async fn tell(&self, config: &Config, ran: Option<Outcome>, broke: Option<&anyhow::Error>) {
-        notify::ended(config, ran, broke).await;
+    fn post(&self) -> impl Post {
+        notify::Real::default()
     }
 }

@@ -22,6 +22,7 @@ use crate::{
     journal::{Fact, Outcome, Receipt, Standing, Waiting},
     lock::{Lock, LockError},
     night::Tonight,
+    notify,
     owed::{Owed, Schedule, owed},
     state::State,
 };
@@ -67,7 +68,7 @@ pub async fn watch<W: World>(world: &W) -> anyhow::Result<Ended> {
         Ok(config) => config,
         Err(error) => {
             if let Some(last) = world.last_config() {
-                world.tell(&last, None, Some(&error)).await;
+                notify::ended(&world.post(), &last, None, Some(&error)).await;
             }
             return Err(error);
         }
@@ -76,7 +77,7 @@ pub async fn watch<W: World>(world: &W) -> anyhow::Result<Ended> {
     let mut watch = Watch { world, config, state, since: world.clocks().uptime, asked: 0, slept: false, ran: None };
     let ended = watch.start().await;
     if let Err(error) = &ended {
-        world.tell(&watch.config, watch.ran, Some(error)).await;
+        notify::ended(&world.post(), &watch.config, watch.ran, Some(error)).await;
     }
     ended
 }
@@ -158,7 +159,7 @@ impl<W: World> Watch<'_, W> {
     async fn run(&mut self, lock: Lock, tonight: &Tonight) -> anyhow::Result<Option<Ended>> {
         // Without a Pi it is half a night, which nobody should wait for the end of.
         if !self.slept && tonight.lacking().is_empty() {
-            self.world.begin(&self.config).await;
+            notify::begun(&self.world.post(), &self.config).await;
         }
         let played = self.world.play(&self.config, tonight).await;
         if played.is_err() {
@@ -178,7 +179,7 @@ impl<W: World> Watch<'_, W> {
         let only_away = tried.is_some_and(|tried| tried.failed == 0 && !tried.slept) && matches!(played, Ok(Outcome::Incomplete));
         drop(lock);
         let ran = played?;
-        self.world.tell(&self.config, (!only_away && !broke).then_some(ran), None).await;
+        notify::ended(&self.world.post(), &self.config, (!only_away && !broke).then_some(ran), None).await;
         // Those that are away are waited for, by what is left of the time.
         Ok((!only_away).then_some(Ended::Ran(ran)))
     }
@@ -197,12 +198,12 @@ impl<W: World> Watch<'_, W> {
 
     /// Looks for alarms that began by time.
     async fn look(&self) {
-        self.world.tell(&self.config, None, None).await;
+        notify::ended(&self.world.post(), &self.config, None, None).await;
     }
 
     /// Looks, if somebody may have something new to hear.
     async fn look_if_due(&self) {
-        if self.world.look_due(&self.config) {
+        if notify::look_due(&self.state, self.world.clocks().wall) {
             self.look().await;
         }
     }

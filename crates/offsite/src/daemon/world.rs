@@ -10,6 +10,7 @@ use crate::{
     config::{Config, Pi},
     journal::Outcome,
     night::Tonight,
+    notify::Post,
     platform::Power,
 };
 
@@ -35,16 +36,11 @@ pub trait World {
     fn is_unplugged(&self, repository: &Path) -> bool;
     /// Whether there is somebody where the Pi's SSH should be.
     async fn answers(&self, config: &Config, pi: &Pi) -> Answer;
-    /// Whether an alarm may have begun by time alone since somebody looked.
-    fn look_due(&self, config: &Config) -> bool;
-    /// A night begins.
-    async fn begin(&self, config: &Config);
     /// Plays the night; the caller holds the lock.
     ///
     /// # Errors
     /// If nothing could be begun, or its receipts could not be written.
     async fn play(&self, config: &Config, tonight: &Tonight) -> anyhow::Result<Outcome>;
-    /// Looks whether there is something to tell the owner, and tells it; `ran` is the run that has just ended, `broke` what this start ends
-    /// with, of which there may be no receipt. No lock is held, and another offsite may be at work.
-    async fn tell(&self, config: &Config, ran: Option<Outcome>, broke: Option<&anyhow::Error>);
+    /// Whom to tell, and how. Used while no lock is held, when another offsite may be at work.
+    fn post(&self) -> impl Post;
 }

@@ -25,7 +25,7 @@ use crate::{
 
 /// What the probes of a cloud found; what comes after a failure is none.
 #[derive(Debug, Default)]
-pub struct Facts {
+pub(crate) struct Facts {
     /// Whether what opens its door is there.
     pub door: Option<Result<(), Trouble>>,
     /// Whether there is a key to open the vault with.
@@ -38,7 +38,7 @@ pub struct Facts {
 
 /// What lies in a cloud.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Held {
+pub(crate) struct Held {
     /// How many archives.
     pub many: usize,
     /// The newest.
@@ -48,7 +48,7 @@ pub struct Held {
 }
 
 /// Probes `cloud`; without the network only what opens its door.
-pub async fn probe(cloud: &Cloud, key: &Result<Key, KeyError>, offline: bool) -> Facts {
+pub(crate) async fn probe(cloud: &Cloud, key: &Result<Key, KeyError>, offline: bool) -> Facts {
     let mut facts = Facts { key: key.is_ok(), ..Facts::default() };
     let store = match door(cloud).await {
         Ok(store) => store,
@@ -93,7 +93,7 @@ async fn list(repository: &Repository) -> Result<Held, Trouble> {
 }
 
 /// The lines of one cloud.
-pub fn judge(config: &Config, cloud: &Cloud, facts: &Facts, standing: &Standing, now: Timestamp) -> Vec<Line> {
+pub(crate) fn judge(config: &Config, cloud: &Cloud, facts: &Facts, standing: &Standing, now: Timestamp) -> Vec<Line> {
     let mut lines = Lines::of(&cloud.name);
     match &facts.door {
         Some(Err(trouble)) => {

@@ -10,7 +10,7 @@ use crate::{
 /// How a check ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Verdict {
+pub(crate) enum Verdict {
     /// As it should be.
     Ok,
     /// The backup works; this could be better, or needs a person's eye.
@@ -25,7 +25,7 @@ pub enum Verdict {
 
 /// One check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Line {
+pub(crate) struct Line {
     /// Of what: `mac`, or a place's name.
     pub place: String,
     /// Which check.
@@ -41,7 +41,7 @@ pub struct Line {
 
 /// What went wrong with a probe.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Trouble {
+pub(crate) struct Trouble {
     /// The error with its causes.
     pub message: String,
     /// The next step.
@@ -50,13 +50,13 @@ pub struct Trouble {
 
 impl Trouble {
     /// Of an error.
-    pub fn of(error: impl Into<anyhow::Error>) -> Self {
+    pub(crate) fn of(error: impl Into<anyhow::Error>) -> Self {
         let error = error.into();
         Self { message: crate::hint::message(&error), fix: crate::hint::hint(&error) }
     }
 
     /// Of an answer that did not come.
-    pub fn late(what: &str, seconds: u64) -> Self {
+    pub(crate) fn late(what: &str, seconds: u64) -> Self {
         Self {
             message: format!("{what}: no answer within {seconds} s"),
             fix: Some("check the network; if it is only slow, try again later".to_owned()),
@@ -66,7 +66,7 @@ impl Trouble {
 
 /// Makes the lines of one place.
 #[derive(Debug, Clone)]
-pub struct Lines {
+pub(crate) struct Lines {
     place: String,
     /// The lines, in order.
     pub all: Vec<Line>,
@@ -74,7 +74,7 @@ pub struct Lines {
 
 impl Lines {
     /// No lines yet.
-    pub fn of(place: impl ToString) -> Self {
+    pub(crate) fn of(place: impl ToString) -> Self {
         Self { place: place.to_string(), all: Vec::new() }
     }
 
@@ -83,38 +83,38 @@ impl Lines {
     }
 
     /// As it should be.
-    pub fn ok(&mut self, check: &'static str, words: impl Into<String>) {
+    pub(crate) fn ok(&mut self, check: &'static str, words: impl Into<String>) {
         self.add(check, Verdict::Ok, words, None);
     }
 
     /// Could be better.
-    pub fn note(&mut self, check: &'static str, words: impl Into<String>, fix: impl Into<String>) {
+    pub(crate) fn note(&mut self, check: &'static str, words: impl Into<String>, fix: impl Into<String>) {
         self.add(check, Verdict::Note, words, Some(fix.into()));
     }
 
     /// Not as it must be.
-    pub fn bad(&mut self, check: &'static str, words: impl Into<String>, fix: impl Into<String>) {
+    pub(crate) fn bad(&mut self, check: &'static str, words: impl Into<String>, fix: impl Into<String>) {
         self.add(check, Verdict::Bad, words, Some(fix.into()));
     }
 
     /// A probe that failed.
-    pub fn trouble(&mut self, check: &'static str, trouble: &Trouble) {
+    pub(crate) fn trouble(&mut self, check: &'static str, trouble: &Trouble) {
         self.add(check, Verdict::Bad, trouble.message.clone(), trouble.fix.clone());
     }
 
     /// Not looked at, because `needs` is bad.
-    pub fn skipped(&mut self, check: &'static str, needs: &str) {
+    pub(crate) fn skipped(&mut self, check: &'static str, needs: &str) {
         self.add(check, Verdict::Skipped, format!("not checked: it needs the {needs}"), None);
     }
 
     /// Not looked at, because nobody wanted it.
-    pub fn off(&mut self, check: &'static str) {
+    pub(crate) fn off(&mut self, check: &'static str) {
         self.add(check, Verdict::Off, "not checked: --offline", None);
     }
 }
 
 /// The end of the program. What was skipped follows from something bad.
-pub fn exit(lines: &[Line]) -> Exit {
+pub(crate) fn exit(lines: &[Line]) -> Exit {
     let any = |verdict| lines.iter().any(|line| line.verdict == verdict);
     if any(Verdict::Bad) {
         Exit::Failed
@@ -126,7 +126,7 @@ pub fn exit(lines: &[Line]) -> Exit {
 }
 
 /// The line as it is shown, and its fix below.
-pub fn text(line: &Line, paint: Paint) -> String {
+pub(crate) fn text(line: &Line, paint: Paint) -> String {
     let mark = match line.verdict {
         Verdict::Ok => paint.good("ok  "),
         Verdict::Note => paint.doubtful("note"),
@@ -141,7 +141,7 @@ pub fn text(line: &Line, paint: Paint) -> String {
 }
 
 /// The last line: how many of what.
-pub fn summary(lines: &[Line]) -> String {
+pub(crate) fn summary(lines: &[Line]) -> String {
     let of = |verdict| lines.iter().filter(|line| line.verdict == verdict).count();
     let (bad, notes, skipped) = (of(Verdict::Bad), of(Verdict::Note), of(Verdict::Skipped) + of(Verdict::Off));
     let checked = lines.len() - skipped;

@@ -28,7 +28,7 @@ const FIRST: i64 = 1_767_225_600;
 
 /// The state folder.
 #[derive(Debug, Clone)]
-pub struct StateFacts {
+pub(crate) struct StateFacts {
     /// Where it is.
     pub path: PathBuf,
     /// Its permission bits and whether it is this account's; none if it is not there yet.
@@ -42,7 +42,7 @@ pub struct StateFacts {
 }
 
 /// Looks at the state folder.
-pub fn state(config: &Config) -> StateFacts {
+pub(crate) fn state(config: &Config) -> StateFacts {
     let path = config.state.clone();
     let folder = match std::fs::metadata(&path) {
         Ok(meta) if meta.is_dir() => Some(Ok((meta.mode() & 0o7777, meta.uid() == rustix::process::geteuid().as_raw()))),
@@ -61,7 +61,7 @@ pub fn state(config: &Config) -> StateFacts {
 }
 
 /// The lines of the state folder.
-pub fn judge_state(facts: &StateFacts) -> Vec<Line> {
+pub(crate) fn judge_state(facts: &StateFacts) -> Vec<Line> {
     let mut lines = Lines::of("mac");
     let path = facts.path.display();
     match &facts.folder {
@@ -108,12 +108,12 @@ pub fn judge_state(facts: &StateFacts) -> Vec<Line> {
 }
 
 /// The key of the sealed copies.
-pub fn key(config: &Config) -> Result<Key, KeyError> {
+pub(crate) fn key(config: &Config) -> Result<Key, KeyError> {
     Key::load(&State::at(&config.state).key())
 }
 
 /// The line of the key. It matters only where there are clouds.
-pub fn judge_key(key: &Result<Key, KeyError>, clouds: usize) -> Vec<Line> {
+pub(crate) fn judge_key(key: &Result<Key, KeyError>, clouds: usize) -> Vec<Line> {
     let mut lines = Lines::of("mac");
     match key {
         Ok(key) => lines.ok(
@@ -150,7 +150,7 @@ fn fix(error: &KeyError) -> Option<String> {
 
 /// The Mac's repository and its disk.
 #[derive(Debug, Clone)]
-pub struct RepositoryFacts {
+pub(crate) struct RepositoryFacts {
     /// Where it is.
     pub path: PathBuf,
     /// Whether it opens.
@@ -168,7 +168,7 @@ pub struct RepositoryFacts {
 }
 
 /// Looks at the repository.
-pub async fn repository(config: &Config, home: Option<&Home>) -> RepositoryFacts {
+pub(crate) async fn repository(config: &Config, home: Option<&Home>) -> RepositoryFacts {
     let platform = platform::current();
     let path = config.repository.clone();
     let opened = match super::within("open the repository", places::mac(config)).await {
@@ -187,7 +187,7 @@ pub async fn repository(config: &Config, home: Option<&Home>) -> RepositoryFacts
 }
 
 /// The lines of the repository. `launchd` is whether this is a Mac.
-pub fn judge_repository(facts: &RepositoryFacts, standing: &Standing, launchd: bool) -> Vec<Line> {
+pub(crate) fn judge_repository(facts: &RepositoryFacts, standing: &Standing, launchd: bool) -> Vec<Line> {
     let mut lines = Lines::of("mac");
     let path = facts.path.display();
     if let Err(trouble) = &facts.opened {
@@ -252,7 +252,7 @@ fn room(free: Option<u64>, standing: &Standing, lines: &mut Lines) {
 }
 
 /// The line of the clock. `last` is the time of the last receipt.
-pub fn judge_clock(schedule: &Schedule, now: Timestamp, last: Option<Timestamp>) -> Vec<Line> {
+pub(crate) fn judge_clock(schedule: &Schedule, now: Timestamp, last: Option<Timestamp>) -> Vec<Line> {
     let mut lines = Lines::of("mac");
     let zone = schedule.zone.iana_name().unwrap_or("of no name");
     let fix = "set the clock: System Settings, General, Date & Time, set automatically (on Linux: timedatectl set-ntp true)";
@@ -278,7 +278,7 @@ pub fn judge_clock(schedule: &Schedule, now: Timestamp, last: Option<Timestamp>)
 }
 
 /// Whether the log can be written.
-pub fn judge_log(folder: &Path, written: Result<(), &io::Error>) -> Vec<Line> {
+pub(crate) fn judge_log(folder: &Path, written: Result<(), &io::Error>) -> Vec<Line> {
     let mut lines = Lines::of("mac");
     match written {
         Ok(()) => lines.ok("log", format!("in {}", folder.display())),
@@ -292,7 +292,7 @@ pub fn judge_log(folder: &Path, written: Result<(), &io::Error>) -> Vec<Line> {
 }
 
 /// Whether a log could be written in `folder`, without writing: the folder, or the nearest above it that is there, is ours to write.
-pub fn log(folder: &Path) -> io::Result<()> {
+pub(crate) fn log(folder: &Path) -> io::Result<()> {
     let there = folder.ancestors().find(|folder| folder.exists()).unwrap_or(Path::new("/"));
     rustix::fs::access(there, rustix::fs::Access::WRITE_OK).map_err(Into::into)
 }

@@ -17,7 +17,7 @@ use offsite_archive::{ArchiveName, FrameRef, JobName, Manifest};
 use offsite_repository::{ArchiveInfo, Layout, Repository, StreamError, read_ranges};
 use offsite_sftp::{Auth, Retry, SftpError, SftpStore, Target, Timeouts, Writing};
 
-pub use self::{
+pub(crate) use self::{
     judge::judge,
     stage::{Stage, stage},
 };
@@ -37,7 +37,7 @@ const PULL: u64 = 8 << 20;
 
 /// What the probes of a Pi found; what comes after a failure is none.
 #[derive(Debug, Default)]
-pub struct Facts {
+pub(crate) struct Facts {
     /// The way there, by what is configured and what ssh says.
     pub way: Option<Result<Way, Trouble>>,
     /// Whether connecting went well, or where it ended.
@@ -54,7 +54,7 @@ pub struct Facts {
 
 /// The way to a Pi.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Way {
+pub(crate) struct Way {
     /// Its name or address.
     pub host: String,
     /// Its port.
@@ -69,7 +69,7 @@ pub struct Way {
 
 /// Where connecting ended.
 #[derive(Debug, Clone)]
-pub struct Failed {
+pub(crate) struct Failed {
     /// The step that failed.
     pub stage: Stage,
     /// The error.
@@ -80,7 +80,7 @@ pub struct Failed {
 
 /// The newest archive of a job.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Newest {
+pub(crate) struct Newest {
     /// The job.
     pub job: JobName,
     /// The archive.
@@ -93,7 +93,7 @@ pub struct Newest {
 
 /// A test pull, as far as it came in the time that there was.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Pulled {
+pub(crate) struct Pulled {
     /// Of which archive.
     pub archive: ArchiveName,
     /// Bytes that were unpacked and checked.
@@ -105,7 +105,7 @@ pub struct Pulled {
 }
 
 /// Probes `pi`.
-pub async fn probe(config: &Config, pi: &Pi) -> Facts {
+pub(crate) async fn probe(config: &Config, pi: &Pi) -> Facts {
     let mut facts = Facts::default();
     let target = match within("ask ssh for the way", places::target(config, pi)).await {
         Ok(Ok(target)) => target,

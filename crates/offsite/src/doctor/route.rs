@@ -13,7 +13,7 @@ use crate::hint::private;
 
 /// What the neighbours of an address said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Neighbours {
+pub(crate) enum Neighbours {
     /// One answered, be it by refusing.
     Answer,
     /// All are out of reach by the very same error.
@@ -24,7 +24,7 @@ pub enum Neighbours {
 
 /// How a try to connect ended, as far as it matters here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Knock {
+pub(crate) enum Knock {
     /// Connected, or refused: there is somebody.
     Answered,
     /// No route to host, or network unreachable.
@@ -34,7 +34,7 @@ pub enum Knock {
 }
 
 /// Where a router usually is, as seen from `host`.
-pub fn routers(host: IpAddr) -> Vec<IpAddr> {
+pub(crate) fn routers(host: IpAddr) -> Vec<IpAddr> {
     let IpAddr::V4(address) = host else { return Vec::new() };
     let [a, b, c, d] = address.octets();
     let usual = [1, 254].into_iter().filter(|last| *last != d);
@@ -42,7 +42,7 @@ pub fn routers(host: IpAddr) -> Vec<IpAddr> {
 }
 
 /// What the knocks say together.
-pub fn neighbours(knocks: &[Knock]) -> Neighbours {
+pub(crate) fn neighbours(knocks: &[Knock]) -> Neighbours {
     if knocks.contains(&Knock::Answered) {
         Neighbours::Answer
     } else if !knocks.is_empty() && knocks.iter().all(|knock| *knock == Knock::NoRoute) {
@@ -53,7 +53,7 @@ pub fn neighbours(knocks: &[Knock]) -> Neighbours {
 }
 
 /// Knocks at the neighbours of `host`. Takes at most two seconds.
-pub async fn ask(host: IpAddr) -> Neighbours {
+pub(crate) async fn ask(host: IpAddr) -> Neighbours {
     const PATIENCE: Duration = Duration::from_secs(2);
     let doors = routers(host).into_iter().flat_map(|router| [53, 80, 443].map(|port| SocketAddr::new(router, port)));
     let knocks = doors.map(|door| async move {

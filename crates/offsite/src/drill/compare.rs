@@ -40,17 +40,12 @@ pub(super) struct Compared {
 
 /// The comparison itself failed.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum CompareError {
-    /// The list of members cannot be read.
+pub(crate) enum CompareError {
     #[error("cannot read the list of its members")]
     Entries(#[from] ManifestError),
-    /// A file cannot be read back.
     #[error("cannot read back {}", path.display())]
     Read {
-        /// The file.
         path: PathBuf,
-        /// Why not.
         source: io::Error,
     },
 }

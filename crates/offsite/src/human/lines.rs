@@ -5,13 +5,13 @@
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 /// How wide `text` is.
-pub fn width(text: &str) -> usize {
+pub(crate) fn width(text: &str) -> usize {
     text.width()
 }
 
 /// `text` in lines of at most `most` columns, where that is given: the first begins with `first`, the others with `next`. Breaks at spaces, and
 /// within a word only where the word alone is too long.
-pub fn wrap(text: &str, first: &str, next: &str, most: Option<usize>) -> Vec<String> {
+pub(crate) fn wrap(text: &str, first: &str, next: &str, most: Option<usize>) -> Vec<String> {
     let Some(most) = most else { return vec![format!("{first}{text}").trim_end().to_owned()] };
     let mut lines = Vec::new();
     let mut line = first.to_owned();
@@ -47,7 +47,7 @@ pub fn wrap(text: &str, first: &str, next: &str, most: Option<usize>) -> Vec<Str
 }
 
 /// The beginning of `text` that fits into `most` columns, with `…` where something was cut off.
-pub fn cut(text: &str, most: usize) -> String {
+pub(crate) fn cut(text: &str, most: usize) -> String {
     if width(text) <= most {
         return text.to_owned();
     }

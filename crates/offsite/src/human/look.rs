@@ -8,7 +8,7 @@ use std::{
 };
 
 /// Below this nothing is laid out any more.
-pub const LEAST: usize = 20;
+pub(crate) const LEAST: usize = 20;
 
 /// When to use colours.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]

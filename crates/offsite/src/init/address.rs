@@ -7,7 +7,7 @@ pub(super) const ACCOUNT: &str = "offsite";
 
 /// Where a Pi is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PiAddress {
+pub(crate) struct PiAddress {
     /// The pulling account, if one is named.
     pub user: Option<String>,
     /// Its host, or what ~/.ssh/config calls it.

@@ -22,28 +22,19 @@ pub(super) struct Question<'a> {
 
 /// An answer that could not be had.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum AskError {
-    /// The input ended.
+pub(crate) enum AskError {
     #[error("the answers ended at the question {question:?}")]
     Ended {
-        /// The question.
         question: String,
     },
-    /// There is nobody to ask, and no option that answers.
     #[error("there is no terminal to ask at, and no {flag} was given: {question}")]
     Lacking {
-        /// The question.
         question: String,
-        /// The option.
         flag: &'static str,
     },
-    /// The terminal failed.
     #[error("cannot ask: {question}")]
     Terminal {
-        /// The question.
         question: String,
-        /// Why.
         source: io::Error,
     },
 }

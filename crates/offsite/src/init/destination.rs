@@ -22,7 +22,7 @@ const CREDENTIALS: &str = "~/.config/offsite/aws.env";
 
 /// What the owner chose.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Destination {
+pub(crate) enum Destination {
     /// Nowhere, for now.
     None,
     /// There.

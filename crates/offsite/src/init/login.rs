@@ -21,7 +21,7 @@ use crate::config::{Home, Pi, PiAuth, SshConfig};
 
 /// What the owner chose.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum LoginKey {
+pub(crate) enum LoginKey {
     /// One of its own, made if it is not there.
     New,
     /// Those that `ssh` would use.

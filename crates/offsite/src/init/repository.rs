@@ -20,8 +20,7 @@ use crate::{
 /// The repository is not where it was.
 #[derive(Debug, thiserror::Error)]
 #[error("{} holds no repository, and the journal tells of the one that was there: no empty one was made", folder.display())]
-pub struct RepositoryAway {
-    /// Where it was.
+pub(crate) struct RepositoryAway {
     pub folder: PathBuf,
 }
 

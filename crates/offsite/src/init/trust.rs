@@ -19,47 +19,31 @@ pub(super) const FLAG: &str = "--host-key-fingerprint";
 
 /// A host key that is not trusted, or could not be written down.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum TrustError {
-    /// The owner said no, or nothing.
+pub(crate) enum TrustError {
     #[error("the host key {fingerprint} of {host} was not confirmed, so it is not trusted")]
     Declined {
-        /// The server.
         host: String,
-        /// What it presented.
         fingerprint: String,
     },
-    /// Another one was expected.
     #[error("{host} presented the host key {fingerprint}, and not {wanted}")]
     Differs {
-        /// The server.
         host: String,
-        /// What it presented.
         fingerprint: String,
-        /// What was expected.
         wanted: String,
     },
     /// The fingerprint of a key of another kind was given, which says nothing about this one.
     #[error("{host} presented a host key of the kind {presented}, and the fingerprint that was given is of its {given} key")]
     Kind {
-        /// The server.
         host: String,
-        /// Of what was presented.
         presented: String,
-        /// Of what was given.
         given: String,
     },
-    /// There is nobody to ask.
     #[error(transparent)]
     Ask(#[from] AskError),
-    /// The file cannot be written.
     #[error("cannot add the host key of {host} to {}", path.display())]
     Write {
-        /// The server.
         host: String,
-        /// The file.
         path: PathBuf,
-        /// Why.
         source: io::Error,
     },
 }

@@ -25,7 +25,7 @@ use super::{
 };
 
 /// A program of the system that is asked with arguments.
-pub trait Tool {
+pub(crate) trait Tool {
     /// Its answer.
     ///
     /// # Errors
@@ -45,7 +45,7 @@ impl Tool for Real {
 }
 
 /// What the steps are done with.
-pub struct Hands<'a> {
+pub(crate) struct Hands<'a> {
     /// launchd.
     pub launchctl: &'a dyn Launchctl,
     /// The Mac's power schedule.
@@ -59,7 +59,7 @@ pub struct Hands<'a> {
 ///
 /// # Errors
 /// The first step that fails.
-pub fn apply(steps: &[Step], hands: &Hands<'_>) -> Result<Vec<Label>, InstallError> {
+pub(crate) fn apply(steps: &[Step], hands: &Hands<'_>) -> Result<Vec<Label>, InstallError> {
     let mut later = Vec::new();
     for step in steps {
         match step {

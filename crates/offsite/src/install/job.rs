@@ -24,7 +24,7 @@ pub(super) const NICE: i32 = 10;
 
 /// A daemon to install, and what belongs to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Job {
+pub(crate) struct Job {
     /// The offsite program.
     pub program: PathBuf,
     /// The configuration. Always named: where its default is depends on variables of the shell that installs.
@@ -45,7 +45,7 @@ pub struct Job {
 
 /// What starts a daemon.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Kind {
+pub(crate) enum Kind {
     /// The owner's login at the screen.
     Agent,
     /// The Mac, as this account.
@@ -57,7 +57,7 @@ pub enum Kind {
 
 impl Kind {
     /// When `RunAtLoad` fires.
-    pub fn start(&self) -> &'static str {
+    pub(crate) fn start(&self) -> &'static str {
         match self {
             Self::Agent => "login",
             Self::System { .. } => "boot",
@@ -67,7 +67,7 @@ impl Kind {
 
 impl Job {
     /// The daemon's label.
-    pub fn label(&self) -> Label {
+    pub(crate) fn label(&self) -> Label {
         match self.kind {
             Kind::Agent => Label::Login,
             Kind::System { .. } => Label::System,
@@ -75,7 +75,7 @@ impl Job {
     }
 
     /// The label of the daemon of the other kind, which must go: both would fire.
-    pub fn other(&self) -> Label {
+    pub(crate) fn other(&self) -> Label {
         match self.kind {
             Kind::Agent => Label::System,
             Kind::System { .. } => Label::Login,
@@ -86,7 +86,7 @@ impl Job {
     ///
     /// # Errors
     /// If a path cannot stand in a property list.
-    pub fn lists(&self) -> Result<Vec<(Label, String)>, InstallError> {
+    pub(crate) fn lists(&self) -> Result<Vec<(Label, String)>, InstallError> {
         let mut lists = vec![(self.label(), self.xml(self.daemon()?)?)];
         if let Kind::System { .. } = self.kind {
             lists.push((Label::Notices, self.xml(self.shows_notices()?)?));

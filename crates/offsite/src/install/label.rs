@@ -7,7 +7,7 @@ use std::fmt;
 
 /// A job of offsite's. The two daemons must not share a label, or installing one would replace half of the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Label {
+pub(crate) enum Label {
     /// The daemon, started with the Mac, as the owner's account.
     System,
     /// The daemon, started with the owner's login.
@@ -18,10 +18,10 @@ pub enum Label {
 
 impl Label {
     /// All that an install may have left.
-    pub const ALL: [Self; 3] = [Self::System, Self::Login, Self::Notices];
+    pub(crate) const ALL: [Self; 3] = [Self::System, Self::Login, Self::Notices];
 
     /// The label, as launchd has it.
-    pub const fn as_str(self) -> &'static str {
+    pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::System => "offsite.system",
             Self::Login => "offsite.login",
@@ -30,7 +30,7 @@ impl Label {
     }
 
     /// The job in the domain it belongs to; `uid` is the owner's.
-    pub const fn target(self, uid: u32) -> Target {
+    pub(crate) const fn target(self, uid: u32) -> Target {
         let domain = match self {
             Self::System => Domain::System,
             Self::Login | Self::Notices => Domain::Gui(uid),
@@ -47,7 +47,7 @@ impl fmt::Display for Label {
 
 /// Where jobs live.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Domain {
+pub(crate) enum Domain {
     /// From boot on.
     System,
     /// While the user with this number is logged in at the screen.
@@ -65,7 +65,7 @@ impl fmt::Display for Domain {
 
 /// One job in one domain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Target {
+pub(crate) struct Target {
     /// Where.
     pub domain: Domain,
     /// Which.

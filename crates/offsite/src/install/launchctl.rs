@@ -9,7 +9,7 @@ use super::label::{Domain, Target};
 
 /// A call.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Call {
+pub(crate) enum Call {
     /// Read a list and take the job on.
     Bootstrap(Domain, PathBuf),
     /// End the job and forget it.
@@ -28,7 +28,7 @@ pub enum Call {
 
 impl Call {
     /// As arguments of launchctl.
-    pub fn arguments(&self) -> Vec<String> {
+    pub(crate) fn arguments(&self) -> Vec<String> {
         let words = |verb: &str, rest: Vec<String>| [vec![verb.to_owned()], rest].concat();
         match self {
             Self::Bootstrap(domain, list) => words("bootstrap", vec![domain.to_string(), list.to_string_lossy().into_owned()]),
@@ -44,7 +44,7 @@ impl Call {
 
 /// What a program answered.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Reply {
+pub(crate) struct Reply {
     /// Its exit code; 128 and the signal's number if a signal ended it.
     pub code: i32,
     /// Standard output.
@@ -58,7 +58,7 @@ impl Reply {
     ///
     /// # Errors
     /// If it cannot be started.
-    pub fn of(mut command: Command) -> io::Result<Self> {
+    pub(crate) fn of(mut command: Command) -> io::Result<Self> {
         use std::os::unix::process::ExitStatusExt;
         let output = command.output()?;
         let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).trim_end().to_owned();
@@ -67,7 +67,7 @@ impl Reply {
     }
 
     /// What it means, as far as the code alone tells.
-    pub fn means(&self) -> Means {
+    pub(crate) fn means(&self) -> Means {
         match self.code {
             0 => Means::Done,
             // bootout says 3, print and kickstart say 113.
@@ -80,7 +80,7 @@ impl Reply {
     }
 
     /// Its words on one line.
-    pub fn words(&self) -> String {
+    pub(crate) fn words(&self) -> String {
         let said = if self.err.trim().is_empty() { &self.out } else { &self.err };
         let line = said.split_whitespace().collect::<Vec<_>>().join(" ");
         if line.is_empty() { format!("exit code {}", self.code) } else { line }
@@ -89,7 +89,7 @@ impl Reply {
 
 /// What launchctl's exit code means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Means {
+pub(crate) enum Means {
     /// Done.
     Done,
     /// There is no such job.
@@ -103,7 +103,7 @@ pub enum Means {
 }
 
 /// launchd, as far as offsite needs it.
-pub trait Launchctl {
+pub(crate) trait Launchctl {
     /// Makes one call.
     ///
     /// # Errors
@@ -116,7 +116,7 @@ pub trait Launchctl {
 
 /// The real one.
 #[derive(Debug, Clone, Copy)]
-pub struct RealLaunchctl;
+pub(crate) struct RealLaunchctl;
 
 impl Launchctl for RealLaunchctl {
     fn call(&self, call: &Call) -> io::Result<Reply> {

@@ -9,7 +9,7 @@ use super::{
 
 /// The numbers that a file's owner has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Ids {
+pub(crate) struct Ids {
     /// The account's.
     pub uid: u32,
     /// The group's.
@@ -18,7 +18,7 @@ pub struct Ids {
 
 /// A Mac; a value, so that tests have one in a temporary folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Mac {
+pub(crate) struct Mac {
     /// `/Library`.
     pub library: PathBuf,
     /// Whose backups these are.
@@ -29,12 +29,12 @@ pub struct Mac {
 
 impl Mac {
     /// This one, for `owner`.
-    pub fn of(owner: Owner) -> Self {
+    pub(crate) fn of(owner: Owner) -> Self {
         Self { library: "/Library".into(), owner, root: Ids { uid: 0, gid: 0 } }
     }
 
     /// Where launchd looks for the list.
-    pub fn list(&self, label: Label) -> PathBuf {
+    pub(crate) fn list(&self, label: Label) -> PathBuf {
         let file = format!("{label}.plist");
         match label {
             Label::System => self.library.join("LaunchDaemons").join(file),
@@ -43,7 +43,7 @@ impl Mac {
     }
 
     /// Who must own the list: launchd refuses one of anybody else.
-    pub fn owner_of(&self, label: Label) -> Ids {
+    pub(crate) fn owner_of(&self, label: Label) -> Ids {
         match label {
             Label::System => self.root,
             Label::Login | Label::Notices => self.ids(),
@@ -51,12 +51,12 @@ impl Mac {
     }
 
     /// The owner's numbers.
-    pub fn ids(&self) -> Ids {
+    pub(crate) fn ids(&self) -> Ids {
         Ids { uid: self.owner.uid, gid: self.owner.gid }
     }
 
     /// The job in its domain.
-    pub fn target(&self, label: Label) -> Target {
+    pub(crate) fn target(&self, label: Label) -> Target {
         label.target(self.owner.uid)
     }
 
@@ -64,7 +64,7 @@ impl Mac {
     ///
     /// # Errors
     /// If launchctl cannot be run, or refuses to tell.
-    pub fn look(&self, launchctl: &dyn Launchctl) -> Result<Vec<There>, InstallError> {
+    pub(crate) fn look(&self, launchctl: &dyn Launchctl) -> Result<Vec<There>, InstallError> {
         let mut there = Vec::new();
         for label in Label::ALL {
             let list = self.list(label);
@@ -82,7 +82,7 @@ impl Mac {
 
 /// Something of offsite's.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct There {
+pub(crate) struct There {
     /// What.
     pub label: Label,
     /// Its list, if the file is there.

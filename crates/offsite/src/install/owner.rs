@@ -11,7 +11,7 @@ use super::InstallError;
 
 /// An account.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Owner {
+pub(crate) struct Owner {
     /// Its name.
     pub name: String,
     /// Its number.

@@ -17,7 +17,7 @@ use super::{
 
 /// One step.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Step {
+pub(crate) enum Step {
     /// Make a folder, with those above it that are missing, and give them to their owner.
     Folder {
         /// The folder.

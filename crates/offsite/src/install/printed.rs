@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 /// What launchd knows of a job, since it was loaded or the Mac was started.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Printed {
+pub(crate) struct Printed {
     /// The list it was read from.
     pub list: Option<PathBuf>,
     /// "running", "not running", "spawn scheduled", …
@@ -25,7 +25,7 @@ pub struct Printed {
 }
 
 /// Reads what `launchctl print TARGET` says.
-pub fn printed(text: &str) -> Printed {
+pub(crate) fn printed(text: &str) -> Printed {
     let mut found = Printed::default();
     let mut depth = 0_usize;
     for line in text.lines().map(str::trim) {
@@ -58,7 +58,7 @@ pub fn printed(text: &str) -> Printed {
 }
 
 /// Whether `launchctl print-disabled DOMAIN` marks `label`; no line about it means no.
-pub fn disabled(text: &str, label: &str) -> bool {
+pub(crate) fn disabled(text: &str, label: &str) -> bool {
     let wanted = format!("\"{label}\"");
     text.lines()
         .filter_map(|line| line.split_once("=>"))

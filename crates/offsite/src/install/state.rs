@@ -15,7 +15,7 @@ use crate::{
 
 /// What starts the daemon.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Clock {
+pub(crate) enum Clock {
     /// launchd, from boot on.
     System,
     /// launchd, while the owner is logged in at the screen.
@@ -26,7 +26,7 @@ pub enum Clock {
 
 impl Clock {
     /// What a person types to have it start the daemon at once.
-    pub fn kick(self) -> &'static str {
+    pub(crate) fn kick(self) -> &'static str {
         match self {
             Self::System => "sudo launchctl kickstart system/offsite.system",
             Self::Agent => "launchctl kickstart gui/$(id -u)/offsite.login",
@@ -37,7 +37,7 @@ impl Clock {
 
 /// The program that is started.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Program {
+pub(crate) enum Program {
     /// The one that asks.
     This,
     /// Another file, which is there.
@@ -50,7 +50,7 @@ pub enum Program {
 
 /// One alarm clock that is installed. Two on one machine both fire.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Installed {
+pub(crate) struct Installed {
     /// Which.
     pub clock: Clock,
     /// Its list or unit, if the file is there; without one it is gone after the next boot or login.
@@ -71,7 +71,7 @@ pub struct Installed {
 
 impl Installed {
     /// The hour at which it rings, as its list or unit says; `None` if that does not say.
-    pub fn at(&self) -> Option<TimeOfDay> {
+    pub(crate) fn at(&self) -> Option<TimeOfDay> {
         let list = self.list.as_deref()?;
         match self.clock {
             Clock::Timer => hour_of_timer(&std::fs::read_to_string(list).ok()?),
@@ -81,12 +81,12 @@ impl Installed {
 }
 
 /// What a person types to have it installed, or installed anew.
-pub fn command(launchd: bool) -> &'static str {
+pub(crate) fn command(launchd: bool) -> &'static str {
     if launchd { "sudo offsite install" } else { "offsite install" }
 }
 
 /// What is wrong with the hour of a clock that rings at `rings`, as far as it says, where `at:` of the configuration is `at`; and what to do.
-pub fn wrong_hour(rings: Option<TimeOfDay>, at: TimeOfDay, command: &str) -> Option<(String, String)> {
+pub(crate) fn wrong_hour(rings: Option<TimeOfDay>, at: TimeOfDay, command: &str) -> Option<(String, String)> {
     let rings = rings.filter(|rings| *rings != at)?;
     let next = format!("an alarm clock rings as it was when it was installed; set it anew: {command}");
     Some((format!("it rings at {rings}, and `at:` says {at}"), next))
@@ -106,7 +106,7 @@ fn hour_of_list(list: &plist::Value) -> Option<TimeOfDay> {
 ///
 /// # Errors
 /// If launchctl or systemctl cannot be asked.
-pub fn state(home: &Home) -> Result<Vec<Installed>, InstallError> {
+pub(crate) fn state(home: &Home) -> Result<Vec<Installed>, InstallError> {
     let this = std::env::current_exe().ok();
     if platform::current().has_launchd() {
         let uid = rustix::process::getuid().as_raw();

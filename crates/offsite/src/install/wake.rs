@@ -18,7 +18,7 @@ pub(super) const FILE: &str = "wake.json";
 
 /// A time of the Mac's own zone at which it wakes or is switched on, every day.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Wake {
+pub(crate) struct Wake {
     /// 0 to 23.
     pub hour: u8,
     /// 0 to 59.
@@ -60,7 +60,7 @@ impl Remembered {
 
 impl Wake {
     /// In time for a run at `at`.
-    pub fn before(at: TimeOfDay) -> Self {
+    pub(crate) fn before(at: TimeOfDay) -> Self {
         let day = 24 * 60;
         let minutes = (u16::from(at.hour()) * 60 + u16::from(at.minute()) + day - EARLY) % day;
         // Both are below 60.

@@ -23,22 +23,16 @@ pub struct Journal {
 
 /// A journal that cannot be used.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum JournalError {
-    /// It exists and cannot be read.
     #[error("cannot read the journal {}", path.display())]
     Read {
-        /// The file.
         path: PathBuf,
-        /// Why.
         source: io::Error,
     },
     /// A receipt could not be made durable; what it says does not count.
     #[error("cannot append to the journal {}", path.display())]
     Append {
-        /// The file.
         path: PathBuf,
-        /// Why.
         source: io::Error,
     },
 }

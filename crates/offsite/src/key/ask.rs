@@ -12,26 +12,18 @@ use crate::say;
 
 /// A secret that could not be had.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum AskError {
-    /// The terminal or the pipe failed.
     #[error("cannot ask for the {what}")]
     Read {
-        /// What was asked for.
         what: &'static str,
-        /// Why.
         source: io::Error,
     },
-    /// Nothing was typed.
     #[error("no {what} was given")]
     Empty {
-        /// What was asked for.
         what: &'static str,
     },
-    /// The two did not agree.
     #[error("the two {what}s differ")]
     Differ {
-        /// What was asked for.
         what: &'static str,
     },
 }

@@ -27,50 +27,35 @@ pub struct Key {
 
 /// A key file that cannot be used.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum KeyError {
-    /// There is none.
     #[error("there is no key at {}", path.display())]
     None {
-        /// Where it would be.
         path: PathBuf,
     },
     /// There is one, and it is never overwritten.
     #[error("there is a key already at {}; it is left as it is", path.display())]
     Exists {
-        /// The file.
         path: PathBuf,
     },
-    /// Others can read it.
     #[error("the key {} can be read by others: mode {mode:04o}, wanted 0600", path.display())]
     Open {
-        /// The file.
         path: PathBuf,
-        /// Its permission bits.
         mode: u32,
     },
-    /// It cannot be read.
     #[error("cannot read the key {}", path.display())]
     Read {
-        /// The file.
         path: PathBuf,
-        /// Why.
         source: io::Error,
     },
-    /// It is not a key file of a version we know. Nothing of it is shown.
     #[error("{} is not a key file of version 1: {problem}", path.display())]
     Damaged {
-        /// The file.
         path: PathBuf,
-        /// What is wrong.
         problem: String,
     },
     /// It could not be written; nothing is there.
     #[error("cannot write the key {}", path.display())]
     Write {
-        /// The file.
         path: PathBuf,
-        /// Why.
         source: io::Error,
     },
 }

@@ -7,17 +7,21 @@ use super::{
     macos, ntfy, webhook,
 };
 use crate::{
-    config::{Config, Email, Healthchecks, MacNotices, NotifySecrets, Ntfy, Webhook},
+    config::{Config, Email, MacNotices, NotifySecrets, Ntfy, Webhook},
     platform,
     state::State,
 };
 
 /// A channel that takes messages.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Channel<'a> {
+pub enum Channel<'a> {
+    /// The Mac's own notices.
     Macos(MacNotices),
+    /// An ntfy topic.
     Ntfy(&'a Ntfy),
+    /// A webhook.
     Webhook(&'a Webhook),
+    /// E-mail.
     Email(&'a Email),
 }
 
@@ -36,7 +40,8 @@ impl<'a> Channel<'a> {
         channels
     }
 
-    pub(super) fn name(self) -> &'static str {
+    /// As it is called in the configuration.
+    pub fn name(self) -> &'static str {
         match self {
             Self::Macos(_) => "macos",
             Self::Ntfy(_) => "ntfy",
@@ -72,19 +77,18 @@ impl<'a> Channel<'a> {
     }
 }
 
-/// Pings healthchecks.
-pub(super) async fn ping(
-    check: &Healthchecks,
-    config: &Config,
-    bounds: &Bounds,
-    what: (Ping, Option<&str>, &str),
-) -> Result<(), SendError> {
-    let secrets = NotifySecrets::load(&config.notify.credentials).map_err(SendError::Credentials)?;
-    healthchecks::send(check, &secrets, &http::client(bounds)?, bounds, what).await
+/// Pings healthchecks, if it is configured, within the bounds.
+pub(super) async fn ping(config: &Config, bounds: &Bounds, what: (Ping, Option<&str>, &str)) -> Result<(), SendError> {
+    let Some(check) = &config.notify.healthchecks else { return Ok(()) };
+    let sending = async {
+        let secrets = NotifySecrets::load(&config.notify.credentials).map_err(SendError::Credentials)?;
+        healthchecks::send(check, &secrets, &http::client(bounds)?, bounds, what).await
+    };
+    bounded(bounds, sending).await
 }
 
 /// Gives up after all the time there is.
-pub(super) async fn bounded(bounds: &Bounds, sending: impl Future<Output = Result<(), SendError>>) -> Result<(), SendError> {
+async fn bounded(bounds: &Bounds, sending: impl Future<Output = Result<(), SendError>>) -> Result<(), SendError> {
     let slow = |_| SendError::Slow { seconds: bounds.total.as_secs() };
     tokio::time::timeout(bounds.total, sending).await.map_err(slow).and_then(|sent| sent)
 }

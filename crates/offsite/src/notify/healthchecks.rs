@@ -14,7 +14,7 @@ use crate::{
 
 /// What can be said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Ping {
+pub enum Ping {
     /// A run began.
     Start,
     /// It ended, and all is well.

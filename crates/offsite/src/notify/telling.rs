@@ -11,10 +11,11 @@ use jiff::{Timestamp, tz::TimeZone};
 
 use super::{
     News, Outgoing, SendError, Told,
-    channel::{self, Channel, HEALTHCHECKS},
+    channel::{Channel, HEALTHCHECKS},
     healthchecks::{self, Ping},
-    http::Bounds,
-    mac, mark, news,
+    mac, mark,
+    news::news,
+    post::Post,
     told::{self, Failing, Look, Memory},
 };
 use crate::{
@@ -23,7 +24,7 @@ use crate::{
     human::look,
     journal::{Fact, Journal, Outcome, Receipt, Standing, Step},
     state::State,
-    status::{Alarm, Facts, Kind, Local, Report, gather, screen},
+    status::{Alarm, Facts, Kind, Local, Report, screen},
 };
 
 /// What the memory itself is called where its failure is noted.
@@ -32,9 +33,9 @@ const MEMORY: &str = "told.json";
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// A look that has begun.
-pub(super) struct Telling<'a> {
+pub(super) struct Telling<'a, P> {
     config: &'a Config,
-    bounds: &'a Bounds,
+    post: &'a P,
     state: State,
     memory: Memory,
     _lock: Option<File>,
@@ -52,9 +53,9 @@ struct Sending<'a> {
     stands: String,
 }
 
-impl<'a> Telling<'a> {
-    /// Waits for its turn, for as long as one channel may take; `None` if it does not come.
-    pub(super) async fn begin(config: &'a Config, bounds: &'a Bounds) -> anyhow::Result<Option<Self>> {
+impl<'a, P: Post> Telling<'a, P> {
+    /// Waits so long for its turn; `None` if it does not come.
+    pub(super) async fn begin(config: &'a Config, post: &'a P, patience: Duration) -> anyhow::Result<Option<Self>> {
         // A state folder that takes no file is a reason to tell, and none to be silent: what cannot be kept there says so at the end.
         let state = State::open(&config.state).unwrap_or_else(|_| State::at(&config.state));
         let turn = async {
@@ -66,9 +67,9 @@ impl<'a> Telling<'a> {
                 }
             }
         };
-        let Ok(lock) = tokio::time::timeout(bounds.total, turn).await else { return Ok(None) };
+        let Ok(lock) = tokio::time::timeout(patience, turn).await else { return Ok(None) };
         let memory = Memory::read(&state.told());
-        Ok(Some(Self { config, bounds, state, memory, _lock: lock }))
+        Ok(Some(Self { config, post, state, memory, _lock: lock }))
     }
 
     /// Tells what is news. `broke`: why nothing could be run, or what ran left no receipt.
@@ -107,12 +108,12 @@ impl<'a> Telling<'a> {
                 Ok(Sending { channel, .. }) if held(&self.memory.failing, channel.name()) => {}
                 Ok(Sending { channel, stands, .. }) if keeps.is_err() && mark::holds(&path, channel.name(), &stands, report.time) => {}
                 Ok(Sending { channel, out, told, stands }) => {
-                    let (config, bounds) = (self.config, self.bounds);
-                    sends.push(Box::pin(async move { (channel.name(), Some((told, stands)), channel.send(config, bounds, &out).await) }));
+                    let (config, post) = (self.config, self.post);
+                    sends.push(Box::pin(async move { (channel.name(), Some((told, stands)), post.send(config, channel, &out).await) }));
                 }
             }
         }
-        if let Some(check) = &self.config.notify.healthchecks {
+        if self.config.notify.healthchecks.is_some() {
             let pings = &mut self.memory.pings;
             pings.ended = ran.map(|outcome| outcome == Outcome::Fine && healthchecks::is_well(&report)).or(pings.ended);
             if pings.ended.is_none() {
@@ -121,11 +122,8 @@ impl<'a> Telling<'a> {
                 let run = pings.run.clone();
                 let receipts = self.state.journal().read().map(|read| read.receipts).unwrap_or_default();
                 let body = healthchecks::body(&report, &receipts);
-                let (config, bounds, ping) = (self.config, self.bounds, if fine { Ping::Success } else { Ping::Fail });
-                sends.push(Box::pin(async move {
-                    let sent = channel::ping(check, config, bounds, (ping, run.as_deref(), &body));
-                    (HEALTHCHECKS, None, channel::bounded(bounds, sent).await)
-                }));
+                let (config, post, ping) = (self.config, self.post, if fine { Ping::Success } else { Ping::Fail });
+                sends.push(Box::pin(async move { (HEALTHCHECKS, None, post.ping(config, (ping, run.as_deref(), &body)).await) }));
             }
         } else {
             self.memory.pings = told::Pings::default();
@@ -133,7 +131,7 @@ impl<'a> Telling<'a> {
         let mut noted = Ok(());
         while let Some((name, told, sent)) = sends.next().await {
             // A journal that takes no receipt must not make anybody forget what was told.
-            noted = noted.and(note(&self.state.journal(), &facts.standing, name, &sent));
+            noted = noted.and(note(&self.state.journal(), &facts.standing, name, &sent, self.post.now()));
             let mut stands = None;
             match (&sent, told) {
                 (Err(_), _) => {
@@ -165,7 +163,7 @@ impl<'a> Telling<'a> {
 
     /// The status. Where there is none, that is the one alarm. `between`: nothing of ours has ended just now.
     async fn look(&self, between: bool) -> (Facts, Report) {
-        match gather(self.config).await {
+        match self.post.facts(self.config).await {
             Ok(mut facts) => {
                 if between && facts.running.is_some() {
                     // What fails in a run that is going on may be nobody's failure in the end: a link that broke in a sleep.
@@ -182,7 +180,7 @@ impl<'a> Telling<'a> {
                     damaged_lines: Vec::new(),
                     running: None,
                     local: Local::default(),
-                    now: Timestamp::now(),
+                    now: self.post.now(),
                     zone: TimeZone::system(),
                 };
                 let mut report = Report::of(&facts);
@@ -197,13 +195,15 @@ impl<'a> Telling<'a> {
     fn remembered(&self, standing: &Standing, kept: Result<(), told::ToldError>) -> anyhow::Result<()> {
         let journal = self.state.journal();
         let error = match kept {
-            Ok(()) if standing.silent.contains_key(MEMORY) => return receipt(&journal, Fact::Notified { channel: MEMORY.to_owned() }),
+            Ok(()) if standing.silent.contains_key(MEMORY) => {
+                return receipt(&journal, self.post.now(), Fact::Notified { channel: MEMORY.to_owned() });
+            }
             Ok(()) => return Ok(()),
             Err(error) => error,
         };
         if !standing.silent.contains_key(MEMORY) {
             let (message, hint) = unkept(&error);
-            receipt(&journal, Fact::Failed { step: Step::Notify, object: MEMORY.to_owned(), message, hint })?;
+            receipt(&journal, self.post.now(), Fact::Failed { step: Step::Notify, object: MEMORY.to_owned(), message, hint })?;
         }
         Err(error.into())
     }
@@ -245,12 +245,18 @@ fn decide<'a>(
 }
 
 /// A channel's failure gets a receipt when it begins, and one when it ends.
-pub(super) fn note(journal: &Journal, standing: &Standing, channel: &str, sent: &Result<(), SendError>) -> anyhow::Result<()> {
+pub(super) fn note(
+    journal: &Journal,
+    standing: &Standing,
+    channel: &str,
+    sent: &Result<(), SendError>,
+    now: Timestamp,
+) -> anyhow::Result<()> {
     match (sent, standing.silent.contains_key(channel)) {
-        (Ok(()), true) => receipt(journal, Fact::Notified { channel: channel.to_owned() }),
+        (Ok(()), true) => receipt(journal, now, Fact::Notified { channel: channel.to_owned() }),
         (Err(error), false) => {
             let (message, hint) = (words(error), Some(error.next(channel)));
-            receipt(journal, Fact::Failed { step: Step::Notify, object: channel.to_owned(), message, hint })
+            receipt(journal, now, Fact::Failed { step: Step::Notify, object: channel.to_owned(), message, hint })
         }
         (Ok(()), false) | (Err(_), true) => Ok(()),
     }
@@ -271,6 +277,6 @@ pub(super) fn words(error: &SendError) -> String {
     crate::human::plain(&text)
 }
 
-fn receipt(journal: &Journal, fact: Fact) -> anyhow::Result<()> {
-    journal.append(&Receipt { time: Timestamp::now(), fact }).context("cannot note what became of a notice")
+fn receipt(journal: &Journal, time: Timestamp, fact: Fact) -> anyhow::Result<()> {
+    journal.append(&Receipt { time, fact }).context("cannot note what became of a notice")
 }

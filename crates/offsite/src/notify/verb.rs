@@ -42,9 +42,9 @@ pub async fn run(globals: &Globals, args: &Args) -> anyhow::Result<Exit> {
     for channel in Channel::all(config) {
         sends.push(Box::pin(async move { (channel.name(), channel.send(config, bounds, out).await) }));
     }
-    if let Some(check) = &config.notify.healthchecks {
-        let ping = channel::ping(check, config, bounds, (Ping::Log, None, &out.text));
-        sends.push(Box::pin(async move { (HEALTHCHECKS, channel::bounded(bounds, ping).await) }));
+    if config.notify.healthchecks.is_some() {
+        let ping = channel::ping(config, bounds, (Ping::Log, None, &out.text));
+        sends.push(Box::pin(async move { (HEALTHCHECKS, ping.await) }));
     }
     let state = State::open(&config.state)?;
     let standing = Standing::of(&state.journal().read()?.receipts);
@@ -55,7 +55,7 @@ pub async fn run(globals: &Globals, args: &Args) -> anyhow::Result<Exit> {
                 good += 1;
                 say!("{name:<13}took it");
                 // Only the good news is noted: that a channel fails which nobody needed yet is told here and now.
-                telling::note(&state.journal(), &standing, name, &sent)?;
+                telling::note(&state.journal(), &standing, name, &sent, Timestamp::now())?;
                 told::mended(&state, name);
             }
             Err(error) => {

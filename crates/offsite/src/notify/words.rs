@@ -87,6 +87,11 @@ impl Outgoing {
         Self { level: Level::Good, title, text, status: String::new(), json }
     }
 
+    /// The message for programs, as the webhook sends it.
+    pub fn json(&self) -> &Value {
+        &self.json
+    }
+
     /// The text in at most so many bytes.
     pub(super) fn short(&self, longest: usize) -> String {
         cut(&self.text, longest)

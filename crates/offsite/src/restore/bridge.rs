@@ -25,15 +25,11 @@ enum Piece {
 
 /// Why an extraction through the bridge ended.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum BridgeError {
-    /// The archive could not be read.
+pub(crate) enum BridgeError {
     #[error(transparent)]
     Read(StreamError),
-    /// The files could not be made.
     #[error(transparent)]
     Extract(ExtractError),
-    /// The extracting thread died.
     #[error("the extraction did not end as it should")]
     Thread(#[source] tokio::task::JoinError),
 }

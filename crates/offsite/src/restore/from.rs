@@ -26,7 +26,7 @@ use crate::{
 
 /// Which place to read, and what opens it.
 #[derive(Debug, Clone, Default, clap::Args)]
-pub struct From {
+pub(crate) struct From {
     /// Read a cloud instead of this Mac's repository: its name in the configuration, or file:///folder, or s3://bucket/prefix with AWS_…
     /// in the environment
     #[arg(long, value_name = "CLOUD")]
@@ -48,7 +48,7 @@ pub struct From {
 
 /// How the recovery key is given. Its `Debug` does not show it.
 #[derive(Clone)]
-pub enum Given {
+pub(crate) enum Given {
     /// To be asked for.
     Ask,
     /// In a file.
@@ -94,54 +94,38 @@ impl Given {
 
 /// A place that data cannot come back from.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum FromError {
-    /// The recovery key's file cannot be read.
+pub(crate) enum FromError {
     #[error("cannot read the recovery key {}", path.display())]
     RecoveryFile {
-        /// The file.
         path: PathBuf,
-        /// Why not.
         source: io::Error,
     },
-    /// What was given is no recovery key.
     #[error("cannot use the recovery key")]
     Recovery(#[source] InvalidRecoveryKey),
-    /// Neither a key file nor anything else that opens it.
     #[error("{place} is sealed, and there is no configuration that names a key file")]
     Locked {
-        /// Its address.
         place: String,
     },
-    /// It does not open.
     #[error("cannot open {place}")]
     Vault {
-        /// Its address.
         place: String,
-        /// Why not.
         source: VaultError,
     },
-    /// It is a repository in the clear, and does not open.
     #[error("cannot open {place}")]
     Repository {
-        /// Its address.
         place: String,
-        /// Why not.
         source: RepositoryError,
     },
-    /// It cannot be asked what it is.
     #[error("cannot reach {place}")]
     Reach {
-        /// Its address.
         place: String,
-        /// Why not.
         source: object_store::Error,
     },
 }
 
 /// A place, open for reading.
 #[derive(Debug)]
-pub struct Opened {
+pub(crate) struct Opened {
     /// What is in it.
     pub repository: Repository,
     /// What people call it: `this Mac`, a cloud's name, an address.
@@ -168,7 +152,7 @@ impl Opened {
 ///
 /// # Errors
 /// When the configuration is wrong or wanted and missing, when the place cannot be reached, or what was given does not open it.
-pub async fn open(globals: &Globals, from: &From) -> anyhow::Result<Opened> {
+pub(crate) async fn open(globals: &Globals, from: &From) -> anyhow::Result<Opened> {
     let Some(text) = &from.from else {
         let config = globals.load()?;
         let mac = places::mac(&config).await?;

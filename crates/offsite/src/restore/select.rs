@@ -13,7 +13,7 @@ use crate::{config::PlaceName, journal::Standing};
 
 /// What a person typed: `latest`, `services`, `services/2026-11-22T040000Z`, or the beginning of a time as `services/2026-11-22` or `2026-11-22`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Wanted {
+pub(crate) enum Wanted {
     /// The newest archive of the only job.
     Latest,
     /// The newest archive of a job.
@@ -49,7 +49,7 @@ fn begins_a_time(text: &str) -> bool {
 
 /// Why an archive is not what it should be, worst first.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Flaw {
+pub(crate) enum Flaw {
     /// The tripwire holds it.
     Suspicious(String),
     /// Frames of it are lost here.
@@ -69,7 +69,7 @@ impl fmt::Display for Flaw {
 }
 
 /// What is wrong with an archive at `place`, as far as is known; the worst.
-pub fn flaw(info: &ArchiveInfo, place: Option<&PlaceName>, standing: &Standing) -> Option<Flaw> {
+pub(crate) fn flaw(info: &ArchiveInfo, place: Option<&PlaceName>, standing: &Standing) -> Option<Flaw> {
     if let Some(why) = standing.suspicious.get(&info.name) {
         return Some(Flaw::Suspicious(why.to_string()));
     }
@@ -81,7 +81,7 @@ pub fn flaw(info: &ArchiveInfo, place: Option<&PlaceName>, standing: &Standing) 
 
 /// The archive that is meant.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Chosen {
+pub(crate) struct Chosen {
     /// The archive.
     pub info: ArchiveInfo,
     /// What is wrong with it.
@@ -94,62 +94,40 @@ pub struct Chosen {
 
 /// Nothing can be meant.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum SelectError {
-    /// No such archive.
+pub(crate) enum SelectError {
     #[error("there is no archive {archive} in {place}{}", near_text(near))]
     NoArchive {
-        /// The name.
         archive: ArchiveName,
-        /// Where.
         place: String,
         /// Those of its job that are nearest in time, or else of all jobs.
         near: Vec<ArchiveName>,
     },
-    /// It is there, and cannot be read.
     #[error("the archive {archive} in {place} cannot be read: {cause}")]
     Unreadable {
-        /// The name.
         archive: ArchiveName,
-        /// Where.
         place: String,
-        /// Why not.
         cause: String,
     },
-    /// No archive of that job.
     #[error("there is no archive of a job {job} in {place}{}", jobs_text(jobs))]
     NoJob {
-        /// The job.
         job: JobName,
-        /// Where.
         place: String,
-        /// The jobs that there are.
         jobs: Vec<JobName>,
     },
-    /// `latest`, and more than one job.
     #[error("{place} holds archives of several jobs{}", jobs_text(jobs))]
     Jobs {
-        /// Where.
         place: String,
-        /// The jobs.
         jobs: Vec<JobName>,
     },
-    /// No archive of that time.
     #[error("there is no archive of {text} in {place}")]
     NoTime {
-        /// What was typed.
         text: String,
-        /// Where.
         place: String,
     },
-    /// More than one archive of that time.
     #[error("{text} is not one archive in {place} but {}: {}{}", found.len(), names_text(&found[..found.len().min(LISTED)]), if found.len() > LISTED { ", …" } else { "" })]
     Times {
-        /// What was typed.
         text: String,
-        /// Where.
         place: String,
-        /// Those that it could be, by name.
         found: Vec<ArchiveName>,
     },
 }
@@ -174,7 +152,7 @@ fn jobs_text(jobs: &[JobName]) -> String {
 ///
 /// # Errors
 /// [`SelectError`], with what there is instead.
-pub fn choose(
+pub(crate) fn choose(
     wanted: &Wanted,
     archives: &Archives,
     label: &str,
@@ -219,12 +197,12 @@ pub fn choose(
 }
 
 /// All jobs that have an archive, by name.
-pub fn jobs(archives: &Archives) -> Vec<JobName> {
+pub(crate) fn jobs(archives: &Archives) -> Vec<JobName> {
     archives.good.iter().map(|info| info.name.job.clone()).collect::<BTreeSet<_>>().into_iter().collect()
 }
 
 /// The archive of the same job that came before `info`, whatever is wrong with it.
-pub fn before<'a>(info: &ArchiveInfo, archives: &'a Archives) -> Option<&'a ArchiveInfo> {
+pub(crate) fn before<'a>(info: &ArchiveInfo, archives: &'a Archives) -> Option<&'a ArchiveInfo> {
     let order = |info: &ArchiveInfo| (info.sequence, info.name.time());
     archives.good.iter().filter(|other| other.name.job == info.name.job && order(other) < order(info)).max_by_key(|other| order(other))
 }
@@ -257,7 +235,7 @@ fn rank(flaw: Option<&Flaw>) -> u8 {
 }
 
 /// Why there is no archive `name` to be had.
-pub fn absent(name: &ArchiveName, archives: &Archives, label: &str) -> SelectError {
+pub(crate) fn absent(name: &ArchiveName, archives: &Archives, label: &str) -> SelectError {
     if let Some(bad) = archives.unreadable.iter().find(|bad| named(&bad.object).as_ref() == Some(name)) {
         let cause = offsite_agent::chain(&bad.error);
         return SelectError::Unreadable { archive: name.clone(), place: label.to_owned(), cause };
@@ -271,7 +249,7 @@ pub fn absent(name: &ArchiveName, archives: &Archives, label: &str) -> SelectErr
 }
 
 /// The archive that a manifest object is named for, where names are in the clear.
-pub fn named(object: &str) -> Option<ArchiveName> {
+pub(crate) fn named(object: &str) -> Option<ArchiveName> {
     object.strip_prefix("manifests/")?.strip_suffix(".zst")?.parse().ok()
 }
 

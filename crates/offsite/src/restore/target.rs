@@ -7,36 +7,24 @@ use std::{
 
 /// A folder that nothing is restored into.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum TargetError {
-    /// It is in use.
+pub(crate) enum TargetError {
     #[error("{} is not empty", path.display())]
     NotEmpty {
-        /// The folder.
         path: PathBuf,
     },
-    /// It belongs to offsite.
     #[error("{} lies in {}, which offsite itself keeps", path.display(), of.display())]
     Inside {
-        /// The folder.
         path: PathBuf,
-        /// What it lies in.
         of: PathBuf,
     },
-    /// It is something else than a folder.
     #[error("{} is not a folder", path.display())]
     NotAFolder {
-        /// The path.
         path: PathBuf,
     },
-    /// It cannot be made or looked at.
     #[error("cannot {operation} the folder {}", path.display())]
     Io {
-        /// What was tried.
         operation: &'static str,
-        /// The folder.
         path: PathBuf,
-        /// Why not.
         source: io::Error,
     },
 }
@@ -46,7 +34,7 @@ pub enum TargetError {
 ///
 /// # Errors
 /// [`TargetError`].
-pub fn check(into: &Path, own: &[PathBuf], overwrite: bool) -> Result<PathBuf, TargetError> {
+pub(crate) fn check(into: &Path, own: &[PathBuf], overwrite: bool) -> Result<PathBuf, TargetError> {
     let path = resolve(into)?;
     for of in own {
         // One that cannot be resolved is compared as it is written.
@@ -72,7 +60,7 @@ pub fn check(into: &Path, own: &[PathBuf], overwrite: bool) -> Result<PathBuf, T
 ///
 /// # Errors
 /// [`TargetError::Io`].
-pub fn make(path: &Path) -> Result<(), TargetError> {
+pub(crate) fn make(path: &Path) -> Result<(), TargetError> {
     fs::create_dir_all(path).map_err(|source| TargetError::Io { operation: "make", path: path.to_owned(), source })
 }
 

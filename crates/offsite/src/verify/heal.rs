@@ -18,7 +18,7 @@ use crate::{
 /// The configuration has no such cloud.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("no cloud of the configuration is called {name} ({})", if known.is_empty() { "it has none" } else { known })]
-pub struct NoCloud {
+pub(crate) struct NoCloud {
     name: PlaceName,
     known: String,
 }

@@ -14,7 +14,7 @@ use crate::{
 
 /// One archive that was looked at.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Checked {
+pub(crate) struct Checked {
     /// The archive.
     pub archive: ArchiveName,
     /// What is lost: `Some(Some(n))` frames, `Some(None)` all of it, `None` nothing.
@@ -44,14 +44,14 @@ fn lost<S: serde::Serializer>(lost: &Option<Option<u64>>, serializer: S) -> Resu
 
 impl Checked {
     /// Whether something of it is lost and was not brought back.
-    pub fn is_lost(&self) -> bool {
+    pub(crate) fn is_lost(&self) -> bool {
         self.lost.is_some() && !self.healed
     }
 }
 
 /// A plain copy that is damaged.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Copy {
+pub(crate) struct Copy {
     /// Of which archive.
     pub archive: ArchiveName,
     /// How that shows.
@@ -62,7 +62,7 @@ pub struct Copy {
 
 /// What was found and done.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Report {
+pub(crate) struct Report {
     /// Frames that are good.
     pub frames: u64,
     /// Bytes that were read.
@@ -105,7 +105,7 @@ const SHOWN: usize = 3;
 
 impl Report {
     /// What `found` amounts to; its unreadable objects are those that still are. Of the archives in `gone` not even a manifest is left.
-    pub fn of(found: &Verified, mended: usize, gone: &BTreeSet<ArchiveName>) -> Self {
+    pub(crate) fn of(found: &Verified, mended: usize, gone: &BTreeSet<ArchiveName>) -> Self {
         let checked =
             |archive: ArchiveName, lost, damages, curable| Checked { archive, lost, damages, curable, healed: false, not_healed: None };
         let mut archives: Vec<Checked> = found
@@ -145,7 +145,7 @@ impl Report {
     }
 
     /// Adds archives that lack frames and were not looked at.
-    pub fn add_lacking(&mut self, lacking: Vec<(ArchiveName, usize)>) {
+    pub(crate) fn add_lacking(&mut self, lacking: Vec<(ArchiveName, usize)>) {
         for (archive, frames) in lacking {
             if !self.archives.iter().any(|known| known.archive == archive) {
                 let lost = Some(Some(frames as u64));
@@ -156,12 +156,12 @@ impl Report {
     }
 
     /// Whether nothing is wrong any more.
-    pub fn whole(&self) -> bool {
+    pub(crate) fn whole(&self) -> bool {
         !self.archives.iter().any(Checked::is_lost) && self.unreadable.is_empty() && self.plain.is_empty()
     }
 
     /// The report as the terminal shows it.
-    pub fn text(&self, config: &Config) -> String {
+    pub(crate) fn text(&self, config: &Config) -> String {
         let mut lines = Vec::new();
         for archive in self.archives.iter().filter(|archive| archive.lost.is_some()) {
             let lost = match archive.lost {

@@ -16,7 +16,7 @@ use crate::state;
 
 /// Something that is read back as a whole: a pack or a plain copy.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Item {
+pub(crate) struct Item {
     /// Its path in the repository.
     pub path: String,
     /// Its length.
@@ -45,7 +45,7 @@ impl From<Turn> for (i64, Option<i64>) {
 
 /// When each item was read back, by path.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Rounds {
+pub(crate) struct Rounds {
     turns: BTreeMap<String, Turn>,
 }
 
@@ -54,7 +54,7 @@ impl Rounds {
     ///
     /// # Errors
     /// If it is there and the system does not let us read it.
-    pub fn load(path: &Path) -> io::Result<Self> {
+    pub(crate) fn load(path: &Path) -> io::Result<Self> {
         match std::fs::read(path) {
             Ok(bytes) => Ok(serde_json::from_slice(&bytes).unwrap_or_default()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self::default()),
@@ -66,12 +66,12 @@ impl Rounds {
     ///
     /// # Errors
     /// If the disk refuses; the file is as it was then.
-    pub fn save(&self, path: &Path) -> io::Result<()> {
+    pub(crate) fn save(&self, path: &Path) -> io::Result<()> {
         state::replace(path, &serde_json::to_vec(self)?)
     }
 
     /// Takes notice of what is there: `items` that are new, and others that are gone.
-    pub fn see(&mut self, items: &[Item], now: Timestamp) {
+    pub(crate) fn see(&mut self, items: &[Item], now: Timestamp) {
         let there: BTreeSet<&str> = items.iter().map(|item| item.path.as_str()).collect();
         self.turns.retain(|path, _| there.contains(path.as_str()));
         for item in items {
@@ -80,7 +80,7 @@ impl Rounds {
     }
 
     /// Those of `items` that are next, at least `bytes` of them together if there are so many.
-    pub fn next<'i>(&self, items: &'i [Item], bytes: u64, now: Timestamp) -> Vec<&'i Item> {
+    pub(crate) fn next<'i>(&self, items: &'i [Item], bytes: u64, now: Timestamp) -> Vec<&'i Item> {
         let since = |item: &Item| {
             let turn = self.turns.get(&item.path).map(|turn| turn.read.unwrap_or(turn.first));
             // A time to come is of a clock that was wrong; what it was set on would wait for ever.
@@ -100,13 +100,13 @@ impl Rounds {
     }
 
     /// Notes that it was read and is good.
-    pub fn read(&mut self, path: &str, now: Timestamp) {
+    pub(crate) fn read(&mut self, path: &str, now: Timestamp) {
         let turn = self.turns.entry(path.to_owned()).or_insert(Turn { first: now.as_microsecond(), read: None });
         turn.read = Some(now.as_microsecond());
     }
 
     /// When all of `paths` had been read back in the round that the last of them ended: the earliest of their times. `None` if one never was.
-    pub fn since<'p>(&self, paths: impl IntoIterator<Item = &'p str>) -> Option<Timestamp> {
+    pub(crate) fn since<'p>(&self, paths: impl IntoIterator<Item = &'p str>) -> Option<Timestamp> {
         let times: Option<Vec<i64>> = paths.into_iter().map(|path| self.turns.get(path).and_then(|turn| turn.read)).collect();
         times?.into_iter().min().and_then(|micro| Timestamp::from_microsecond(micro).ok())
     }

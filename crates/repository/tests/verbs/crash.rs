@@ -5,7 +5,7 @@ use std::sync::Arc;
 use object_store::ObjectStore;
 use offsite_repository::{Layout, PrunePlan, Repository, apply_prune, forget, plan_prune};
 
-use super::{TARGET, assert_whole, common::*, copy_one, frames, options};
+use super::{TARGET, assert_whole, common::*, copy_one, frames};
 
 /// A night: what came is copied, what is old forgotten, what nobody needs pruned. Stops at the first error.
 async fn night(pi: &Repository, mac: &Repository, made: &[Made; 3]) -> Result<(), String> {
@@ -58,31 +58,4 @@ async fn a_night_stopped_anywhere_is_finished_by_the_next() {
             assert!(plan_prune(&mac).await.unwrap().remove.is_empty(), "{stop} {last:?}");
         }
     }
-}
-
-#[tokio::test]
-async fn what_arrived_before_a_cut_is_not_fetched_again() {
-    let made = made("services/2026-11-22T040000Z", 1, &chunks(0, 30));
-    let pi = holding(Layout::Plain, std::slice::from_ref(&made), 0).await;
-    let mac = empty(Layout::Packs).await;
-    // The source's line is cut after some reads; the target is well.
-    let counting = Halting::never(pi.store().clone());
-    let whole = empty(Layout::Packs).await;
-    let options = offsite_repository::CopyOptions { in_flight: 1, ..options(None) };
-    let open = |halting: Arc<Halting>| Repository::open(Arc::new(Handle(halting)));
-    let mut held = offsite_repository::Index::default();
-    offsite_repository::copy(&open(counting.clone()).await.unwrap(), &whole, &mut held, &made.name, &options, &|_| {}).await.unwrap();
-    let mut left = Vec::new();
-    for stop in 1..counting.operations() {
-        let Ok(cut) = open(Halting::after(pi.store().clone(), stop, Last::Undone)).await else { continue };
-        let first = copy_one(&cut, &mac, &made.name).await;
-        if first.is_ok() {
-            break;
-        }
-        let held = mac.index().await.unwrap().len();
-        left.push(held);
-    }
-    assert!(left.is_sorted(), "a try lost frames that had arrived: {left:?}");
-    copy_one(&pi, &mac, &made.name).await.unwrap();
-    assert_whole(&mac).await;
 }

@@ -22,7 +22,7 @@ const AHEAD: SignedDuration = SignedDuration::from_mins(10);
 const BEHIND: [&str; 4] = ["repository", "archives", "test pull", "read-only"];
 
 /// The lines of one Pi. `launchd` is whether this is a Mac.
-pub fn judge(config: &Config, pi: &Pi, facts: &Facts, now: Timestamp, launchd: bool) -> Vec<Line> {
+pub(crate) fn judge(config: &Config, pi: &Pi, facts: &Facts, now: Timestamp, launchd: bool) -> Vec<Line> {
     let mut lines = Lines::of(&pi.name);
     let way = match &facts.way {
         Some(Ok(way)) => way,

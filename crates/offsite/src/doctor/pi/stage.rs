@@ -4,7 +4,7 @@ use offsite_sftp::SftpError;
 
 /// The steps, in their order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Stage {
+pub(crate) enum Stage {
     /// The name resolves.
     Name,
     /// The port answers.
@@ -21,10 +21,10 @@ pub enum Stage {
 
 impl Stage {
     /// All of them.
-    pub const ALL: [Self; 6] = [Self::Name, Self::Port, Self::HostKey, Self::Login, Self::Sftp, Self::Folder];
+    pub(crate) const ALL: [Self; 6] = [Self::Name, Self::Port, Self::HostKey, Self::Login, Self::Sftp, Self::Folder];
 
     /// What the check is called.
-    pub const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Name => "name",
             Self::Port => "port",
@@ -37,7 +37,7 @@ impl Stage {
 }
 
 /// The step that failed with `error`; all before it went well.
-pub fn stage(error: &SftpError) -> Stage {
+pub(crate) fn stage(error: &SftpError) -> Stage {
     use SftpError as E;
     match error {
         E::Resolve { .. } | E::SshConfig { .. } => Stage::Name,

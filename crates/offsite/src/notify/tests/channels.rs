@@ -118,12 +118,11 @@ async fn healthchecks_is_pinged_by_its_api() {
     let dir = tempfile::tempdir().unwrap();
     let receiver = Receiver::new([Answer::fine()]);
     let config = config(dir.path(), &format!("  healthchecks: {{url: '{}'}}\n", receiver.url("/ping/5f5a")));
-    let check = config.notify.healthchecks.as_ref().unwrap();
     let long = "ü".repeat(50_000);
     for (ping, run, body) in
         [(Ping::Start, Some("r-1"), ""), (Ping::Success, Some("r-1"), "fine\n"), (Ping::Fail, None, long.as_str()), (Ping::Log, None, "t")]
     {
-        channel::ping(check, &config, &bounds(), (ping, run, body)).await.unwrap();
+        channel::ping(&config, &bounds(), (ping, run, body)).await.unwrap();
     }
     let got = receiver.got();
     let lines: Vec<&str> = got.iter().map(|got| got.line.as_str()).collect();

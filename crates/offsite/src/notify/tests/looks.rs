@@ -12,14 +12,18 @@ use crate::{
     config::Config,
     journal::{Fact, Outcome, Receipt, Step},
     notify::{
-        begun,
+        self, Real, begun,
         http::Bounds,
-        look_due, look_within,
+        look_due,
         told::{Failing, Look, Memory},
     },
     state::State,
     status::{Kind, Report, gather},
 };
+
+async fn look_within(config: &Config, ran: Option<Outcome>, broke: Option<&anyhow::Error>, bounds: &Bounds) {
+    notify::look_within(&Real { bounds: bounds.clone() }, config, ran, broke, bounds.total).await;
+}
 
 async fn ended_within(config: &Config, ran: Option<Outcome>, bounds: &Bounds) {
     look_within(config, ran, None, bounds).await;
@@ -138,7 +142,7 @@ async fn healthchecks_hears_of_runs_and_of_nothing_else() {
     let config = home(dir.path(), &format!("  healthchecks: {{url: '{}'}}\n", receiver.url("/ping/x"))).await;
     ended_within(&config, None, &bounds()).await;
     assert_eq!(receiver.got().len(), 0, "a look without a run");
-    begun(&config).await;
+    begun(&Real::default(), &config).await;
     ran(&config, Outcome::Failed);
     // It is not there at the end of the run: it hears of it at the next look, with the id of the run.
     ended_within(&config, Some(Outcome::Failed), &bounds()).await;
@@ -214,7 +218,7 @@ async fn who_takes_it_and_does_not_say_so_is_left_alone() {
     assert_eq!(receiver.got().len(), 1);
     assert!(!look_due(&state(&config), Timestamp::now()), "and nothing is gathered for it at each start");
     // What breaks at each start is no reason either, and a run's end is one.
-    crate::notify::look_within(&config, Some(Outcome::Failed), Some(&anyhow::anyhow!("full")), &bounds()).await;
+    look_within(&config, Some(Outcome::Failed), Some(&anyhow::anyhow!("full")), &bounds()).await;
     assert_eq!(receiver.got().len(), 1);
     ended_within(&config, Some(Outcome::Failed), &bounds()).await;
     assert_eq!(receiver.got().len(), 2);
