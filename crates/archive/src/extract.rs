@@ -3,9 +3,10 @@
 //! Invariants: whatever the tar says, nothing outside `into` is created, changed or linked: every path is walked name by name from
 //! an open directory, and no symbolic link is followed, whether it was there before or came with the tar. A directory gets its owner,
 //! mode and time last, when nothing is put into it any more. What cannot be restored fully (an attribute the file system does not
-//! know) is a warning; what cannot be restored at all is an error.
+//! know) is a warning; a member that cannot be made on this disk is left out and told; what keeps all others from being made is an error.
 
 mod attributes;
+mod below;
 mod content;
 mod error;
 mod folders;
@@ -14,13 +15,16 @@ mod place;
 mod select;
 mod sys;
 mod tree;
+mod unmade;
 
 use std::ffi::OsStr;
 use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
+pub use below::{Below, Found};
 pub use error::ExtractError;
+pub use unmade::{Cannot, Unmade};
 
 use crate::notes::Notes;
 use crate::{Progress, TarReader};
@@ -36,7 +40,7 @@ pub struct ExtractOptions {
     /// Extract only these paths and what lies below them; slashes at either end mean nothing. Empty: everything. Folders above a
     /// selected path are made as the tar describes them, if they are not there yet.
     pub select: Vec<Vec<u8>>,
-    /// Replace files that exist. Otherwise the first one ends the extraction.
+    /// Replace files that were there before. Otherwise the first one ends the extraction.
     pub overwrite: bool,
 }
 
@@ -49,13 +53,15 @@ pub struct Extracted {
     pub bytes: u64,
     /// What could not be restored fully, and selections that nothing matched.
     pub warnings: Vec<String>,
+    /// What could not be made here.
+    pub unmade: Unmade,
 }
 
 /// Extracts the tar stream `tar` under the directory `into`. Absolute names land under it too. The files are not synced to disk.
 ///
 /// # Errors
-/// When the stream is no whole tar, a member would leave `into` or replace what may not be replaced, or writing fails. What was
-/// extracted until then stays.
+/// When the stream is no whole tar, a member would leave `into` or replace what may not be replaced, or the disk is full or fails. What
+/// was extracted until then stays.
 pub fn extract<R: Read>(
     tar: R,
     into: &Path,
@@ -81,7 +87,8 @@ pub fn extract<R: Read>(
         let mut tick = |written| progress(Progress { entries, raw: written, written, path });
         maker.make(&member, &place, wanted, &mut tar, &mut notes, &mut tick)?;
     }
-    maker.finish(&mut notes)?;
+    let bytes = maker.written();
+    let unmade = maker.finish(&mut notes)?;
     select.missing().for_each(|path| notes.add(format!("nothing in the archive is {} or lies below it", crate::notes::shown(path))));
-    Ok(Extracted { entries, bytes: maker.written(), warnings: notes.into_texts() })
+    Ok(Extracted { entries: entries - unmade.count(), bytes, warnings: notes.into_texts(), unmade })
 }

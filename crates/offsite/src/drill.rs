@@ -5,6 +5,7 @@
 //! night that prunes meanwhile would make a good copy look like a bad one.
 
 mod compare;
+mod content;
 mod folder;
 mod report;
 mod stop;
@@ -65,73 +66,36 @@ pub(crate) struct Args {
     /// Print one JSON object
     #[arg(long)]
     pub json: bool,
-    /// Where from.
     #[command(flatten)]
     pub from: From,
 }
 
-/// A drill that could not be held, or that showed something bad.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DrillError {
     #[error("there is no archive in {place} to rehearse with")]
-    Nothing {
-        place: String,
-    },
+    Nothing { place: String },
     #[error("cannot drill from {place}: its class {class} must be thawed before it can be read, which takes hours and costs money")]
-    Cold {
-        place: PlaceName,
-        class: String,
-    },
+    Cold { place: PlaceName, class: String },
     #[error("there is no room for a drill of {archive} in {}: it needs {} and {} are free", folder.display(), size(*need), size(*free))]
-    NoRoom {
-        archive: ArchiveName,
-        folder: PathBuf,
-        need: u64,
-        free: u64,
-    },
+    NoRoom { archive: ArchiveName, folder: PathBuf, need: u64, free: u64 },
     #[error("cannot {operation} the drill's folder {}", path.display())]
-    Folder {
-        operation: &'static str,
-        path: PathBuf,
-        source: std::io::Error,
-    },
+    Folder { operation: &'static str, path: PathBuf, source: std::io::Error },
     #[error("cannot restore all of {archive} from {place}")]
-    Stopped {
-        archive: ArchiveName,
-        place: String,
-        source: BridgeError,
-    },
+    Stopped { archive: ArchiveName, place: String, source: BridgeError },
     #[error("cannot compare what was restored of {archive}")]
-    Compare {
-        archive: ArchiveName,
-        source: compare::CompareError,
-    },
+    Compare { archive: ArchiveName, source: compare::CompareError },
     #[error("{archive} from {place} did not come back as it was: {first}{}", more(*differences))]
-    Differs {
-        archive: ArchiveName,
-        place: String,
-        differences: u64,
-        first: String,
-    },
+    Differs { archive: ArchiveName, place: String, differences: u64, first: String },
     #[error("cannot run the check {command:?}")]
-    Run {
-        command: String,
-        source: std::io::Error,
-    },
+    Run { command: String, source: std::io::Error },
     #[error("the check of {archive} from {place} ended with {status}: {command}")]
-    Check {
-        archive: ArchiveName,
-        place: String,
-        command: String,
-        status: ExitStatus,
-    },
+    Check { archive: ArchiveName, place: String, command: String, status: ExitStatus },
 }
 
 fn more(differences: u64) -> String {
     if differences > 1 { format!(" (and {} more)", differences - 1) } else { String::new() }
 }
 
-/// Runs the verb.
 pub(crate) async fn run(globals: &Globals, args: &Args) -> anyhow::Result<Exit> {
     if let (Some(from), Ok(config)) = (&args.from.from, globals.load()) {
         refuse_cold(&config, from)?;
@@ -180,7 +144,7 @@ async fn hold(
         }
         drill.seconds = began.elapsed().as_secs_f64();
         if let Err(error) = &result {
-            (drill.message, drill.hint) = (Some(hint::message(error)), hint::hint(error));
+            (drill.message, drill.hint) = (Some(line(&hint::message(error))), hint::hint(error));
         }
         note(&journal, opened, &job, &drill, args)?;
         if let Err(error) = &result {
@@ -191,6 +155,16 @@ async fn hold(
         report.drills.push(drill);
     }
     Ok(Some(report))
+}
+
+/// A message as it is written down: a path in it may be longer than any line. Its beginning and its end, which has the cause, stay.
+fn line(message: &str) -> String {
+    const MOST: usize = 300;
+    let letters = message.chars().count();
+    if letters <= MOST {
+        return message.to_owned();
+    }
+    message.chars().take(MOST / 2).chain(['…']).chain(message.chars().skip(letters - MOST / 2)).collect()
 }
 
 /// After a signal: what was restored is removed, and nothing is said about the archive.
@@ -205,7 +179,6 @@ async fn stopped(state: &State, stop: &Stop) -> anyhow::Result<Exit> {
     Ok(Exit::Failed)
 }
 
-/// Says what became of what drills had left.
 fn tell(left: &Left) {
     for path in &left.removed {
         note!("note: removed {}, which a drill that was killed had left", path.display());
@@ -230,21 +203,21 @@ pub(crate) fn clean(state: &State) {
     }
 }
 
-/// What to do about what a drill left.
-pub(crate) const REMOVE_LEFT: &str =
-    "the next sync or drill removes it, with the disk that it is on mounted: offsite sync; or remove it yourself";
-
-/// What is wrong with a folder that a drill left.
-pub(crate) fn left_behind(folder: &Path) -> String {
-    format!("one was killed and left what it had restored, in the clear: {}", folder.display())
-}
-
-/// What drills left that were killed, for who only looks. Only for who knows that no drill runs.
-///
-/// # Errors
-/// If the memory of it cannot be read.
-pub(crate) fn left(state: &State) -> std::io::Result<Vec<PathBuf>> {
-    folder::left(state)
+/// What drills left that were killed, for who only looks: what is wrong, and what to do. Only for who knows that no drill runs.
+pub(crate) fn left(state: &State) -> Vec<(String, String)> {
+    let next = "the next sync or drill removes it, with the disk that it is on mounted: offsite sync; or remove it yourself";
+    let one =
+        |folder: PathBuf| (format!("one was killed and left what it had restored, in the clear: {}", folder.display()), next.to_owned());
+    match folder::left(state) {
+        Ok(folders) => folders.into_iter().map(one).collect(),
+        Err(error) => vec![(
+            format!(
+                "what one that was killed has left, in the clear, is not known: cannot read {}: {error}",
+                folder::memory(state).display()
+            ),
+            format!("look where you let drills restore to for folders {}…, remove them, then that file", folder::PREFIX),
+        )],
+    }
 }
 
 /// The state folder: the configured one or, on a machine without configuration, the usual one.
@@ -321,7 +294,7 @@ async fn restored(opened: &Opened, name: &ArchiveName, plan: &Plan, args: &Args,
     drop(bar);
     drill.warnings = extracted.warnings.len() as u64;
     let (bytes, into, whole) = (plan.bytes.clone(), plan.into.clone(), plan.whole());
-    let compared = tokio::task::spawn_blocking(move || compare(&bytes, &contents, &into, whole)).await?;
+    let compared = tokio::task::spawn_blocking(move || compare(&bytes, &contents, &extracted.unmade, &into, whole)).await?;
     let compared = compared.map_err(|source| DrillError::Compare { archive: name.clone(), source })?;
     judge(name, &opened.label, &compared, drill)?;
     match &args.check {
@@ -330,9 +303,8 @@ async fn restored(opened: &Opened, name: &ArchiveName, plan: &Plan, args: &Args,
     }
 }
 
-/// What was compared, as the drill's figures and verdict.
 fn judge(archive: &ArchiveName, place: &str, compared: &Compared, drill: &mut Drill) -> Result<(), DrillError> {
-    (drill.files, drill.bytes, drill.left_out) = (compared.files, compared.bytes, compared.left_out);
+    (drill.files, drill.bytes, drill.left_out, drill.unheld) = (compared.files, compared.bytes, compared.left_out, compared.unheld);
     (drill.differing, drill.differences) = (compared.differing, compared.differences.clone());
     match compared.differences.first() {
         None => Ok(()),
@@ -345,7 +317,6 @@ fn judge(archive: &ArchiveName, place: &str, compared: &Compared, drill: &mut Dr
     }
 }
 
-/// Runs the owner's command where the files are.
 async fn check(archive: &ArchiveName, place: &str, command: &str, folder: &Path, drill: &mut Drill) -> Result<(), DrillError> {
     let mut shell = Command::new("/bin/sh");
     shell.args(["-c", command]).current_dir(folder).env("OFFSITE_ARCHIVE", archive.to_string()).env("OFFSITE_JOB", archive.job.to_string());
@@ -375,4 +346,16 @@ fn note(journal: &Journal, opened: &Opened, job: &JobName, drill: &Drill, args: 
         _ => return Ok(()),
     };
     Ok(journal.append(&Receipt { time: Timestamp::now(), fact })?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_is_a_line_with_its_cause() {
+        assert_eq!(line("cannot read back é: it is gone"), "cannot read back é: it is gone");
+        let long = line(&format!("cannot read back {}: it is gone", "é/".repeat(6000)));
+        assert!(long.starts_with("cannot read back é/") && long.ends_with("é/: it is gone") && long.chars().count() == 301, "{long}");
+    }
 }

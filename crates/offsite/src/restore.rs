@@ -17,7 +17,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use offsite_archive::{ArchiveName, ExtractOptions, Extracted, Manifest, ManifestError, pick};
+use offsite_archive::{ArchiveName, Cannot, ExtractOptions, Extracted, Manifest, ManifestError, Unmade, pick};
 use offsite_repository::{Archives, Layout, ManifestObject};
 
 pub(crate) use self::bridge::BridgeError;
@@ -34,7 +34,7 @@ use crate::{
     progress::Bar,
 };
 
-/// Warnings shown; after these only their number.
+/// Warnings shown, and members that cannot be made; after these only their number.
 const SHOWN: usize = 20;
 
 /// Arguments of `offsite restore`.
@@ -65,34 +65,21 @@ pub(crate) struct Args {
     /// Say what would be restored, and write nothing
     #[arg(long, short = 'n')]
     pub dry_run: bool,
-    /// Where from.
     #[command(flatten)]
     pub from: From,
 }
 
-/// Something that is not restored; nothing was written.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum RestoreError {
     #[error("cannot restore owners: only root can")]
     NotRoot,
     #[error("{archive} holds nothing called {}", paths_text(paths))]
-    Missing {
-        archive: ArchiveName,
-        paths: Vec<PathBuf>,
-    },
+    Missing { archive: ArchiveName, paths: Vec<PathBuf> },
     #[error("cannot read what is in {archive}")]
-    Entries {
-        archive: ArchiveName,
-        source: ManifestError,
-    },
+    Entries { archive: ArchiveName, source: ManifestError },
     /// It began, and did not end well; what was written so far stays.
     #[error("cannot restore all of {archive} from {place} into {}", into.display())]
-    Stopped {
-        archive: ArchiveName,
-        place: String,
-        into: PathBuf,
-        source: BridgeError,
-    },
+    Stopped { archive: ArchiveName, place: String, into: PathBuf, source: BridgeError },
 }
 
 fn paths_text(paths: &[PathBuf]) -> String {
@@ -118,7 +105,6 @@ impl Plan {
     }
 }
 
-/// Runs the verb.
 pub(crate) async fn run(globals: &Globals, args: &Args) -> anyhow::Result<Exit> {
     if args.owners && !rustix::process::geteuid().is_root() {
         return Err(RestoreError::NotRoot.into());
@@ -140,7 +126,11 @@ pub(crate) async fn run(globals: &Globals, args: &Args) -> anyhow::Result<Exit> 
     let _live = opened.tell("restore");
     let extracted = restore(&opened, &name, &plan, args).await?;
     told(&extracted, &chosen, &opened, &plan, args.owners);
-    Ok(if extracted.warnings.is_empty() && chosen.info.end.complete { Exit::Fine } else { Exit::Incomplete })
+    Ok(if extracted.warnings.is_empty() && extracted.unmade.count() == 0 && chosen.info.end.complete {
+        Exit::Fine
+    } else {
+        Exit::Incomplete
+    })
 }
 
 /// Finds the archive that is meant, and says which it is and what is wrong with it or with newer ones.
@@ -170,7 +160,6 @@ pub(crate) fn choose_among(archives: &Archives, opened: &Opened, wanted: &Wanted
     Ok(chosen)
 }
 
-/// Decides what of an archive goes into `into`.
 pub(crate) async fn plan(opened: &Opened, name: &ArchiveName, paths: &[PathBuf], into: PathBuf) -> anyhow::Result<Plan> {
     let ManifestObject { manifest, bytes } = opened.repository.manifest(name).await?;
     if paths.is_empty() {
@@ -227,12 +216,49 @@ fn told(extracted: &Extracted, chosen: &Chosen, opened: &Opened, plan: &Plan, ow
         opened.label,
         plan.into.display()
     );
+    tell_unmade(&extracted.unmade, &chosen.info.name);
     if !owners {
         say!("all files belong to you; as root, --owners gives them back to their owners by number");
     }
 }
 
-/// Folders that a restore must stay out of.
+/// Names what this disk did not take, and how to have it all the same.
+fn tell_unmade(unmade: &Unmade, archive: &ArchiveName) {
+    if unmade.count() == 0 {
+        return;
+    }
+    let mut more = unmade.count();
+    for (path, why) in unmade.iter().take(SHOWN) {
+        note!("left out: {}: {}", plain(&String::from_utf8_lossy(path)), plain(&why.to_string()));
+        more -= 1;
+    }
+    if more > 0 {
+        note!("left out: and {more} more, all that lies below such folders among them");
+    }
+    note!("{} could not be made here; the rest is restored", count(unmade.count(), "member", "members"));
+    for (step, word) in steps(unmade, archive).iter().zip(["next:  ", "or:    ", "or:    ", "or:    "]) {
+        note!("{word}{step}");
+    }
+}
+
+fn steps(unmade: &Unmade, archive: &ArchiveName) -> Vec<String> {
+    let is = |like: fn(&Cannot) -> bool| unmade.iter().any(|(_, why)| like(why));
+    let mut steps = Vec::new();
+    if is(|why| matches!(why, Cannot::Folder)) {
+        steps.push("move those folders aside, then restore what belongs there: offsite restore … --overwrite PATH".to_owned());
+    }
+    if is(|why| matches!(why, Cannot::Together { .. })) {
+        steps.push(format!("have those alone, in a folder of their own: offsite restore {archive} --into OTHER PATH"));
+        steps.push("restore to a disk that tells upper from lower case: docs/restore.md, section 1, makes one".to_owned());
+    }
+    if is(|why| !matches!(why, Cannot::Folder)) {
+        steps.push(format!(
+            "carry all of it to the Pi, which holds it: offsite export {archive} - | ssh root@pi 'cd / && tar --zstd -xpf - --xattrs --xattrs-include=\"*\" --acls'"
+        ));
+    }
+    steps
+}
+
 pub(crate) fn own_folders(opened: &Opened) -> Vec<PathBuf> {
     let mut folders: Vec<PathBuf> = opened.folder.iter().cloned().collect();
     if let Some(config) = &opened.config {

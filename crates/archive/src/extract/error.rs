@@ -43,12 +43,6 @@ pub enum ExtractError {
         /// The member.
         member: Vec<u8>,
     },
-    /// A directory stands where another kind of member should be: directories are never replaced.
-    #[error("extract {}: a folder stands in its place", shown(member))]
-    Folder {
-        /// The member.
-        member: Vec<u8>,
-    },
     /// A hard link's first name has not been extracted.
     #[error("extract {}: it is a further name of {}, which was not extracted before it; select that too", shown(member), shown(target))]
     Target {

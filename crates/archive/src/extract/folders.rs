@@ -45,6 +45,11 @@ impl Folders {
         Ok(())
     }
 
+    /// Whether the directory at `names` is among them.
+    pub(super) fn waits(&self, names: &[CString]) -> bool {
+        self.waiting.contains_key(names)
+    }
+
     /// Makes them what they will be.
     pub(super) fn finish(self, tree: &mut Tree, notes: &mut Notes) -> Result<(), ExtractError> {
         for (names, later) in self.waiting.into_iter().rev() {

@@ -1,14 +1,14 @@
 //! Making members, each kind its own way.
 //!
-//! Invariant: a name is only ever created new: what stands in its place is an error, or is unlinked first; nothing is opened for
-//! writing that was there before, so no link, pipe or device of someone else's is ever written through. Hard links are made only to
-//! files that this very extraction made.
+//! Invariant: a name is only ever created new: what stands in its place is an error, or is unlinked first, unless this very extraction
+//! made it: that stays. Nothing is opened for writing that was there before, so no link, pipe or device of someone else's is ever written
+//! through. Hard links are made only to files that this very extraction made.
 
 use std::collections::HashSet;
 use std::ffi::CStr;
 use std::fs::File;
-use std::io::Read;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::io::{self, Read};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use rustix::fs::{AtFlags, Mode, OFlags, linkat, mkdirat, openat, symlinkat, unlinkat};
@@ -19,6 +19,7 @@ use super::folders::{Folders, Later};
 use super::place::Place;
 use super::select::Wanted;
 use super::tree::{Lacking, Tree};
+use super::unmade::{Cannot, Unmade};
 use super::{ExtractError, ExtractOptions, content, sys};
 use crate::meta::{Names, sys as meta};
 use crate::notes::Notes;
@@ -26,13 +27,30 @@ use crate::{Kind, Member, TarReader};
 
 /// Content moved at once, in bytes.
 const PIECE: usize = 256 << 10;
+/// Members that fall together with others, and for which the other's name is looked for: a whole folder is listed for each.
+const NAMED: u64 = 100;
+
+/// What ends the making of a member.
+enum Stop {
+    /// It cannot be made; the next one may be.
+    Cannot(Cannot),
+    /// Nothing more can be made.
+    End(ExtractError),
+}
+
+impl From<ExtractError> for Stop {
+    fn from(error: ExtractError) -> Self {
+        Self::End(error)
+    }
+}
 
 /// Makes members below one directory.
 pub(super) struct Maker {
     tree: Tree,
     folders: Folders,
-    /// Device and inode of all that was made but directories.
+    /// Device and inode of all that was made.
     made: HashSet<(u64, u64)>,
+    unmade: Unmade,
     names: Names,
     owners: bool,
     overwrite: bool,
@@ -42,13 +60,12 @@ pub(super) struct Maker {
 
 impl Maker {
     pub(super) fn open(into: &Path, options: &ExtractOptions, notes: &mut Notes) -> Result<Self, ExtractError> {
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let root = rustix::fs::open(into, flags, Mode::empty())
-            .map_err(|cause| ExtractError::Into { path: into.to_path_buf(), cause: cause.into() })?;
+        let root = open_root(into).map_err(|cause| ExtractError::Into { path: into.to_path_buf(), cause })?;
         Ok(Self {
             tree: Tree::new(root),
             folders: Folders::default(),
             made: HashSet::new(),
+            unmade: Unmade::default(),
             names: Names::of_host(notes),
             owners: options.owners,
             overwrite: options.overwrite,
@@ -62,7 +79,7 @@ impl Maker {
         self.written
     }
 
-    /// Makes one member.
+    /// Makes one member, or notes that it cannot be made.
     pub(super) fn make<R: Read>(
         &mut self,
         member: &Member,
@@ -72,35 +89,46 @@ impl Maker {
         notes: &mut Notes,
         tick: &mut dyn FnMut(u64),
     ) -> Result<(), ExtractError> {
-        match member.kind {
+        if self.unmade.holds(&place.join()) {
+            self.unmade.add_below();
+            return Ok(());
+        }
+        let made = match member.kind {
             Kind::Dir => self.dir(member, place, wanted, notes),
             Kind::Hardlink => self.hard_link(member, place),
             Kind::File => self.file(member, place, tar, notes, tick),
             Kind::Symlink | Kind::Fifo | Kind::Char | Kind::Block => self.node(member, place, notes),
+        };
+        match made {
+            Err(Stop::Cannot(cannot)) => self.unmade.add(place.join(), cannot),
+            Err(Stop::End(error)) => Err(error),
+            Ok(()) => Ok(()),
         }
     }
 
     /// Gives the directories what they get last.
-    pub(super) fn finish(&mut self, notes: &mut Notes) -> Result<(), ExtractError> {
-        std::mem::take(&mut self.folders).finish(&mut self.tree, notes)
+    pub(super) fn finish(mut self, notes: &mut Notes) -> Result<Unmade, ExtractError> {
+        self.folders.finish(&mut self.tree, notes).map(|()| self.unmade)
     }
 
-    fn dir(&mut self, member: &Member, place: &Place, wanted: Wanted, notes: &mut Notes) -> Result<(), ExtractError> {
-        let overwrite = self.overwrite;
+    fn dir(&mut self, member: &Member, place: &Place, wanted: Wanted, notes: &mut Notes) -> Result<(), Stop> {
         let mut new = false;
-        if let Some((above, name)) = place.split() {
-            let dir = self.tree.folder(above, Lacking::Make, &member.path)?;
-            let is_dir = |dir, name| meta::stat_at(dir, name).is_ok_and(|stat| stat.kind == Some(Kind::Dir));
-            new = match mkdirat(dir, name, Mode::RWXU) {
-                Err(Errno::EXIST) if is_dir(dir, name) => false,
-                Err(Errno::EXIST) if overwrite => {
-                    remove(dir, name, member)?;
-                    mkdirat(dir, name, Mode::RWXU).map_err(failed(member, "make it"))?;
-                    true
+        if place.split().is_some() {
+            let (dir, name) = self.parent(member, place)?;
+            let there = meta::stat_at(&dir, name).ok().filter(|there| there.kind == Some(Kind::Dir));
+            match there {
+                // One that the tar describes twice is what it says last.
+                Some(there) if self.made.contains(&there.id) && !self.folders.waits(place.names()) => {
+                    return Err(self.together(dir.as_fd(), name, there.id));
                 }
-                Err(Errno::EXIST) => return Err(ExtractError::Exists { member: member.path.clone() }),
-                done => done.map(|()| true).map_err(failed(member, "make it"))?,
-            };
+                Some(there) => {
+                    self.made.insert(there.id);
+                }
+                None => {
+                    self.anew(dir.as_fd(), name, member, |dir| mkdirat(dir, name, Mode::RWXU))?;
+                    new = true;
+                }
+            }
         }
         // A folder above the selection that was there before is none of our business.
         if wanted == Wanted::Above && !new {
@@ -118,8 +146,9 @@ impl Maker {
         {
             warn(notes, member, "its mode", cause);
         }
+        self.made.insert(now.id);
         let owner = owners.then_some((member.uid, member.gid));
-        self.folders.add(place.names(), Later { owner, mode, mtime: member.mtime }, &member.path)
+        Ok(self.folders.add(place.names(), Later { owner, mode, mtime: member.mtime }, &member.path)?)
     }
 
     fn file<R: Read>(
@@ -129,13 +158,19 @@ impl Maker {
         tar: &mut TarReader<R>,
         notes: &mut Notes,
         tick: &mut dyn FnMut(u64),
-    ) -> Result<(), ExtractError> {
+    ) -> Result<(), Stop> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let (dir, name) = self.parent(member, place)?;
         let made = self.anew(dir.as_fd(), name, member, |dir| openat(dir, name, flags, Mode::RUSR | Mode::WUSR))?;
         let mut file = File::from(made);
         let before = self.written;
-        self.written += content::write(member, tar, &mut file, &mut self.buffer, &mut |now| tick(before + now))?;
+        match content::write(member, tar, &mut file, &mut self.buffer, &mut |now| tick(before + now)) {
+            Err(ExtractError::System { cause, .. }) if is_too_long(&cause) => {
+                unlinkat(&dir, name, AtFlags::empty()).map_err(failed(member, "remove what was written of it"))?;
+                return Err(Stop::Cannot(Cannot::Hold { cause: cause.to_string() }));
+            }
+            written => self.written += written?,
+        }
         if self.owners {
             set_owner(file.as_fd(), &member.path, (member.uid, member.gid))?;
         }
@@ -153,7 +188,7 @@ impl Maker {
     }
 
     /// A symbolic link, a pipe or a device.
-    fn node(&mut self, member: &Member, place: &Place, notes: &mut Notes) -> Result<(), ExtractError> {
+    fn node(&mut self, member: &Member, place: &Place, notes: &mut Notes) -> Result<(), Stop> {
         let is_device = matches!(member.kind, Kind::Char | Kind::Block);
         if is_device && !self.owners {
             warn(notes, member, "a device", Errno::PERM);
@@ -161,17 +196,9 @@ impl Maker {
         }
         let (dir, name) = self.parent(member, place)?;
         let dir = dir.as_fd();
-        let made = match &member.link {
-            Some(target) => self.anew(dir, name, member, |dir| symlinkat(&target[..], dir, name)),
-            None => self.anew(dir, name, member, |dir| sys::make_node(dir, name, member.kind, member.device.unwrap_or_default())),
-        };
-        match made {
-            // Not root, or a system without: the rest of the tree is worth having.
-            Err(ExtractError::System { cause, .. }) if member.kind != Kind::Symlink && lacks_power(&cause) => {
-                notes.add(format!("{}: a pipe or device could not be made: {cause}", crate::notes::shown(&member.path)));
-                return Ok(());
-            }
-            made => made?,
+        match &member.link {
+            Some(target) => self.anew(dir, name, member, |dir| symlinkat(&target[..], dir, name))?,
+            None => self.anew(dir, name, member, |dir| sys::make_node(dir, name, member.kind, member.device.unwrap_or_default()))?,
         }
         if self.owners {
             set_owner_at(dir, name, member)?;
@@ -190,77 +217,122 @@ impl Maker {
         Ok(())
     }
 
-    fn hard_link(&mut self, member: &Member, place: &Place) -> Result<(), ExtractError> {
+    fn hard_link(&mut self, member: &Member, place: &Place) -> Result<(), Stop> {
         let target = member.link.as_deref().unwrap_or_default();
         let refused = |reason| ExtractError::Unsafe { member: member.path.clone(), reason };
         let first = Place::of(target).map_err(|_| refused("the name it links to goes upwards"))?;
+        if self.unmade.holds(&first.join()) {
+            return Err(Stop::Cannot(Cannot::First { first: first.join() }));
+        }
         let not_made = || ExtractError::Target { member: member.path.clone(), target: target.to_vec() };
-        let Some((above, first_name)) = first.split() else { return Err(not_made()) };
+        let Some((above, first_name)) = first.split() else { return Err(not_made().into()) };
         let first_dir = match self.tree.folder(above, Lacking::Refuse, &member.path) {
             Ok(dir) => dir.try_clone_to_owned().map_err(|cause| failed_io(member, "open the folder of its first name", cause))?,
-            Err(ExtractError::System { .. }) => return Err(not_made()),
-            Err(other) => return Err(other),
+            Err(ExtractError::System { .. }) => return Err(not_made().into()),
+            Err(other) => return Err(other.into()),
         };
         let found = meta::stat_at(&first_dir, first_name).map_err(|_| not_made())?;
-        if !self.made.contains(&found.id) {
-            return Err(not_made());
+        if found.kind == Some(Kind::Dir) || !self.made.contains(&found.id) {
+            return Err(not_made().into());
         }
         let (dir, name) = self.parent(member, place)?;
-        // Where it is the first name itself, be it by another spelling, replacing it would destroy the only one.
-        if meta::stat_at(&dir, name).is_ok_and(|there| there.id == found.id && there.links == 1) {
-            return Err(refused("it is a hard link to itself"));
-        }
         self.anew(dir.as_fd(), name, member, |dir| linkat(&first_dir, first_name, dir, name, AtFlags::empty()))
     }
 
-    /// The open folder of a member that is no directory, and its name there.
-    fn parent<'p>(&mut self, member: &Member, place: &'p Place) -> Result<(std::os::fd::OwnedFd, &'p CStr), ExtractError> {
+    /// The open folder of a member, and its name there.
+    fn parent<'p>(&mut self, member: &Member, place: &'p Place) -> Result<(OwnedFd, &'p CStr), Stop> {
         let Some((above, name)) = place.split() else {
-            return Err(ExtractError::Unsafe { member: member.path.clone(), reason: "it names the target itself and is no folder" });
+            let reason = "it names the target itself and is no folder";
+            return Err(ExtractError::Unsafe { member: member.path.clone(), reason }.into());
         };
-        let dir = self.tree.folder(above, Lacking::Make, &member.path)?;
+        let dir = match self.tree.folder(above, Lacking::Make, &member.path) {
+            // A folder above it that the tar does not describe.
+            Err(ExtractError::System { cause, .. }) if is_no_name(&cause) => {
+                return Err(Stop::Cannot(Cannot::Hold { cause: cause.to_string() }));
+            }
+            dir => dir?,
+        };
         let dir = dir.try_clone_to_owned().map_err(|cause| failed_io(member, "open the folder above it", cause))?;
         Ok((dir, name))
     }
 
-    /// Creates by `create`, which must refuse what exists; with `overwrite` that is unlinked first.
+    /// Creates by `create`, which must refuse what exists; with `overwrite` that is unlinked first, but for what was made already.
     fn anew<T>(
         &self,
         dir: BorrowedFd<'_>,
         name: &CStr,
         member: &Member,
         create: impl Fn(BorrowedFd<'_>) -> Result<T, Errno>,
-    ) -> Result<T, ExtractError> {
-        match create(dir) {
-            Err(Errno::EXIST) if self.overwrite => {
-                remove(dir, name, member)?;
-                create(dir).map_err(failed(member, "make it"))
+    ) -> Result<T, Stop> {
+        let mut created = create(dir);
+        if let Err(Errno::EXIST) = created {
+            let there = meta::stat_at(dir, name).map_err(failed(member, "look at what stands in its place"))?;
+            if self.made.contains(&there.id) {
+                return Err(self.together(dir, name, there.id));
             }
-            Err(Errno::EXIST) => Err(ExtractError::Exists { member: member.path.clone() }),
-            done => done.map_err(failed(member, "make it")),
+            if !self.overwrite {
+                return Err(ExtractError::Exists { member: member.path.clone() }.into());
+            }
+            if there.kind == Some(Kind::Dir) {
+                return Err(Stop::Cannot(Cannot::Folder));
+            }
+            unlinkat(dir, name, AtFlags::empty()).map_err(failed(member, "remove what stands in its place"))?;
+            created = create(dir);
         }
+        created.map_err(|cause| match io::Error::from(cause) {
+            cause if is_no_name(&cause) || is_no_kind(member.kind, &cause) => Stop::Cannot(Cannot::Hold { cause: cause.to_string() }),
+            cause => failed_io(member, "make it", cause).into(),
+        })
+    }
+
+    /// That the file system takes `name` for that of `id`, which was made before.
+    fn together(&self, dir: BorrowedFd<'_>, name: &CStr, id: (u64, u64)) -> Stop {
+        let other = if self.unmade.count() < NAMED { name_of(dir, name, id) } else { None };
+        Stop::Cannot(Cannot::Together { other })
     }
 }
 
-/// Removes what is no directory.
-fn remove(dir: BorrowedFd<'_>, name: &CStr, member: &Member) -> Result<(), ExtractError> {
-    match unlinkat(dir, name, AtFlags::empty()) {
-        // Linux says the first, POSIX the second.
-        Err(Errno::ISDIR | Errno::PERM) if meta::stat_at(dir, name).is_ok_and(|stat| stat.kind == Some(Kind::Dir)) => {
-            Err(ExtractError::Folder { member: member.path.clone() })
+/// The name in `dir` of what has this `id`: of several the one that is most like `name`.
+fn name_of(dir: BorrowedFd<'_>, name: &CStr, id: (u64, u64)) -> Option<Vec<u8>> {
+    let mut found = Vec::new();
+    // It is for people to read: where it cannot be listed they read "another member".
+    let dir = meta::open_dir(dir, c".").ok()?;
+    meta::list(&dir, |other, _| {
+        if meta::stat_at(&dir, other).is_ok_and(|other| other.id == id) {
+            found.push(other.to_bytes().to_vec());
         }
-        done => done.map_err(failed(member, "remove what stands in its place")),
-    }
+    });
+    found.into_iter().min_by_key(|other| (!other.eq_ignore_ascii_case(name.to_bytes()), other.clone()))
+}
+
+/// Opens the directory that all lies below.
+pub(super) fn open_root(into: &Path) -> io::Result<OwnedFd> {
+    Ok(rustix::fs::open(into, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?)
 }
 
 fn failed(member: &Member, operation: &'static str) -> impl Fn(Errno) -> ExtractError {
     move |cause| failed_io(member, operation, cause.into())
 }
 
-fn failed_io(member: &Member, operation: &'static str, cause: std::io::Error) -> ExtractError {
+fn failed_io(member: &Member, operation: &'static str, cause: io::Error) -> ExtractError {
     ExtractError::System { member: member.path.clone(), operation, cause }
 }
 
-fn lacks_power(cause: &std::io::Error) -> bool {
-    Errno::from_io_error(cause).is_some_and(|cause| [Errno::PERM, Errno::NOTSUP, Errno::OPNOTSUPP].contains(&cause))
+/// Whether the file system does not take such a name, or such a target of a link.
+fn is_no_name(cause: &io::Error) -> bool {
+    is(cause, &[Errno::ILSEQ, Errno::INVAL, Errno::NAMETOOLONG])
+}
+
+/// Whether the file system, or the account, cannot make what is no file or folder, or no further link to a file.
+fn is_no_kind(kind: Kind, cause: &io::Error) -> bool {
+    !matches!(kind, Kind::File | Kind::Dir) && is(cause, &[Errno::PERM, Errno::NOTSUP, Errno::OPNOTSUPP, Errno::NOSYS, Errno::MLINK])
+}
+
+/// Whether the file system has no files of such a length. The second is what it says to a place behind its end.
+fn is_too_long(cause: &io::Error) -> bool {
+    is(cause, &[Errno::FBIG, Errno::INVAL])
+}
+
+fn is(cause: &io::Error, any: &[Errno]) -> bool {
+    Errno::from_io_error(cause).is_some_and(|cause| any.contains(&cause))
 }

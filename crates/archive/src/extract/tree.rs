@@ -7,7 +7,7 @@
 use std::ffi::CString;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::{Mode, mkdirat};
+use rustix::fs::{AtFlags, Mode, chmodat, fchmod, mkdirat};
 use rustix::io::Errno;
 
 use super::ExtractError;
@@ -25,11 +25,15 @@ pub(super) struct Tree {
     deep: Option<OwnedFd>,
 }
 
-/// Whether folders that are not there are made.
+/// What happens where a folder is not there, or is closed.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Lacking {
+    /// It is made.
     Make,
+    /// Neither is helped.
     Refuse,
+    /// One that is closed to its owner is opened to them.
+    Open,
 }
 
 impl Tree {
@@ -65,6 +69,12 @@ fn enter(above: BorrowedFd<'_>, name: &CString, lacking: Lacking) -> Result<Owne
                 Ok(()) | Err(Errno::EXIST) => {}
                 Err(cause) => return Err(cause),
             }
+            sys::open_dir(above, name)
+        }
+        // It is a folder, for no link is asked who may read it.
+        Err(Errno::ACCESS) if lacking == Lacking::Open => {
+            fchmod(above, Mode::RWXU)?;
+            chmodat(above, name, Mode::RWXU, AtFlags::empty())?;
             sys::open_dir(above, name)
         }
         other => other,

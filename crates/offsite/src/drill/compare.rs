@@ -1,29 +1,23 @@
 //! What lies on the disk after a restore, held against the manifest and the stream it came from, as a sceptic would.
 //!
 //! Looked at: that everything is there, and of each thing its kind, mode, time, size, content and link. Left out: owners, which only root
-//! restores; with them set-user-ID bits, set-group-ID bits unless root restores, and devices; and the mode of links, which means nothing.
+//! restores; with them set-user-ID bits, set-group-ID bits unless root restores, and devices; the mode of links, which means nothing; and what
+//! the restore said that this disk cannot hold. It goes down by open folders, since a tree may be deeper than a path is long.
 
-use std::{
-    ffi::OsStr,
-    fs::{self, File, Metadata, Permissions},
-    io::{self, Read},
-    os::unix::{
-        ffi::OsStrExt,
-        fs::{FileTypeExt, MetadataExt, PermissionsExt},
-    },
-    path::{Path, PathBuf},
+use std::{io, path::Path};
+
+use offsite_archive::{Below, Entry, Found, Kind, Line, Manifest, ManifestError, Mtime, PathText, Unmade};
+
+use super::{
+    content,
+    twice::{Content, Contents, key},
 };
-
-use offsite_archive::{Entry, Kind, Line, Manifest, ManifestError, Mtime, PathText};
-
-use super::twice::{Content, Contents, key};
 
 /// Differences that are kept; of all others only the number.
 const KEPT: usize = 20;
 /// What file systems round times down to, in nanoseconds: APFS and ext4; NTFS; network shares; exFAT; HFS+.
 const ROUNDED: [u32; 5] = [1, 100, 1_000, 10_000_000, 1_000_000_000];
 
-/// What the comparison found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Compared {
     /// Regular files, further names not counted.
@@ -32,22 +26,20 @@ pub(super) struct Compared {
     pub(super) bytes: u64,
     /// Devices, which are not restored.
     pub(super) left_out: u64,
-    /// How many differences there are.
+    /// What this disk cannot hold.
+    pub(super) unheld: u64,
     pub(super) differing: u64,
-    /// The first of them.
     pub(super) differences: Vec<String>,
 }
 
-/// The comparison itself failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CompareError {
     #[error("cannot read the list of its members")]
     Entries(#[from] ManifestError),
-    #[error("cannot read back {}", path.display())]
-    Read {
-        path: PathBuf,
-        source: io::Error,
-    },
+    #[error("cannot open the folder that it was restored into")]
+    Into { source: io::Error },
+    #[error("cannot read back {path}")]
+    Read { path: PathText, source: io::Error },
 }
 
 impl Compared {
@@ -59,9 +51,10 @@ impl Compared {
     }
 }
 
-/// Compares the tree in `into` with the manifest object `bytes` and the `contents` of its stream: with all of it if `whole`, otherwise with
-/// what is in `contents`.
-pub(super) fn compare(bytes: &[u8], contents: &Contents, into: &Path, whole: bool) -> Result<Compared, CompareError> {
+/// Compares the tree in `into` with the manifest object `bytes` and the `contents` of its stream, but for what is `unmade`: with all of it if
+/// `whole`, otherwise with what is in `contents`.
+pub(super) fn compare(bytes: &[u8], contents: &Contents, unmade: &Unmade, into: &Path, whole: bool) -> Result<Compared, CompareError> {
+    let mut below = Below::open(into).map_err(|source| CompareError::Into { source })?;
     let mut compared = Compared::default();
     let mut seen = 0;
     for line in Manifest::entries(bytes)? {
@@ -69,7 +62,11 @@ pub(super) fn compare(bytes: &[u8], contents: &Contents, into: &Path, whole: boo
         match contents.get(&key(&entry.path.0)) {
             Some(content) => {
                 seen += 1;
-                one(&entry, content, into, &mut compared)?;
+                if unmade.holds(&entry.path.0) {
+                    compared.unheld += 1;
+                } else {
+                    one(&entry, content, &mut below, &mut compared)?;
+                }
             }
             None if whole => compared.differs(&entry.path, "stands in the manifest and not in the stream"),
             None => {}
@@ -82,24 +79,25 @@ pub(super) fn compare(bytes: &[u8], contents: &Contents, into: &Path, whole: boo
     Ok(compared)
 }
 
-fn one(entry: &Entry, content: &Content, into: &Path, compared: &mut Compared) -> Result<(), CompareError> {
+fn one(entry: &Entry, content: &Content, below: &mut Below, compared: &mut Compared) -> Result<(), CompareError> {
     if matches!(entry.kind, Kind::Char | Kind::Block) {
         compared.left_out += 1;
         return Ok(());
     }
-    let path = below(into, &entry.path);
-    let meta = match look(into, &path) {
-        Ok(meta) => meta,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+    let path = &entry.path.0;
+    let failed = |source| CompareError::Read { path: entry.path.clone(), source };
+    let found = match below.look(path) {
+        Ok(found) => found,
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
             compared.differs(&entry.path, "did not come back");
             return Ok(());
         }
-        Err(source) => return Err(CompareError::Read { path, source }),
+        Err(source) => return Err(failed(source)),
     };
-    for what in differences(entry, content.acl, &meta, rustix::process::geteuid().is_root()) {
+    for what in differences(entry, content.acl, &found, rustix::process::geteuid().is_root()) {
         compared.differs(&entry.path, what);
     }
-    let same_kind = kind(&meta) == Some(entry.kind);
+    let same_kind = found.kind == Some(entry.kind);
     match entry.kind {
         Kind::File => {
             compared.files += 1;
@@ -107,20 +105,20 @@ fn one(entry: &Entry, content: &Content, into: &Path, compared: &mut Compared) -
             if !same_kind {
                 return Ok(());
             }
-            let hash = hash(&path).map_err(|source| CompareError::Read { path: path.clone(), source })?;
+            let hash = below.file(path).and_then(|mut file| content::of_file(&mut file)).map_err(failed)?;
             if content.hash != Some(hash) {
                 compared.differs(&entry.path, "has other content");
             }
         }
         Kind::Symlink if same_kind => {
-            let target = fs::read_link(&path).map_err(|source| CompareError::Read { path: path.clone(), source })?;
-            if entry.link.as_ref().is_none_or(|link| link.0 != target.as_os_str().as_bytes()) {
+            let target = below.link(path).map_err(failed)?;
+            if entry.link.as_ref().is_none_or(|link| link.0 != target) {
                 compared.differs(&entry.path, "points elsewhere");
             }
         }
         Kind::Hardlink => {
-            let first = entry.link.as_ref().and_then(|link| fs::symlink_metadata(below(into, link)).ok());
-            if first.is_none_or(|first| (first.dev(), first.ino()) != (meta.dev(), meta.ino())) {
+            let first = entry.link.as_ref().and_then(|link| below.look(&link.0).ok());
+            if first.is_none_or(|first| first.id != found.id) {
                 compared.differs(&entry.path, "is not the same file as its first name");
             }
         }
@@ -129,30 +127,11 @@ fn one(entry: &Entry, content: &Content, into: &Path, compared: &mut Compared) -
     Ok(())
 }
 
-/// Where a path of the Pi lies.
-fn below(into: &Path, path: &PathText) -> PathBuf {
-    let start = path.0.iter().position(|byte| *byte != b'/').unwrap_or(path.0.len());
-    into.join(OsStr::from_bytes(&path.0[start..]))
-}
-
-/// Looks at a file in a folder that may have been closed to its owner on the Pi. The folder came before it and is compared already.
-fn look(into: &Path, path: &Path) -> io::Result<Metadata> {
-    match fs::symlink_metadata(path) {
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-            let above: Vec<&Path> = path.ancestors().skip(1).take_while(|folder| folder.starts_with(into)).collect();
-            above.into_iter().rev().try_for_each(|folder| fs::set_permissions(folder, Permissions::from_mode(0o700)))?;
-            fs::symlink_metadata(path)
-        }
-        looked => looked,
-    }
-}
-
-/// What can be told without opening it.
-fn differences(entry: &Entry, acl: bool, meta: &Metadata, root: bool) -> Vec<String> {
+fn differences(entry: &Entry, acl: bool, there: &Found, root: bool) -> Vec<String> {
     const SET_ID: u32 = 0o6000;
     const SET_GROUP: u32 = 0o2000;
     let mut found = Vec::new();
-    if kind(meta) != Some(entry.kind) && entry.kind != Kind::Hardlink {
+    if there.kind != Some(entry.kind) && entry.kind != Kind::Hardlink {
         return vec!["is of another kind".to_owned()];
     }
     // What comes back without owners has no set-user-ID bits but on folders, and there the system takes the group's from all but root whose
@@ -163,64 +142,28 @@ fn differences(entry: &Entry, acl: bool, meta: &Metadata, root: bool) -> Vec<Str
         _ => SET_ID,
     };
     let asked = 0o7777 & !lost & if acl { !0o777 } else { !0 };
-    let mode = meta.mode() & 0o7777;
-    if !matches!(entry.kind, Kind::Symlink | Kind::Hardlink) && mode & asked != entry.mode & asked {
-        found.push(format!("has the mode {mode:04o} and not {:04o}", entry.mode));
+    if !matches!(entry.kind, Kind::Symlink | Kind::Hardlink) && there.mode & asked != entry.mode & asked {
+        found.push(format!("has the mode {:04o} and not {:04o}", there.mode, entry.mode));
     }
-    if entry.kind != Kind::Hardlink && !same_time(entry.mtime, meta) {
+    if entry.kind != Kind::Hardlink && !same_time(entry.mtime, there.mtime) {
         found.push("has another time".to_owned());
     }
-    if entry.kind == Kind::File && meta.len() != entry.size {
-        found.push(format!("has {} bytes and not {}", meta.len(), entry.size));
+    if entry.kind == Kind::File && there.size != entry.size {
+        found.push(format!("has {} bytes and not {}", there.size, entry.size));
     }
     found
 }
 
-fn kind(meta: &Metadata) -> Option<Kind> {
-    let kind = meta.file_type();
-    Some(match () {
-        () if kind.is_file() => Kind::File,
-        () if kind.is_dir() => Kind::Dir,
-        () if kind.is_symlink() => Kind::Symlink,
-        () if kind.is_fifo() => Kind::Fifo,
-        () => return None,
-    })
-}
-
 /// The same, or rounded down by the file system.
-fn same_time(Mtime(seconds, nanos): Mtime, meta: &Metadata) -> bool {
-    let there = u32::try_from(meta.mtime_nsec()).unwrap_or(u32::MAX);
-    meta.mtime() == seconds && ROUNDED.iter().any(|unit| there == nanos / unit * unit)
-}
-
-fn hash(path: &Path) -> io::Result<blake3::Hash> {
-    let mut hasher = blake3::Hasher::new();
-    let mut buffer = vec![0; 256 << 10];
-    let mut file = open(path)?;
-    loop {
-        match file.read(&mut buffer)? {
-            0 => return Ok(hasher.finalize()),
-            count => hasher.update(&buffer[..count]),
-        };
-    }
-}
-
-/// Opens a file that may have been closed to its owner on the Pi.
-fn open(path: &Path) -> io::Result<File> {
-    match File::open(path) {
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-            fs::set_permissions(path, Permissions::from_mode(0o600))?;
-            File::open(path)
-        }
-        opened => opened,
-    }
+fn same_time(Mtime(seconds, nanos): Mtime, there: Mtime) -> bool {
+    there.0 == seconds && ROUNDED.iter().any(|unit| there.1 == nanos / unit * unit)
 }
 
 #[cfg(test)]
 mod tests {
     use std::{
-        fs::FileTimes,
-        os::unix::fs::symlink,
+        fs::{self, File, FileTimes, Permissions},
+        os::unix::fs::{PermissionsExt, symlink},
         time::{Duration, SystemTime},
     };
 
@@ -273,7 +216,10 @@ mod tests {
         set();
         change(into);
         let plain = Content { hash: None, acl: false };
-        let file = Content { hash: Some(blake3::hash(b"content")), acl: false };
+        let mut hasher = content::Hasher::new();
+        hasher.put(0, b"content");
+        let file = Content { hash: Some(hasher.finish()), acl: false };
+        let mut below = Below::open(into).unwrap();
         let mut compared = Compared::default();
         for (entry, content) in [
             (entry("/srv", Kind::Dir, 0o755, 0, None), &plain),
@@ -283,7 +229,7 @@ mod tests {
             (entry("/srv/l", Kind::Symlink, 0o777, 0, Some("a")), &plain),
             (entry("/srv/d", Kind::Block, 0o600, 0, None), &plain),
         ] {
-            one(&entry, content, into, &mut compared).unwrap();
+            one(&entry, content, &mut below, &mut compared).unwrap();
         }
         assert_eq!((compared.files, compared.bytes, compared.left_out, compared.differing as usize), (1, 7, 1, compared.differences.len()));
         compared.differences
@@ -332,8 +278,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         fs::set_permissions(dir.path(), Permissions::from_mode(0o755)).unwrap();
         stamp(dir.path(), TIME.1);
-        let meta = fs::symlink_metadata(dir.path()).unwrap();
-        let of = |mode, root| differences(&entry("/srv", Kind::Dir, mode, 0, None), false, &meta, root);
+        let there = Below::open(dir.path()).unwrap().look(b"/").unwrap();
+        let of = |mode, root| differences(&entry("/srv", Kind::Dir, mode, 0, None), false, &there, root);
         assert_eq!((of(0o755, true), of(0o755, false), of(0o2755, false)), (vec![], vec![], vec![]));
         assert_eq!(of(0o2755, true), ["has the mode 0755 and not 2755"]);
         assert_eq!(of(0o1755, false), ["has the mode 0755 and not 1755"]);
@@ -345,7 +291,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let is = |nanos: u32| {
             stamp(dir.path(), nanos);
-            same_time(TIME, &fs::metadata(dir.path()).unwrap())
+            same_time(TIME, Below::open(dir.path()).unwrap().look(b"/").unwrap().mtime)
         };
         assert_eq!([123_456_789, 123_456_700, 123_456_000, 120_000_000, 0].map(is), [true; 5]);
         assert_eq!([123_456_788, 123_456_790, 123_000_000, 124_000_000].map(is), [false; 4]);

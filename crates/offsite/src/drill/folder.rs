@@ -19,9 +19,8 @@ use crate::{
     state::{self, State},
 };
 
-const PREFIX: &str = "offsite-drill-";
+pub(super) const PREFIX: &str = "offsite-drill-";
 
-/// The folder, made.
 #[derive(Debug)]
 pub(super) struct Folder(PathBuf);
 
@@ -41,16 +40,13 @@ impl Folder {
         &self.0
     }
 
-    /// Removes it, and the memory of it.
     pub(super) fn remove(self, state: &State) -> Result<(), DrillError> {
         remove(&self.0).and_then(|()| forget(state, &self.0)).map_err(|source| failed("remove", &self.0, source))
     }
 }
 
-/// What became of what drills left that did not end.
 #[derive(Debug, Default)]
 pub(super) struct Left {
-    /// Folders that are removed now.
     pub(super) removed: Vec<PathBuf>,
     /// Folders on a disk that is away; they are remembered.
     pub(super) away: Vec<PathBuf>,
@@ -93,20 +89,22 @@ fn remove_left_by(state: &State, remove: impl Fn(&Path) -> io::Result<()>) -> Re
 
 /// What drills left that did not end, or may have left on a disk that is away. Nothing is changed. Only for who knows that no drill runs.
 pub(super) fn left(state: &State) -> io::Result<Vec<PathBuf>> {
-    let paths = recall(state)?.unwrap_or_default();
-    Ok(paths.into_iter().filter(|path| !look(path).is_ok_and(|found| found == Found::Nothing)).collect())
+    let paths = recall(state)?;
+    if paths.as_ref().is_some_and(Vec::is_empty) {
+        // An empty one is never written.
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "it is no list of folders"));
+    }
+    Ok(paths.unwrap_or_default().into_iter().filter(|path| !look(path).is_ok_and(|found| found == Found::Nothing)).collect())
 }
 
 fn failed(operation: &'static str, path: &Path, source: io::Error) -> DrillError {
     DrillError::Folder { operation, path: path.to_owned(), source }
 }
 
-/// What is at a remembered path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Found {
     /// A folder, called as we call them, and this account's.
     Ours,
-    /// Nothing of ours.
     Nothing,
     /// Nobody can tell: the folder that it was made in is not there, as on a disk that is not mounted.
     Away,
@@ -126,7 +124,7 @@ fn look(path: &Path) -> io::Result<Found> {
     }
 }
 
-fn memory(state: &State) -> PathBuf {
+pub(super) fn memory(state: &State) -> PathBuf {
     state.folder().join("drill.json")
 }
 
@@ -288,6 +286,19 @@ mod tests {
             assert_eq!(removed(&state).len(), 0);
             assert!(precious.exists() && !memory(&state).exists());
         }
+    }
+
+    #[test]
+    fn a_memory_that_cannot_be_read_is_not_passed_over() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = State::open(&dir.path().join("state")).unwrap();
+        assert_eq!(crate::drill::left(&state), []);
+        fs::write(memory(&state), "{").unwrap();
+        let said = crate::drill::left(&state).remove(0);
+        assert!(said.0.contains("is not known: cannot read ") && said.1.contains("offsite-drill-…"), "{said:?}");
+        fs::remove_file(memory(&state)).unwrap();
+        fs::create_dir(memory(&state)).unwrap();
+        assert_eq!(crate::drill::left(&state).len(), 1);
     }
 
     #[test]

@@ -10,7 +10,6 @@ use crate::{
     human::{count, plain, size},
 };
 
-/// All drills of one command.
 #[derive(Debug, Serialize)]
 pub(super) struct Report {
     /// Where from, as people call it.
@@ -18,7 +17,6 @@ pub(super) struct Report {
     pub(super) drills: Vec<Drill>,
 }
 
-/// The drill of one job.
 #[derive(Debug, Serialize)]
 pub(super) struct Drill {
     job: JobName,
@@ -30,13 +28,12 @@ pub(super) struct Drill {
     pub(super) bytes: u64,
     /// Devices, which only root makes.
     pub(super) left_out: u64,
+    /// Members that this disk cannot hold: their names, or what they are.
+    pub(super) unheld: u64,
     /// What the file system would not take, as an attribute.
     pub(super) warnings: u64,
-    /// How many differences there are.
     pub(super) differing: u64,
-    /// The first of them.
     pub(super) differences: Vec<String>,
-    /// What the owner's check said.
     pub(super) check: Option<bool>,
     /// The folder, if it could not be removed.
     pub(super) left: Option<PathBuf>,
@@ -44,7 +41,6 @@ pub(super) struct Drill {
     pub(super) seconds: f64,
     /// Why it failed; none if it did not.
     pub(super) message: Option<String>,
-    /// The next step.
     pub(super) hint: Option<String>,
 }
 
@@ -56,6 +52,7 @@ impl Drill {
             files: 0,
             bytes: 0,
             left_out: 0,
+            unheld: 0,
             warnings: 0,
             differing: 0,
             differences: Vec::new(),
@@ -83,6 +80,10 @@ impl Drill {
         }
         if self.left_out > 0 {
             text.push_str(&format!("; {} left out, which only root makes", count(self.left_out, "device", "devices")));
+        }
+        if self.unheld > 0 {
+            let left_out = count(self.unheld, "member", "members");
+            text.push_str(&format!("; {left_out} left out, which this disk cannot hold: the same restore here leaves them out too"));
         }
         if self.warnings > 0 {
             text.push_str(&format!("; {} that this disk does not take", count(self.warnings, "attribute", "attributes")));

@@ -13,14 +13,12 @@ use tokio::{
 /// How long writing may go on after it was told to end: one piece of the stream.
 const LAST_PIECE: Duration = Duration::from_secs(4);
 
-/// Whether the drill is told to end, and who still writes.
 #[derive(Debug, Clone)]
 pub(super) struct Stop {
     asked: watch::Receiver<bool>,
     writing: Arc<RwLock<()>>,
 }
 
-/// One that writes.
 #[derive(Debug)]
 pub(super) struct Hand {
     asked: watch::Receiver<bool>,
@@ -53,14 +51,12 @@ impl Stop {
         *self.asked.borrow()
     }
 
-    /// Ends when the drill is told to end.
     pub(super) async fn asked(&self) {
         if self.asked.clone().wait_for(|asked| *asked).await.is_err() {
             std::future::pending::<()>().await;
         }
     }
 
-    /// For one that writes.
     pub(super) async fn hand(&self) -> Hand {
         Hand { asked: self.asked.clone(), _writing: self.writing.clone().read_owned().await }
     }
@@ -76,7 +72,6 @@ impl Stop {
 }
 
 impl Hand {
-    /// An error once the drill is told to end.
     pub(super) fn go_on(&self) -> io::Result<()> {
         if *self.asked.borrow() { Err(io::Error::other("the drill is told to end")) } else { Ok(()) }
     }

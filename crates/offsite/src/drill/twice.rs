@@ -11,10 +11,10 @@ use std::{
     sync::mpsc::{Receiver, SyncSender, sync_channel},
 };
 
-use offsite_archive::{ExtractError, ExtractOptions, Extracted, Kind, Member, TarError, TarReader, extract};
+use offsite_archive::{ExtractError, ExtractOptions, Extracted, Kind, Member, Segment, TarError, TarReader, extract};
 use offsite_repository::Progress;
 
-use super::stop::Hand;
+use super::{content::Hasher, stop::Hand};
 use crate::restore::{
     BridgeError,
     bridge::{Load, Queue, Stopped, over},
@@ -28,19 +28,17 @@ const PIECE: usize = 256 << 10;
 /// Half of the BLAKE3 of a path without slashes at its ends: a stranger cannot make two paths meet, and a million files cost little.
 pub(super) type Key = [u8; 16];
 
-/// What the stream holds, by path.
 pub(super) type Contents = HashMap<Key, Content>;
 
 /// What the stream says of a member that no manifest does.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Content {
-    /// BLAKE3 of a file's bytes, holes read as zeros.
+    /// Of a file's content.
     pub(super) hash: Option<blake3::Hash>,
     /// Whether an ACL says what its permission bits are.
     pub(super) acl: bool,
 }
 
-/// The key of a path.
 pub(super) fn key(path: &[u8]) -> Key {
     let start = path.iter().position(|byte| *byte != b'/').unwrap_or(path.len());
     let end = path.iter().rposition(|byte| *byte != b'/').map_or(start, |at| at + 1);
@@ -78,7 +76,6 @@ fn both(queue: &mut Queue, into: &Path, hand: &Hand) -> Result<(Extracted, Conte
     })
 }
 
-/// Hashes every member of a tar.
 fn contents(tar: impl Read) -> Result<Contents, TarError> {
     let mut tar = TarReader::new(tar);
     let mut contents = Contents::new();
@@ -92,45 +89,24 @@ fn contents(tar: impl Read) -> Result<Contents, TarError> {
 }
 
 fn hash<R: Read>(member: &Member, tar: &mut TarReader<R>, buffer: &mut [u8]) -> Result<blake3::Hash, TarError> {
-    let mut hasher = blake3::Hasher::new();
-    let mut at = 0;
-    for piece in member.segments.iter().flatten() {
-        zeros(&mut hasher, piece.at.saturating_sub(at));
-        let mut left = piece.len;
-        while left > 0 {
-            let len = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+    let all = [Segment { at: 0, len: member.size }];
+    let mut hasher = Hasher::new();
+    for piece in member.segments.as_deref().unwrap_or(&all) {
+        let (mut at, end) = (piece.at, piece.at.saturating_add(piece.len));
+        while at < end {
+            let len = buffer.len().min(usize::try_from(end - at).unwrap_or(usize::MAX));
             match tar.read(&mut buffer[..len])? {
                 0 => break,
                 count => {
-                    hasher.update(&buffer[..count]);
-                    left -= count as u64;
+                    hasher.put(at, &buffer[..count]);
+                    at += count as u64;
                 }
             }
         }
-        at = piece.at.saturating_add(piece.len);
     }
-    if member.segments.is_some() {
-        zeros(&mut hasher, member.size.saturating_sub(at));
-        return Ok(hasher.finalize());
-    }
-    loop {
-        match tar.read(buffer)? {
-            0 => return Ok(hasher.finalize()),
-            count => hasher.update(&buffer[..count]),
-        };
-    }
+    Ok(hasher.finish())
 }
 
-fn zeros(hasher: &mut blake3::Hasher, mut len: u64) {
-    static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
-    while len > 0 {
-        let part = ZEROS.len().min(usize::try_from(len).unwrap_or(usize::MAX));
-        hasher.update(&ZEROS[..part]);
-        len -= part as u64;
-    }
-}
-
-/// Gives what it reads to the other reader too.
 struct Tee<'q, R> {
     input: &'q mut R,
     hand: &'q Hand,
@@ -157,7 +133,6 @@ impl<R: Read> Read for Tee<'_, R> {
     }
 }
 
-/// The second reader's end.
 struct Beside {
     receive: Receiver<Vec<u8>>,
     piece: Vec<u8>,
@@ -196,13 +171,5 @@ mod tests {
         assert_eq!(tee.read(&mut [0; 4]).unwrap(), 4);
         ask.send(true).unwrap();
         assert!(tee.read(&mut [0; 4]).is_err());
-    }
-
-    #[test]
-    fn holes_are_zeros() {
-        let (mut one, mut two) = (blake3::Hasher::new(), blake3::Hasher::new());
-        zeros(&mut one, 100_000);
-        two.update(&vec![0; 100_000]);
-        assert_eq!(one.finalize(), two.finalize());
     }
 }

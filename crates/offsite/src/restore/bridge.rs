@@ -17,13 +17,11 @@ use offsite_repository::{Progress, Repository, StreamError, read_ranges};
 /// Pieces that wait; with one in each hand that is at most 24 MiB.
 const WAITING: usize = 4;
 
-/// What the reading side sends.
 enum Piece {
     Data(Bytes),
     End,
 }
 
-/// Why an extraction through the bridge ended.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum BridgeError {
     #[error(transparent)]
@@ -34,22 +32,16 @@ pub(crate) enum BridgeError {
     Thread(#[source] tokio::task::JoinError),
 }
 
-/// Why something did not come over the bridge.
 #[derive(Debug)]
 pub(crate) enum Stopped<E> {
-    /// The archive could not be read.
     Read(StreamError),
     /// The side that takes ended with this.
     Taken(E),
-    /// Its thread died.
     Thread(tokio::task::JoinError),
 }
 
-/// What goes over the bridge.
 pub(crate) struct Load<'a> {
-    /// Where the frames are.
     pub repository: &'a Repository,
-    /// Whose.
     pub manifest: &'a Manifest,
     /// Which parts of the tar stream, whole members each.
     pub ranges: &'a [Range<u64>],
@@ -106,7 +98,7 @@ async fn feed(
     progress: &(dyn Fn(Progress) + Sync),
 ) -> Result<(), StreamError> {
     let mut done = 0;
-    // The thread that waits here has nothing else to do: the program runs this one restore.
+    // The thread that waits here has nothing else to do until the other side has taken what waits.
     let give = |piece| send.send(piece).map_err(|_| io::Error::from(io::ErrorKind::BrokenPipe));
     let mut sink = |bytes: &[u8]| {
         give(Piece::Data(Bytes::copy_from_slice(bytes)))?;
@@ -119,7 +111,6 @@ async fn feed(
     end.and_then(|()| give(Piece::End)).map_err(|source| StreamError::Sink { archive: load.manifest.head.archive.clone(), source })
 }
 
-/// The extracting side.
 fn unload(queue: &mut Queue, into: &Path, options: &ExtractOptions) -> Result<Extracted, ExtractError> {
     let extracted = extract(queue, into, options, &mut |_| {})?;
     // "Restored" is said to people, so it must survive the plug being pulled.
@@ -127,7 +118,6 @@ fn unload(queue: &mut Queue, into: &Path, options: &ExtractOptions) -> Result<Ex
     Ok(extracted)
 }
 
-/// The end of the bridge from which is read.
 pub(crate) struct Queue {
     receive: Receiver<Piece>,
     piece: Bytes,

@@ -49,11 +49,8 @@ pub(crate) struct From {
 /// How the recovery key is given. Its `Debug` does not show it.
 #[derive(Clone)]
 pub(crate) enum Given {
-    /// To be asked for.
     Ask,
-    /// In a file.
     File(PathBuf),
-    /// On the command line.
     Key(Zeroizing<String>),
 }
 
@@ -92,41 +89,24 @@ impl Given {
     }
 }
 
-/// A place that data cannot come back from.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum FromError {
     #[error("cannot read the recovery key {}", path.display())]
-    RecoveryFile {
-        path: PathBuf,
-        source: io::Error,
-    },
+    RecoveryFile { path: PathBuf, source: io::Error },
     #[error("cannot use the recovery key")]
     Recovery(#[source] InvalidRecoveryKey),
     #[error("{place} is sealed, and there is no configuration that names a key file")]
-    Locked {
-        place: String,
-    },
+    Locked { place: String },
     #[error("cannot open {place}")]
-    Vault {
-        place: String,
-        source: VaultError,
-    },
+    Vault { place: String, source: VaultError },
     #[error("cannot open {place}")]
-    Repository {
-        place: String,
-        source: RepositoryError,
-    },
+    Repository { place: String, source: RepositoryError },
     #[error("cannot reach {place}")]
-    Reach {
-        place: String,
-        source: object_store::Error,
-    },
+    Reach { place: String, source: object_store::Error },
 }
 
-/// A place, open for reading.
 #[derive(Debug)]
 pub(crate) struct Opened {
-    /// What is in it.
     pub repository: Repository,
     /// What people call it: `this Mac`, a cloud's name, an address.
     pub label: String,
@@ -209,7 +189,6 @@ async fn unlock(config: Option<&Config>, cloud: &Cloud, known: bool, label: &str
     Ok(open_vault(store, Unlock::Master(&key.master), &options).await.map_err(vault)?)
 }
 
-/// Whether a repository lies there in the clear.
 async fn is_clear(store: &Arc<dyn ObjectStore>, label: &str) -> Result<bool, FromError> {
     match store.head(&Path::from("repository.json")).await {
         Ok(_) => Ok(true),

@@ -16,9 +16,7 @@ use crate::{config::PlaceName, journal::Standing};
 pub(crate) enum Wanted {
     /// The newest archive of the only job.
     Latest,
-    /// The newest archive of a job.
     Newest(JobName),
-    /// This one.
     Archive(ArchiveName),
     /// The only one, of that job or of all, whose time begins so.
     Begins(Option<JobName>, String),
@@ -47,7 +45,6 @@ fn begins_a_time(text: &str) -> bool {
     (4..SHAPE.len()).contains(&text.len()) && text.bytes().zip(SHAPE).all(fits)
 }
 
-/// Why an archive is not what it should be, worst first.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Flaw {
     /// The tripwire holds it.
@@ -79,12 +76,9 @@ pub(crate) fn flaw(info: &ArchiveInfo, place: Option<&PlaceName>, standing: &Sta
     (!info.end.complete).then_some(Flaw::Incomplete)
 }
 
-/// The archive that is meant.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Chosen {
-    /// The archive.
     pub info: ArchiveInfo,
-    /// What is wrong with it.
     pub flaw: Option<Flaw>,
     /// Newer ones that were passed over, newest first.
     pub passed: Vec<(ArchiveName, Flaw)>,
@@ -92,47 +86,23 @@ pub(crate) struct Chosen {
     pub unreadable: Vec<String>,
 }
 
-/// Nothing can be meant.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum SelectError {
+    /// `near` are those of its job that are nearest in time, or else of all jobs.
     #[error("there is no archive {archive} in {place}{}", near_text(near))]
-    NoArchive {
-        archive: ArchiveName,
-        place: String,
-        /// Those of its job that are nearest in time, or else of all jobs.
-        near: Vec<ArchiveName>,
-    },
+    NoArchive { archive: ArchiveName, place: String, near: Vec<ArchiveName> },
     #[error("the archive {archive} in {place} cannot be read: {cause}")]
-    Unreadable {
-        archive: ArchiveName,
-        place: String,
-        cause: String,
-    },
+    Unreadable { archive: ArchiveName, place: String, cause: String },
     #[error("there is no archive of a job {job} in {place}{}", jobs_text(jobs))]
-    NoJob {
-        job: JobName,
-        place: String,
-        jobs: Vec<JobName>,
-    },
+    NoJob { job: JobName, place: String, jobs: Vec<JobName> },
     #[error("{place} holds archives of several jobs{}", jobs_text(jobs))]
-    Jobs {
-        place: String,
-        jobs: Vec<JobName>,
-    },
+    Jobs { place: String, jobs: Vec<JobName> },
     #[error("there is no archive of {text} in {place}")]
-    NoTime {
-        text: String,
-        place: String,
-    },
+    NoTime { text: String, place: String },
     #[error("{text} is not one archive in {place} but {}: {}{}", found.len(), names_text(&found[..found.len().min(LISTED)]), if found.len() > LISTED { ", …" } else { "" })]
-    Times {
-        text: String,
-        place: String,
-        found: Vec<ArchiveName>,
-    },
+    Times { text: String, place: String, found: Vec<ArchiveName> },
 }
 
-/// Archives that an error lists.
 const LISTED: usize = 5;
 
 fn names_text(names: &[ArchiveName]) -> String {
@@ -149,9 +119,6 @@ fn jobs_text(jobs: &[JobName]) -> String {
 }
 
 /// Finds what `wanted` means among `archives`, which lie in the place that people call `label`.
-///
-/// # Errors
-/// [`SelectError`], with what there is instead.
 pub(crate) fn choose(
     wanted: &Wanted,
     archives: &Archives,
@@ -196,7 +163,6 @@ pub(crate) fn choose(
     }
 }
 
-/// All jobs that have an archive, by name.
 pub(crate) fn jobs(archives: &Archives) -> Vec<JobName> {
     archives.good.iter().map(|info| info.name.job.clone()).collect::<BTreeSet<_>>().into_iter().collect()
 }
@@ -205,6 +171,15 @@ pub(crate) fn jobs(archives: &Archives) -> Vec<JobName> {
 pub(crate) fn before<'a>(info: &ArchiveInfo, archives: &'a Archives) -> Option<&'a ArchiveInfo> {
     let order = |info: &ArchiveInfo| (info.sequence, info.name.time());
     archives.good.iter().filter(|other| other.name.job == info.name.job && order(other) < order(info)).max_by_key(|other| order(other))
+}
+
+/// The one archive that was named, by all of its name or the beginning of its time; a whole name also where nothing is there by it.
+pub(crate) fn named_in(wanted: &Wanted, archives: &Archives, label: &str) -> Result<ArchiveName, SelectError> {
+    match wanted {
+        Wanted::Archive(name) => Ok(name.clone()),
+        Wanted::Begins(job, time) => begun(job.as_ref(), time, archives, label),
+        Wanted::Latest | Wanted::Newest(_) => choose(wanted, archives, label, None, &Standing::default()).map(|chosen| chosen.info.name),
+    }
 }
 
 /// The one archive, of `job` or of any, whose time begins with `time`. One that cannot be read is found too, for its own error.
@@ -234,7 +209,6 @@ fn rank(flaw: Option<&Flaw>) -> u8 {
     }
 }
 
-/// Why there is no archive `name` to be had.
 pub(crate) fn absent(name: &ArchiveName, archives: &Archives, label: &str) -> SelectError {
     if let Some(bad) = archives.unreadable.iter().find(|bad| named(&bad.object).as_ref() == Some(name)) {
         let cause = offsite_agent::chain(&bad.error);

@@ -5,35 +5,20 @@ use std::{
     path::{Component, Path, PathBuf},
 };
 
-/// A folder that nothing is restored into.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum TargetError {
     #[error("{} is not empty", path.display())]
-    NotEmpty {
-        path: PathBuf,
-    },
+    NotEmpty { path: PathBuf },
     #[error("{} lies in {}, which offsite itself keeps", path.display(), of.display())]
-    Inside {
-        path: PathBuf,
-        of: PathBuf,
-    },
+    Inside { path: PathBuf, of: PathBuf },
     #[error("{} is not a folder", path.display())]
-    NotAFolder {
-        path: PathBuf,
-    },
+    NotAFolder { path: PathBuf },
     #[error("cannot {operation} the folder {}", path.display())]
-    Io {
-        operation: &'static str,
-        path: PathBuf,
-        source: io::Error,
-    },
+    Io { operation: &'static str, path: PathBuf, source: io::Error },
 }
 
 /// Checks `into` without changing anything, and returns where it really is. `own` are folders that offsite keeps; those that are not
 /// there are nobody's.
-///
-/// # Errors
-/// [`TargetError`].
 pub(crate) fn check(into: &Path, own: &[PathBuf], overwrite: bool) -> Result<PathBuf, TargetError> {
     let path = resolve(into)?;
     for of in own {
@@ -57,9 +42,6 @@ pub(crate) fn check(into: &Path, own: &[PathBuf], overwrite: bool) -> Result<Pat
 }
 
 /// Makes the folder, and those above it.
-///
-/// # Errors
-/// [`TargetError::Io`].
 pub(crate) fn make(path: &Path) -> Result<(), TargetError> {
     fs::create_dir_all(path).map_err(|source| TargetError::Io { operation: "make", path: path.to_owned(), source })
 }

@@ -1,6 +1,8 @@
 //! `offsite drill`: it must come back as it was, be noted, and be gone.
 
-use std::fs;
+use std::{fs, os::unix::fs::symlink};
+
+use offsite_tests::lacking;
 
 use crate::place::{NEW, Place, is_root, paper};
 
@@ -143,6 +145,70 @@ fn a_part_needs_room_for_itself_alone() {
     // What is not in the archive is no fault of the archive.
     drill(&place, &["--path", "/nowhere"]).ended(1).says("holds nothing called /nowhere");
     assert_eq!(receipts(&place).len(), 0);
+}
+
+/// Tells of a hole of a terabyte that is read back by never ending.
+#[test]
+fn holes_are_not_read_and_no_folder_is_too_deep() {
+    use rustix::fs::{CWD, Mode, OFlags, mkdirat, openat};
+    let first = |place: &Place| {
+        place.write("house/disk.img", b"begins", 0o600);
+        let disk = fs::File::options().write(true).open(place.path("house/disk.img")).unwrap();
+        std::os::unix::fs::FileExt::write_all_at(&disk, b"middle", 1 << 39).unwrap();
+        disk.set_len(1 << 40).unwrap();
+        let folder = |above: &std::os::fd::OwnedFd, name: &str| {
+            mkdirat(above, name, Mode::RWXU).unwrap();
+            openat(above, name, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty()).unwrap()
+        };
+        let mut dir = openat(CWD, place.path("house"), OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty()).unwrap();
+        (0..50).for_each(|_| dir = folder(&dir, &"d".repeat(100)));
+        openat(&dir, "bottom", OFlags::CREATE | OFlags::WRONLY, Mode::RUSR).unwrap();
+    };
+    let place = Place::with(first, |_| {});
+    drill(&place, &[]).ended(0).says("2 files, 1.1 TB, all as they were");
+    assert_eq!(left(&place), [""; 0]);
+}
+
+#[test]
+fn what_this_disk_cannot_hold_is_told_and_makes_no_archive_bad() {
+    let made = || std::process::Command::new("mkfs.xfs").arg("-V").output().is_ok();
+    if !(is_root() && made()) && lacking("a disk with shorter links", "needs root and mkfs.xfs") {
+        return;
+    }
+    // Links of more than 1023 bytes are for others.
+    let far = "far/".repeat(500);
+    let place = Place::with(|place| place.write("house/a", b"one", 0o644), |place| symlink(&far, place.path("house/link")).unwrap());
+    let disk = Xfs::new(&place);
+    drill(&place, &[]).ended(0).says("1 file, 3 B, all as they were on the Pi, in 0 s; thrown away\n");
+    let into = disk.0.join("new");
+    fs::create_dir(&into).unwrap();
+    drill(&place, &["--into", into.to_str().unwrap()]).ended(0).says("1 member left out, which this disk cannot hold");
+    let said = place.offsite(&["restore", "services", "--into", into.to_str().unwrap()]).ended(3);
+    let said = said.says("restored 2 entries").says("house/link: it cannot be made here: File name too long");
+    said.says(&format!("next:  carry all of it to the Pi, which holds it: offsite export {NEW} - |"));
+}
+
+/// An XFS in a file.
+struct Xfs(std::path::PathBuf);
+
+impl Xfs {
+    fn new(place: &Place) -> Self {
+        let (image, disk) = (place.path("image"), place.path("disk"));
+        fs::create_dir(&disk).unwrap();
+        fs::File::create(&image).unwrap().set_len(320 << 20).unwrap();
+        let run = |command: &mut std::process::Command| assert!(command.status().unwrap().success(), "{command:?}");
+        run(std::process::Command::new("mkfs.xfs").arg("-q").arg(&image));
+        run(std::process::Command::new("mount").args(["-o", "loop"]).args([&image, &disk]));
+        Self(disk)
+    }
+}
+
+impl Drop for Xfs {
+    fn drop(&mut self) {
+        // Lazily: a child that another test forks just now may be in it.
+        let done = std::process::Command::new("umount").arg("-l").arg(&self.0).status();
+        assert!(std::thread::panicking() || done.is_ok_and(|status| status.success()));
+    }
 }
 
 #[test]

@@ -68,6 +68,17 @@ fn a_folder_in_use_is_left_alone_unless_one_insists() {
 }
 
 #[test]
+fn a_folder_in_a_files_place_costs_that_file_alone() {
+    let place = Place::new();
+    let there = place.house_in("out").join("photos/a.jpg");
+    fs::create_dir_all(there.join("of mine")).unwrap();
+    let said = place.offsite(&["restore", "services", "--into", "out", "--overwrite"]).ended(3).says("restored 7 entries");
+    let said = said.says("house/photos/a.jpg: a folder stands in its place").says("2 members could not be made here");
+    let said = said.says("house/photos/z.jpg: it is a further name of").says("next:  move those folders aside");
+    assert!(there.join("of mine").exists() && place.house_in("out").join("web/index.html").exists(), "{said:#?}");
+}
+
+#[test]
 fn nothing_is_restored_into_what_offsite_keeps() {
     let place = Place::new();
     for folder in ["mac/out", "state/out", "cloud/out"] {

@@ -154,7 +154,7 @@ impl Place {
         let slots = vec![Slot::for_recovery(vault, &master, &recovery()).unwrap()];
         let cloud = Arc::new(LocalStore::open(&self.path("cloud")).unwrap());
         let cloud = create_vault(cloud, &master, &slots, &SealedOptions::default()).await.unwrap();
-        Key { vault, master, slots }.save_new(&State::open(&self.path("state")).unwrap().key()).unwrap();
+        Key { vault, master, slots, revoked: Default::default() }.save_new(&State::open(&self.path("state")).unwrap().key()).unwrap();
         for (from, to) in [(&pi, &mac), (&mac, &cloud)] {
             let mut held = Index::default();
             for name in [OLD, NEW] {
