@@ -9,6 +9,8 @@ mod line;
 pub(crate) mod local;
 pub(crate) mod pi;
 pub(crate) mod route;
+#[cfg(test)]
+mod tests;
 
 use std::{
     future::Future,
@@ -18,7 +20,7 @@ use std::{
 
 use jiff::{Timestamp, tz::TimeZone};
 
-pub(crate) use self::line::{Line, Lines, Trouble, Verdict, exit, summary, text};
+pub(crate) use self::line::{Line, Lines, Trouble, exit, summary, text};
 use crate::{
     config::{Config, Home, Pi, PlaceName},
     exit::Exit,
@@ -51,7 +53,6 @@ pub(crate) struct Args {
     pub color: ColorArg,
 }
 
-/// Runs the verb.
 pub(crate) async fn run(globals: &Globals, args: &Args) -> anyhow::Result<Exit> {
     let mut said = Said::new(args);
     let config = match globals.load() {
@@ -127,7 +128,6 @@ async fn here(config: &Config, args: &Args, said: &mut Said) -> Standing {
     standing
 }
 
-/// Waits for an answer, and not for ever.
 async fn within<T>(what: &str, asked: impl Future<Output = T>) -> Result<T, Trouble> {
     tokio::time::timeout(Duration::from_secs(PATIENCE), asked).await.map_err(|_| Trouble::late(what, PATIENCE))
 }
@@ -147,7 +147,6 @@ impl Said {
         Self { json: args.json, paint, lines: Vec::new(), stopped: None }
     }
 
-    /// Shows on a terminal what may take a moment.
     fn doing(&self, what: &PlaceName) {
         if !self.json && std::io::stderr().is_terminal() {
             crate::say::prompt(&format!("  …     {what}\r"));
@@ -157,10 +156,7 @@ impl Said {
     fn all(&mut self, lines: Vec<Line>) {
         for line in lines {
             if !self.json {
-                if self.lines.last().is_none_or(|last| last.place != line.place) {
-                    self.line(if line.place == crate::config::MAC { "this machine" } else { line.place.as_str() });
-                }
-                self.line(&text(&line, self.paint));
+                self.line(&shown(self.lines.last(), &line, self.paint));
             }
             self.lines.push(line);
         }
@@ -185,4 +181,11 @@ impl Said {
             Some(OutError::Closed) | None => Ok(exit),
         }
     }
+}
+
+/// A line as it is shown after `last`: the first of a place stands below its name.
+fn shown(last: Option<&Line>, line: &Line, paint: Paint) -> String {
+    let place = if line.place == crate::config::MAC { "this machine" } else { line.place.as_str() };
+    let head = if last.is_none_or(|last| last.place != line.place) { format!("{place}\n") } else { String::new() };
+    head + &text(line, paint)
 }

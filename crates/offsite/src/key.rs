@@ -1,18 +1,23 @@
 //! `offsite key`: the key of the sealed copies.
 //!
-//! `new` makes it once and shows the recovery key once; `recover` brings it to a new Mac with nothing but that paper and a cloud. The vault
-//! itself is created at the first push, from the slots kept beside the key, so making a key needs no network.
+//! `new` makes it once and shows the recovery key once; `paper` makes another recovery key for it; `recover` brings it to a new Mac with nothing
+//! but such a paper and a cloud. The vault itself is created at the first push, from the slots kept beside the key, so making a key needs no network.
 
 mod ask;
 mod file;
+mod paper;
 
-use std::io::{self, IsTerminal, Write};
+use std::{
+    collections::BTreeSet,
+    io::{self, IsTerminal, Write},
+};
 
 use anyhow::{Context, bail};
 use offsite_repository::seal::{self, MasterKey, PassphraseCost, RecoveryKey, Slot, Unlock, VaultId};
 use zeroize::Zeroizing;
 
 pub(crate) use self::ask::hidden;
+pub(crate) use self::paper::{keep, settle};
 pub use self::{
     ask::AskError,
     file::{Key, KeyError},
@@ -25,15 +30,6 @@ use crate::{
     state::State,
 };
 
-/// Arguments of `offsite key`.
-#[derive(Debug, clap::Args)]
-pub struct Args {
-    /// What to do with it.
-    #[command(subcommand)]
-    pub verb: Verb,
-}
-
-/// What to do with the key.
 #[derive(Debug, clap::Subcommand)]
 pub enum Verb {
     /// Make the key and show its recovery key, once
@@ -41,6 +37,15 @@ pub enum Verb {
         /// Also let a passphrase open it: asked twice, or from OFFSITE_PASSPHRASE, or a line of standard input
         #[arg(long)]
         passphrase: bool,
+        /// Although a cloud holds copies that were sealed with a key that is gone from this Mac: they need that one for ever
+        #[arg(long)]
+        anew: bool,
+    },
+    /// Make another recovery key, show it once, and let it open every cloud: when the paper is lost
+    Paper {
+        /// Let the papers before it open nothing any more, once every cloud has the new one
+        #[arg(long)]
+        revoke_old: bool,
     },
     /// Show which vault the key is for and what opens it; no secret
     Show,
@@ -64,11 +69,11 @@ pub enum Verb {
 const PASSPHRASE: (&str, &str) = ("passphrase", "OFFSITE_PASSPHRASE");
 const RECOVERY: (&str, &str) = ("recovery key", "OFFSITE_RECOVERY_KEY");
 
-/// Runs the verb.
-pub async fn run(globals: &Globals, args: &Args) -> anyhow::Result<Exit> {
+pub async fn run(globals: &Globals, verb: &Verb) -> anyhow::Result<Exit> {
     let config = globals.load()?;
-    match &args.verb {
-        Verb::New { passphrase } => new(&config, *passphrase),
+    match verb {
+        Verb::New { passphrase, anew } => new(&config, *passphrase, *anew),
+        Verb::Paper { revoke_old } => paper::renew(&config, *revoke_old, &mut Console).await,
         Verb::Show => show(&config),
         Verb::Recover { cloud, passphrase, endpoint, region } => {
             let cloud = find(Some(&config), cloud, endpoint.as_deref(), region.as_deref())?;
@@ -77,7 +82,26 @@ pub async fn run(globals: &Globals, args: &Args) -> anyhow::Result<Exit> {
     }
 }
 
-fn new(config: &Config, passphrase: bool) -> anyhow::Result<Exit> {
+/// The key of `config`; where it is gone, the error names a cloud that has it.
+pub(crate) fn load(config: &Config) -> Result<Key, KeyError> {
+    match Key::load(&State::at(&config.state).key()) {
+        Err(KeyError::None { path }) => Err(match config.clouds.iter().find(|cloud| held(config, &cloud.name)) {
+            Some(cloud) => KeyError::Gone { path, cloud: cloud.name.clone() },
+            None => KeyError::None { path },
+        }),
+        loaded => loaded,
+    }
+}
+
+/// Whether a push made a vault in `cloud`, as the journal knows. What cannot be read is not known; whoever writes to it says so.
+pub(crate) fn held(config: &Config, cloud: &PlaceName) -> bool {
+    State::at(&config.state).journal().standing().is_ok_and(|known| known.standing.held.contains_key(cloud))
+}
+
+fn new(config: &Config, passphrase: bool, anew: bool) -> anyhow::Result<Exit> {
+    if let (Err(gone @ KeyError::Gone { .. }), false) = (load(config), anew) {
+        return Err(gone.into());
+    }
     let path = State::open(&config.state)?.key();
     if path.exists() {
         return Err(KeyError::Exists { path }.into());
@@ -88,15 +112,12 @@ fn new(config: &Config, passphrase: bool) -> anyhow::Result<Exit> {
 
 /// Where a key is made: who reads the recovery key there, and types it back.
 pub(crate) trait Desk {
-    /// Whether there is somebody to type it back.
     fn person(&self) -> bool;
-    /// Shows.
     fn show(&mut self, text: &str) -> anyhow::Result<()>;
     /// What is typed; what nobody types any more is an error, or empty.
     fn back(&mut self, question: &str) -> anyhow::Result<Zeroizing<String>>;
 }
 
-/// The process's own terminal or pipes.
 struct Console;
 
 impl Desk for Console {
@@ -123,25 +144,12 @@ pub(crate) fn make(config: &Config, passphrase: Option<&str>, desk: &mut dyn Des
     if path.exists() {
         return Err(KeyError::Exists { path }.into());
     }
-    let (vault, master, recovery) = (VaultId::random()?, MasterKey::random()?, RecoveryKey::random()?);
-    let mut slots = vec![Slot::for_recovery(vault, &master, &recovery)?];
-    if let Some(words) = passphrase {
-        slots.push(Slot::for_passphrase(vault, &master, words, PassphraseCost::default())?);
-    }
+    let (vault, master) = (VaultId::random()?, MasterKey::random()?);
+    let words = passphrase.map(|words| Slot::for_passphrase(vault, &master, words, PassphraseCost::default())).transpose()?;
     // Shown before the key exists: if it is lost now, nothing was sealed with it.
-    let rows: Vec<String> = recovery
-        .groups()
-        .chunks(5)
-        .map(|groups| format!("    {}\n", groups.iter().map(|group| group.as_str()).collect::<Vec<_>>().join("-")))
-        .collect();
-    desk.show(&format!(
-        "This recovery key opens the sealed copies when this Mac is gone. It is shown once; write it down on paper:\n\n{}",
-        rows.concat()
-    ))?;
-    if desk.person() {
-        ask_back(&recovery, pick()?, desk)?;
-    }
-    Key { vault, master, slots }.save_new(&path)?;
+    let mut slots = vec![paper::write_down(desk, |recovery| Slot::for_recovery(vault, &master, recovery))?];
+    slots.extend(words);
+    Key { vault, master, slots, revoked: BTreeSet::new() }.save_new(&path)?;
     desk.show(&format!("The key of vault {vault} is in {}.", path.display()))?;
     desk.show("Without that file and without the paper, nobody can read the sealed copies, you included.")?;
     Ok(Exit::Fine)
@@ -169,12 +177,12 @@ fn ask_back(recovery: &RecoveryKey, picked: [usize; 2], desk: &mut dyn Desk) -> 
         }
         desk.show("That is not what is shown above.")?;
     }
-    bail!("the recovery key was not written down, so no key was made")
+    bail!("the recovery key was not written down, so it was not put to use, and nothing was changed")
 }
 
 fn show(config: &Config) -> anyhow::Result<Exit> {
     let path = State::at(&config.state).key();
-    let key = Key::load(&path)?;
+    let key = load(config)?;
     say!("vault  {}", key.vault);
     say!("key    {}", path.display());
     for slot in &key.slots {
@@ -211,12 +219,10 @@ pub(crate) fn find(config: Option<&Config>, text: &str, endpoint: Option<&str>, 
     })
 }
 
-/// The recovery key, asked for.
 pub(crate) fn ask_recovery() -> anyhow::Result<RecoveryKey> {
     Ok(ask::secret(RECOVERY.0, RECOVERY.1, false)?.parse()?)
 }
 
-/// The passphrase, asked for once.
 pub(crate) fn ask_passphrase() -> Result<zeroize::Zeroizing<String>, AskError> {
     ask::secret(PASSPHRASE.0, PASSPHRASE.1, false)
 }
@@ -237,7 +243,7 @@ async fn recover(config: &Config, cloud: &Cloud, passphrase: bool) -> anyhow::Re
     let (slots, bad) = seal::slots(&*store).await?;
     // Damaged slots stay in the cloud; those that are whole and of this vault will begin further copies of it.
     let slots: Vec<Slot> = slots.into_iter().filter(|slot| *slot.vault() == vault).collect();
-    Key { vault, master, slots }.save_new(&path)?;
+    Key { vault, master, slots, revoked: BTreeSet::new() }.save_new(&path)?;
     say!("The key of vault {vault} is back, in {}.", path.display());
     for slot in &bad {
         say!("note: key slot {} in {} is damaged: {}", slot.object, cloud.url, slot.error);
@@ -249,7 +255,6 @@ async fn recover(config: &Config, cloud: &Cloud, passphrase: bool) -> anyhow::Re
 mod tests {
     use super::*;
 
-    /// What is typed, line by line.
     struct Paper<'a>(std::str::Lines<'a>);
 
     impl Desk for Paper<'_> {

@@ -8,6 +8,7 @@ mod cobblestone;
 mod error;
 mod hex;
 mod hkdf;
+mod keep;
 mod keys;
 mod object;
 mod opening;
@@ -17,6 +18,7 @@ mod store;
 mod vault;
 
 pub use error::{Part, SealError};
+pub use keep::{SlotState, keep_slots, slot_states};
 pub use keys::{InvalidHex, MasterKey, NoRandom, SealKeys, VaultId};
 pub use object::{Kind as SealedKind, sealed_length};
 pub use recovery::{InvalidRecoveryKey, RecoveryKey};

@@ -287,12 +287,68 @@ fn slots_come_and_go_but_a_recovery_key_stays() {
         open(&inner, Unlock::Passphrase(WORDS)).await.unwrap();
         assert!(matches!(remove_slot(&*inner, one.id()).await, Err(VaultError::LastRecovery { .. })));
         remove_slot(&*inner, passphrase_slot().id()).await.unwrap();
+        remove_slot(&*inner, passphrase_slot().id()).await.unwrap();
         assert!(matches!(open(&inner, Unlock::Passphrase(WORDS)).await, Err(VaultError::NoSlot { .. })));
         let second = Slot::for_recovery(vault(1), &master(1), &RecoveryKey::from_bytes([3; 32])).unwrap();
         add_slot(&store, &second).await.unwrap();
         remove_slot(&*inner, one.id()).await.unwrap();
         assert!(matches!(open(&inner, Unlock::Recovery(&recovery())).await, Err(VaultError::WrongKey { .. })));
         open(&inner, Unlock::Recovery(&RecoveryKey::from_bytes([3; 32]))).await.unwrap();
+    });
+}
+
+/// What is gone or opens for nobody comes back, so that the paper opens; what may be somebody's good slot is told and left.
+#[test]
+fn the_slots_of_a_key_are_kept_in_its_vault() {
+    run(async {
+        let own = [recovery_slot(), passphrase_slot()];
+        let path = slot_path(&own[0]);
+        let text = String::from_utf8(own[0].to_json().unwrap()).unwrap();
+        let states = |found: Vec<(&Slot, SlotState)>| found.into_iter().map(|(_, state)| state).collect::<Vec<_>>();
+        let other = Slot::for_recovery(vault(1), &master(1), &RecoveryKey::from_bytes([3; 32])).unwrap();
+        let damages = [
+            None,
+            Some(Vec::new()),
+            Some(vec![b' '; 1 << 20]),
+            Some(text.as_bytes()[..60].to_vec()),
+            Some(other.to_json().unwrap()),
+            Some(text.replace(&vault(1).to_string(), &vault(2).to_string()).into_bytes()),
+        ];
+        for damage in damages {
+            let inner = made(&own).await;
+            let store: Arc<dyn ObjectStore> = inner.clone();
+            add_slot(&store, &other).await.unwrap();
+            assert_eq!(states(keep_slots(&store, &own).await.unwrap()), [SlotState::Same; 2]);
+            let state = match damage {
+                Some(bytes) => {
+                    inner.replace(&path, bytes).await;
+                    SlotState::Unreadable
+                }
+                None => {
+                    inner.delete(&path).await.unwrap();
+                    SlotState::Gone
+                }
+            };
+            assert!(open(&inner, Unlock::Recovery(&recovery())).await.is_err());
+            assert_eq!(states(slot_states(&*inner, &own).await.unwrap()), [state, SlotState::Same]);
+            assert!(open(&inner, Unlock::Recovery(&recovery())).await.is_err(), "looking puts nothing");
+            assert_eq!(states(keep_slots(&store, &own).await.unwrap()), [state, SlotState::Same]);
+            assert_eq!(states(slot_states(&*inner, &own).await.unwrap()), [SlotState::Same; 2]);
+            open(&inner, Unlock::Recovery(&recovery())).await.unwrap();
+            open(&inner, Unlock::Recovery(&RecoveryKey::from_bytes([3; 32]))).await.unwrap();
+        }
+        // The slot that is there is good, and the key's own has rotted: which of them it is nobody but the paper knows.
+        let inner = made(&own).await;
+        let store: Arc<dyn ObjectStore> = inner.clone();
+        let fields: serde_json::Value = serde_json::from_str(&text).unwrap();
+        for field in ["salt", "check", "wrapped"] {
+            let mut rotten = fields.clone();
+            let value = fields[field].as_str().unwrap();
+            rotten[field] = format!("{}{}", if value.starts_with('0') { '1' } else { '0' }, &value[1..]).into();
+            let rotten = [Slot::from_json(&serde_json::to_vec(&rotten).unwrap()).unwrap()];
+            assert_eq!(states(keep_slots(&store, &rotten).await.unwrap()), [SlotState::Differs], "{field}");
+            open(&inner, Unlock::Recovery(&recovery())).await.unwrap();
+        }
     });
 }
 

@@ -85,7 +85,6 @@ fn one(installed: &Installed, at: TimeOfDay, rings: Option<TimeOfDay>, install: 
     }
 }
 
-/// The line of the battery.
 pub(super) fn judge_power(power: Option<Power>, least: u8) -> Vec<Line> {
     let mut lines = Lines::of("mac");
     match power {

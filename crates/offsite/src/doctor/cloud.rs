@@ -7,7 +7,7 @@ use object_store::ObjectStore;
 use offsite_archive::ArchiveName;
 use offsite_repository::{
     Repository,
-    seal::{SealedOptions, Unlock, VaultError, open_vault},
+    seal::{SealedOptions, SlotKind, SlotState, Unlock, VaultError, open_vault, slot_states},
 };
 
 use super::{
@@ -17,6 +17,7 @@ use super::{
 use crate::{
     cloud::{self, CloudError},
     config::{Cloud, CloudUrl, Config, Credentials, PlaceName},
+    hint,
     human::{ago, count},
     journal::Standing,
     key::{Key, KeyError},
@@ -28,22 +29,18 @@ use crate::{
 pub(crate) struct Facts {
     /// Whether what opens its door is there.
     pub door: Option<Result<(), Trouble>>,
-    /// Whether there is a key to open the vault with.
     pub key: bool,
     /// Whether the vault is there and opens; `false` is a place in which there is none.
     pub vault: Option<Result<bool, Trouble>>,
-    /// What lies in it.
+    /// How the slots of the key stand in it.
+    pub slots: Option<Result<Vec<(SlotKind, SlotState)>, Trouble>>,
     pub archives: Option<Result<Held, Trouble>>,
 }
 
-/// What lies in a cloud.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Held {
-    /// How many archives.
     pub many: usize,
-    /// The newest.
     pub newest: Option<ArchiveName>,
-    /// How many cannot be read.
     pub unreadable: usize,
 }
 
@@ -59,7 +56,7 @@ pub(crate) async fn probe(cloud: &Cloud, key: &Result<Key, KeyError>, offline: b
     };
     facts.door = Some(Ok(()));
     let (Ok(key), false) = (key, offline && matches!(cloud.url, CloudUrl::S3 { .. })) else { return facts };
-    let opened = within("open the vault", open_vault(store, Unlock::Master(&key.master), &SealedOptions::default())).await;
+    let opened = within("open the vault", open_vault(store.clone(), Unlock::Master(&key.master), &SealedOptions::default())).await;
     let repository = match opened {
         Ok(Ok(repository)) => repository,
         Ok(Err(VaultError::NoVault { .. })) => {
@@ -76,6 +73,11 @@ pub(crate) async fn probe(cloud: &Cloud, key: &Result<Key, KeyError>, offline: b
         }
     };
     facts.vault = Some(Ok(true));
+    let states = match within("look at the key slots", slot_states(&*store, &key.slots)).await {
+        Ok(states) => states.map_err(Trouble::of),
+        Err(late) => Err(late),
+    };
+    facts.slots = Some(states.map(|states| states.into_iter().map(|(slot, state)| (slot.kind(), state)).collect()));
     facts.archives = Some(list(&repository).await);
     facts
 }
@@ -92,7 +94,6 @@ async fn list(repository: &Repository) -> Result<Held, Trouble> {
     Ok(Held { many: archives.good.len(), newest, unreadable: archives.unreadable.len() })
 }
 
-/// The lines of one cloud.
 pub(crate) fn judge(config: &Config, cloud: &Cloud, facts: &Facts, standing: &Standing, now: Timestamp) -> Vec<Line> {
     let mut lines = Lines::of(&cloud.name);
     match &facts.door {
@@ -115,22 +116,54 @@ pub(crate) fn judge(config: &Config, cloud: &Cloud, facts: &Facts, standing: &St
         }
         Some(Ok(false)) => {
             if held(standing, &cloud.name) {
-                lines.bad(
-                    "vault",
-                    format!("{} held copies, and now there is none", cloud.url),
-                    "is it the right address, is the disk mounted? To begin anew there on purpose, give the cloud another name",
-                );
+                lines.bad("vault", format!("{} held copies, and now there is none", cloud.url), hint::VAULT_LOST);
             } else {
                 lines.note("vault", "nothing was pushed there yet", "the next sync makes it: offsite sync");
             }
             lines.skipped("archives", "vault");
         }
         Some(Ok(true)) => {
-            lines.ok("vault", "answers, and opens with this key");
+            slots(facts, &mut lines);
             archives(config, cloud, facts, now, &mut lines);
         }
     }
     lines.all
+}
+
+/// The vault opened with the key of this Mac: whether it would without this Mac.
+fn slots(facts: &Facts, lines: &mut Lines) {
+    let states = match &facts.slots {
+        Some(Ok(states)) => states,
+        Some(Err(trouble)) => return lines.trouble("vault", trouble),
+        None => return lines.skipped("vault", "key"),
+    };
+    let paper = |kind: SlotKind| if kind == SlotKind::Recovery { "paper" } else { "passphrase" };
+    match states.iter().find(|(_, state)| *state != SlotState::Same) {
+        Some((kind, SlotState::Differs)) => lines.bad(
+            "vault",
+            format!(
+                "answers, and opens with this key; the slot of the {} there is not the one that this Mac has, and one of them is damaged",
+                paper(*kind)
+            ),
+            hint::differs(*kind),
+        ),
+        Some((kind, _)) => lines.bad(
+            "vault",
+            format!("answers, and opens with this key, but not with the {}: its slot is gone or damaged", paper(*kind)),
+            "the next sync puts it back: offsite sync",
+        ),
+        None if states.iter().all(|(kind, _)| *kind != SlotKind::Recovery) => {
+            lines.note(
+                "vault",
+                "answers, and opens with this key; this Mac knows of no paper that opens it",
+                "make one: offsite key paper",
+            );
+        }
+        None => {
+            let more = if states.iter().any(|(kind, _)| *kind == SlotKind::Passphrase) { " and the passphrase" } else { "" };
+            lines.ok("vault", format!("answers, and opens with this key, and with the paper{more}"));
+        }
+    }
 }
 
 fn archives(config: &Config, cloud: &Cloud, facts: &Facts, now: Timestamp, lines: &mut Lines) {

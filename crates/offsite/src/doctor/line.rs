@@ -7,11 +7,9 @@ use crate::{
     human::{count, look::Paint, plain},
 };
 
-/// How a check ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Verdict {
-    /// As it should be.
     Ok,
     /// The backup works; this could be better, or needs a person's eye.
     Note,
@@ -23,33 +21,24 @@ pub(crate) enum Verdict {
     Off,
 }
 
-/// One check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Line {
     /// Of what: `mac`, or a place's name.
     pub place: String,
-    /// Which check.
     pub check: &'static str,
-    /// How it ended.
     pub verdict: Verdict,
-    /// What was found.
     pub words: String,
-    /// What to do about it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fix: Option<String>,
 }
 
-/// What went wrong with a probe.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Trouble {
-    /// The error with its causes.
     pub message: String,
-    /// The next step.
     pub fix: Option<String>,
 }
 
 impl Trouble {
-    /// Of an error.
     pub(crate) fn of(error: impl Into<anyhow::Error>) -> Self {
         let error = error.into();
         Self { message: crate::hint::message(&error), fix: crate::hint::hint(&error) }
@@ -64,16 +53,13 @@ impl Trouble {
     }
 }
 
-/// Makes the lines of one place.
 #[derive(Debug, Clone)]
 pub(crate) struct Lines {
     place: String,
-    /// The lines, in order.
     pub all: Vec<Line>,
 }
 
 impl Lines {
-    /// No lines yet.
     pub(crate) fn of(place: impl ToString) -> Self {
         Self { place: place.to_string(), all: Vec::new() }
     }
@@ -82,22 +68,18 @@ impl Lines {
         self.all.push(Line { place: self.place.clone(), check, verdict, words: words.into(), fix });
     }
 
-    /// As it should be.
     pub(crate) fn ok(&mut self, check: &'static str, words: impl Into<String>) {
         self.add(check, Verdict::Ok, words, None);
     }
 
-    /// Could be better.
     pub(crate) fn note(&mut self, check: &'static str, words: impl Into<String>, fix: impl Into<String>) {
         self.add(check, Verdict::Note, words, Some(fix.into()));
     }
 
-    /// Not as it must be.
     pub(crate) fn bad(&mut self, check: &'static str, words: impl Into<String>, fix: impl Into<String>) {
         self.add(check, Verdict::Bad, words, Some(fix.into()));
     }
 
-    /// A probe that failed.
     pub(crate) fn trouble(&mut self, check: &'static str, trouble: &Trouble) {
         self.add(check, Verdict::Bad, trouble.message.clone(), trouble.fix.clone());
     }
@@ -125,7 +107,6 @@ pub(crate) fn exit(lines: &[Line]) -> Exit {
     }
 }
 
-/// The line as it is shown, and its fix below.
 pub(crate) fn text(line: &Line, paint: Paint) -> String {
     let mark = match line.verdict {
         Verdict::Ok => paint.good("ok  "),
@@ -140,7 +121,6 @@ pub(crate) fn text(line: &Line, paint: Paint) -> String {
     text
 }
 
-/// The last line: how many of what.
 pub(crate) fn summary(lines: &[Line]) -> String {
     let of = |verdict| lines.iter().filter(|line| line.verdict == verdict).count();
     let (bad, notes, skipped) = (of(Verdict::Bad), of(Verdict::Note), of(Verdict::Skipped) + of(Verdict::Off));

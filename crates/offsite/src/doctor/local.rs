@@ -7,6 +7,7 @@ use std::{
 };
 
 use jiff::{SignedDuration, Timestamp};
+use offsite_repository::seal::SlotKind;
 
 use super::line::{Line, Lines, Trouble};
 use crate::{
@@ -14,7 +15,7 @@ use crate::{
     drill,
     human::{age, count, size},
     journal::{Standing, Waiting},
-    key::{Key, KeyError},
+    key::{self, Key, KeyError},
     live,
     owed::Schedule,
     places, platform,
@@ -26,10 +27,8 @@ const BEHIND: SignedDuration = SignedDuration::from_mins(5);
 /// Before this nobody had this program. 2026-01-01.
 const FIRST: i64 = 1_767_225_600;
 
-/// The state folder.
 #[derive(Debug, Clone)]
 pub(crate) struct StateFacts {
-    /// Where it is.
     pub path: PathBuf,
     /// Its permission bits and whether it is this account's; none if it is not there yet.
     pub folder: Option<Result<(u32, bool), String>>,
@@ -37,11 +36,10 @@ pub(crate) struct StateFacts {
     pub trouble: Option<(String, String)>,
     /// What the journal adds up to, when its last receipt was written, and how many of its lines are damaged.
     pub journal: Result<(Box<Standing>, Option<Timestamp>, usize), Trouble>,
-    /// Folders with restored files that drills left which were killed.
-    pub drills: Vec<PathBuf>,
+    /// What drills left that were killed, and what to do.
+    pub drills: Vec<(String, String)>,
 }
 
-/// Looks at the state folder.
 pub(crate) fn state(config: &Config) -> StateFacts {
     let path = config.state.clone();
     let folder = match std::fs::metadata(&path) {
@@ -56,11 +54,10 @@ pub(crate) fn state(config: &Config) -> StateFacts {
         (Box::new(Standing::of(&read.receipts)), last, read.damaged.len())
     });
     // While somebody is at work it may be a drill, and its folder is none that was left.
-    let drills = if live::read(&state).is_some() { Vec::new() } else { drill::left(&state).unwrap_or_default() };
+    let drills = if live::read(&state).is_some() { Vec::new() } else { drill::left(&state) };
     StateFacts { folder, trouble: state.trouble(), journal, drills, path }
 }
 
-/// The lines of the state folder.
 pub(crate) fn judge_state(facts: &StateFacts) -> Vec<Line> {
     let mut lines = Lines::of("mac");
     let path = facts.path.display();
@@ -101,15 +98,23 @@ pub(crate) fn judge_state(facts: &StateFacts) -> Vec<Line> {
         };
         lines.note("daemon", format!("its last start waited: {why}"), next);
     }
-    for folder in &facts.drills {
-        lines.note("drill", drill::left_behind(folder), drill::REMOVE_LEFT);
+    for (left, next) in &facts.drills {
+        lines.note("drill", left, next);
     }
     lines.all
 }
 
-/// The key of the sealed copies.
 pub(crate) fn key(config: &Config) -> Result<Key, KeyError> {
-    Key::load(&State::at(&config.state).key())
+    key::load(config)
+}
+
+/// How many secrets of a kind open the key, in words.
+fn opens(key: &Key, kind: SlotKind) -> Option<String> {
+    match key.slots.iter().filter(|slot| slot.kind() == kind).count() {
+        0 => None,
+        1 => Some(format!("a {kind}")),
+        many => Some(format!("any of {many} {kind}s")),
+    }
 }
 
 /// The line of the key. It matters only where there are clouds.
@@ -119,9 +124,9 @@ pub(crate) fn judge_key(key: &Result<Key, KeyError>, clouds: usize) -> Vec<Line>
         Ok(key) => lines.ok(
             "key",
             format!(
-                "of vault {}; it opens with {} too. Do you know where that paper is? A copy on this Mac alone is lost with it",
+                "of vault {}; it opens with {} too. Do you know where that paper is? A copy on this Mac alone is lost with it. If not: offsite key paper",
                 key.vault,
-                key.slots.iter().map(|slot| format!("a {}", slot.kind())).collect::<Vec<_>>().join(" or ")
+                [SlotKind::Recovery, SlotKind::Passphrase].into_iter().filter_map(|kind| opens(key, kind)).collect::<Vec<_>>().join(" or ")
             ),
         ),
         Err(KeyError::None { .. }) if clouds == 0 => lines.ok("key", "none, and no cloud that needs one"),
@@ -142,32 +147,25 @@ struct Quoted(String);
 fn fix(error: &KeyError) -> Option<String> {
     Some(match error {
         KeyError::None { .. } => "on the first Mac: offsite key new; on a new one: offsite key recover CLOUD".to_owned(),
+        KeyError::Gone { cloud, .. } => format!("offsite key recover {cloud}"),
         KeyError::Open { path, .. } => format!("chmod 600 '{}'", path.display()),
         KeyError::Damaged { path, .. } => format!("move {} away and get it back from a cloud: offsite key recover CLOUD", path.display()),
         _ => "make the file readable for this account".to_owned(),
     })
 }
 
-/// The Mac's repository and its disk.
 #[derive(Debug, Clone)]
 pub(crate) struct RepositoryFacts {
-    /// Where it is.
     pub path: PathBuf,
-    /// Whether it opens.
     pub opened: Result<(), Trouble>,
-    /// Whether this account may write there.
     pub writable: bool,
-    /// What guards the folder from background programs.
     pub guard: Option<String>,
-    /// What carries it over a network.
     pub network: Option<String>,
-    /// Whether the system's own backup leaves it out.
     pub left_out: bool,
-    /// Bytes free.
+    /// In bytes.
     pub free: Option<u64>,
 }
 
-/// Looks at the repository.
 pub(crate) async fn repository(config: &Config, home: Option<&Home>) -> RepositoryFacts {
     let platform = platform::current();
     let path = config.repository.clone();
@@ -230,7 +228,6 @@ pub(crate) fn judge_repository(facts: &RepositoryFacts, standing: &Standing, lau
     lines.all
 }
 
-/// What is free, against what nights moved and what all of it would be.
 fn room(free: Option<u64>, standing: &Standing, lines: &mut Lines) {
     const CHECK: &str = "room";
     let moved: u64 = standing.pulled.values().map(|moved| moved.moved).sum();
@@ -381,7 +378,10 @@ mod tests {
             refused.journal = Ok((Box::new(standing), Some(Timestamp::UNIX_EPOCH), 0));
             assert_eq!(verdict(&refused), wanted);
         }
-        let left = StateFacts { drills: vec!["/t/offsite-drill-1".into()], ..facts(Some(Ok((0o700, true)))) };
+        let left = StateFacts {
+            drills: vec![("in the clear: /t/offsite-drill-1".to_owned(), "offsite sync".to_owned())],
+            ..facts(Some(Ok((0o700, true))))
+        };
         assert_eq!(verdict(&left), [Fine, Fine, Note]);
     }
 

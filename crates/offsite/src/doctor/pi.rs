@@ -6,6 +6,7 @@ mod judge;
 mod stage;
 
 use std::{
+    io::ErrorKind,
     net::IpAddr,
     sync::Arc,
     time::{Duration, Instant},
@@ -42,48 +43,34 @@ pub(crate) struct Facts {
     pub way: Option<Result<Way, Trouble>>,
     /// Whether connecting went well, or where it ended.
     pub connected: Option<Result<Option<IpAddr>, Failed>>,
-    /// The repository's layout.
     pub repository: Option<Result<Layout, Trouble>>,
     /// The newest archive of each job, and how many archives cannot be read.
     pub archives: Option<Result<(Vec<Newest>, usize), Trouble>>,
-    /// A test pull of one of them.
     pub pulled: Option<Result<Pulled, Trouble>>,
-    /// Whether the account may write.
     pub writing: Option<Result<Writing, Trouble>>,
 }
 
-/// The way to a Pi.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Way {
-    /// Its name or address.
     pub host: String,
-    /// Its port.
     pub port: u16,
-    /// The account.
     pub user: String,
     /// What proves it: a file, the agent.
     pub proof: String,
-    /// How many hosts stand in between.
     pub jumps: usize,
 }
 
-/// Where connecting ended.
 #[derive(Debug, Clone)]
 pub(crate) struct Failed {
-    /// The step that failed.
     pub stage: Stage,
-    /// The error.
     pub trouble: Trouble,
     /// What neighbours said, where there was no route.
     pub neighbours: Option<Neighbours>,
 }
 
-/// The newest archive of a job.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Newest {
-    /// The job.
     pub job: JobName,
-    /// The archive.
     pub archive: ArchiveName,
     /// When it was finished, by the Pi's clock.
     pub finished: Timestamp,
@@ -94,17 +81,14 @@ pub(crate) struct Newest {
 /// A test pull, as far as it came in the time that there was.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Pulled {
-    /// Of which archive.
     pub archive: ArchiveName,
     /// Bytes that were unpacked and checked.
     pub raw: u64,
     /// Bytes that came over the network.
     pub bytes: u64,
-    /// How long it took.
     pub seconds: f64,
 }
 
-/// Probes `pi`.
 pub(crate) async fn probe(config: &Config, pi: &Pi) -> Facts {
     let mut facts = Facts::default();
     let target = match within("ask ssh for the way", places::target(config, pi)).await {
@@ -180,7 +164,7 @@ async fn connect(target: Target) -> Result<SftpStore, Failed> {
         }
     };
     let neighbours = match &error {
-        SftpError::NoRoute { host, .. } => match address(host, &target).await {
+        SftpError::NoRoute { host, source, .. } if source.kind() != ErrorKind::NetworkUnreachable => match address(host, &target).await {
             Some(address) => Some(route::ask(address).await),
             None => Some(Neighbours::Unknown),
         },
@@ -212,7 +196,6 @@ fn way(target: &Target) -> Way {
     Way { host: target.host.clone(), port: target.port, user: target.user.clone(), proof, jumps: target.jumps.len() }
 }
 
-/// The newest of each job, by its number.
 fn newest(archives: &[ArchiveInfo]) -> Vec<Newest> {
     let mut jobs = std::collections::BTreeMap::<JobName, &ArchiveInfo>::new();
     for info in archives {

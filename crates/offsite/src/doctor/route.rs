@@ -11,7 +11,6 @@ use std::{
 
 use crate::hint::private;
 
-/// What the neighbours of an address said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Neighbours {
     /// One answered, be it by refusing.
@@ -22,14 +21,11 @@ pub(crate) enum Neighbours {
     Unknown,
 }
 
-/// How a try to connect ended, as far as it matters here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Knock {
-    /// Connected, or refused: there is somebody.
     Answered,
     /// No route to host, or network unreachable.
     NoRoute,
-    /// Nothing within the time.
     Silent,
 }
 
@@ -41,7 +37,6 @@ pub(crate) fn routers(host: IpAddr) -> Vec<IpAddr> {
     if private(host) { usual.map(|last| IpAddr::V4(Ipv4Addr::new(a, b, c, last))).collect() } else { Vec::new() }
 }
 
-/// What the knocks say together.
 pub(crate) fn neighbours(knocks: &[Knock]) -> Neighbours {
     if knocks.contains(&Knock::Answered) {
         Neighbours::Answer

@@ -1,9 +1,13 @@
 //! Next steps for keys and sealed copies.
 
-use offsite_repository::seal::{InvalidRecoveryKey, SealError, SlotError, VaultError};
+use offsite_repository::seal::{InvalidRecoveryKey, SealError, SlotError, SlotKind, VaultError};
 
 use super::find;
-use crate::key::KeyError;
+use crate::{key::KeyError, places::PlaceError};
+
+/// For a cloud that held a vault and has none.
+pub(crate) const VAULT_LOST: &str =
+    "is it the right address, is the disk mounted? To begin anew there on purpose, give the cloud another name";
 
 pub(super) fn hint(error: &anyhow::Error) -> Option<String> {
     own(error).or_else(|| vault(error).or_else(|| typed(error)).or_else(|| sealed(error)).map(str::to_owned))
@@ -12,6 +16,7 @@ pub(super) fn hint(error: &anyhow::Error) -> Option<String> {
 fn own(error: &anyhow::Error) -> Option<String> {
     Some(match find::<KeyError>(error)? {
         KeyError::None { .. } => "on the first Mac: offsite key new; on a new one: offsite key recover CLOUD".to_owned(),
+        KeyError::Gone { cloud, .. } => format!("offsite key recover {cloud}"),
         KeyError::Exists { path } => format!(
             "see what it is for: offsite key show; a new key could not read what is sealed with this one. If it is the wrong one, move {} away \
              and keep it, then: offsite key recover CLOUD",
@@ -24,12 +29,20 @@ fn own(error: &anyhow::Error) -> Option<String> {
 }
 
 fn vault(error: &anyhow::Error) -> Option<&'static str> {
+    if let Some(PlaceError::VaultLost { .. }) = find(error) {
+        return Some(VAULT_LOST);
+    }
     Some(match find::<VaultError>(error)? {
         VaultError::NoVault { .. } => "check the address; if nothing was pushed there yet: offsite sync",
         VaultError::WrongKey { .. } => {
             "check it against the paper, group by group; it must be the one shown when this vault's key was made"
         }
-        VaultError::NoSlot { .. } => "use the other way to open it: the recovery key, or --passphrase",
+        VaultError::NoSlot { kind: SlotKind::Passphrase, .. } => "open it with the recovery key from the paper: --recovery-key -",
+        VaultError::NoSlot { .. } => {
+            "try another cloud that holds the same vault, or --passphrase if you set one; if the Mac with the key is left, its next sync puts \
+             the slot back: offsite sync"
+        }
+        VaultError::SlotDiffers { kind, .. } => differs(*kind),
         VaultError::WrongVault { .. } => {
             "that place holds another vault: give this key an empty place; or, if that vault is yours, see where the key is (offsite key show), move \
              that key.json away and keep it, then: offsite key recover CLOUD"
@@ -40,6 +53,16 @@ fn vault(error: &anyhow::Error) -> Option<&'static str> {
         VaultError::UnknownVersion { .. } => "update this offsite",
         _ => return None,
     })
+}
+
+/// What to do about a slot that the Mac's own is not like.
+pub(crate) const fn differs(kind: SlotKind) -> &'static str {
+    match kind {
+        SlotKind::Passphrase => {
+            "try it: offsite archives --from CLOUD --passphrase. If that does not open it, delete that object: the next sync puts the Mac's there"
+        }
+        _ => "make a new paper, and take the doubtful slot away: offsite key paper --revoke-old",
+    }
 }
 
 fn typed(error: &anyhow::Error) -> Option<&'static str> {

@@ -10,22 +10,14 @@ use zeroize::Zeroizing;
 
 use crate::say;
 
-/// A secret that could not be had.
 #[derive(Debug, thiserror::Error)]
 pub enum AskError {
     #[error("cannot ask for the {what}")]
-    Read {
-        what: &'static str,
-        source: io::Error,
-    },
+    Read { what: &'static str, source: io::Error },
     #[error("no {what} was given")]
-    Empty {
-        what: &'static str,
-    },
+    Empty { what: &'static str },
     #[error("the two {what}s differ")]
-    Differ {
-        what: &'static str,
-    },
+    Differ { what: &'static str },
 }
 
 /// The secret called `what`: from the variable `name`, or asked; twice on a terminal if `twice`.
@@ -45,7 +37,6 @@ pub(super) fn secret(what: &'static str, name: &str, twice: bool) -> Result<Zero
     if secret.is_empty() { Err(AskError::Empty { what }) } else { Ok(secret) }
 }
 
-/// A line without its end.
 pub(super) fn line(input: &mut impl BufRead) -> io::Result<Zeroizing<String>> {
     let mut text = Zeroizing::new(String::new());
     input.read_line(&mut text)?;
@@ -54,7 +45,6 @@ pub(super) fn line(input: &mut impl BufRead) -> io::Result<Zeroizing<String>> {
     Ok(text)
 }
 
-/// A line that is not shown while it is typed.
 pub(crate) fn hidden(prompt: &str) -> io::Result<Zeroizing<String>> {
     // In this order: what is typed as soon as the question stands there is neither shown nor lost.
     let quiet = Quiet::start()?;
@@ -72,7 +62,6 @@ pub(crate) fn hidden(prompt: &str) -> io::Result<Zeroizing<String>> {
     }
 }
 
-/// What somebody did at the terminal.
 #[derive(Debug, PartialEq, Eq)]
 enum Typed {
     Line(Zeroizing<String>),

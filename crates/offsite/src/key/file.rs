@@ -1,63 +1,52 @@
 //! The key file: the vault's master key and its slots, on this Mac only.
 //!
-//! One file, so that there is never a key without the slots that a new vault needs. It is made whole or not at all, never replaced, and
-//! not read while others could read it too. Losing it costs nothing as long as the recovery key and one cloud are left.
+//! One file, so that there is never a key without the slots that a vault needs. It is made whole or not at all, another key never takes its
+//! place (only other slots of the same key do), and it is not read while others could read it too. Losing it costs nothing as long as the recovery key and one cloud are left.
 
 use std::{
+    collections::BTreeSet,
     fs::{self, File},
     io::{self, Write},
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
 
-use offsite_repository::seal::{MasterKey, Slot, VaultId};
+use offsite_repository::seal::{MasterKey, Slot, SlotId, VaultId};
 use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
-/// What the key file holds.
+use crate::config::PlaceName;
+
 #[derive(Debug, Clone)]
 pub struct Key {
     /// The vault that every cloud holds a copy of.
     pub vault: VaultId,
-    /// Its master key.
     pub master: MasterKey,
-    /// The slots that a new copy of the vault begins with.
+    /// The slots that a new copy of the vault begins with, and that each night keeps in every cloud.
     pub slots: Vec<Slot>,
+    /// Those that are to go from every cloud, once all have [`Self::slots`].
+    pub revoked: BTreeSet<SlotId>,
 }
 
-/// A key file that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
     #[error("there is no key at {}", path.display())]
-    None {
-        path: PathBuf,
-    },
+    None { path: PathBuf },
+    /// There was one: `cloud` holds what was sealed with it.
+    #[error("the key at {} is gone, and {cloud} holds copies that were sealed with it", path.display())]
+    Gone { path: PathBuf, cloud: PlaceName },
     /// There is one, and it is never overwritten.
     #[error("there is a key already at {}; it is left as it is", path.display())]
-    Exists {
-        path: PathBuf,
-    },
+    Exists { path: PathBuf },
     #[error("the key {} can be read by others: mode {mode:04o}, wanted 0600", path.display())]
-    Open {
-        path: PathBuf,
-        mode: u32,
-    },
+    Open { path: PathBuf, mode: u32 },
     #[error("cannot read the key {}", path.display())]
-    Read {
-        path: PathBuf,
-        source: io::Error,
-    },
+    Read { path: PathBuf, source: io::Error },
     #[error("{} is not a key file of version 1: {problem}", path.display())]
-    Damaged {
-        path: PathBuf,
-        problem: String,
-    },
-    /// It could not be written; nothing is there.
+    Damaged { path: PathBuf, problem: String },
+    /// It could not be written; what was there is.
     #[error("cannot write the key {}", path.display())]
-    Write {
-        path: PathBuf,
-        source: io::Error,
-    },
+    Write { path: PathBuf, source: io::Error },
 }
 
 #[derive(Serialize, Deserialize)]
@@ -68,9 +57,10 @@ struct KeyFile {
     vault: VaultId,
     master: Secret,
     slots: Vec<Slot>,
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    revoked: BTreeSet<SlotId>,
 }
 
-/// Wiped on drop.
 #[derive(Serialize, Deserialize, Zeroize, ZeroizeOnDrop)]
 #[serde(transparent)]
 struct Secret(String);
@@ -79,7 +69,6 @@ const MARK: &str = "key";
 const VERSION: u32 = 1;
 
 impl Key {
-    /// Reads the file at `path`.
     pub fn load(path: &Path) -> Result<Self, KeyError> {
         let failed = |source: io::Error| match source.kind() {
             io::ErrorKind::NotFound => KeyError::None { path: path.to_owned() },
@@ -101,11 +90,24 @@ impl Key {
         if file.slots.is_empty() || file.slots.iter().any(|slot| *slot.vault() != file.vault) {
             return Err(damaged("its slots are missing or another vault's"));
         }
-        Ok(Self { vault: file.vault, master, slots: file.slots })
+        Ok(Self { vault: file.vault, master, slots: file.slots, revoked: file.revoked })
     }
 
     /// Writes a new file at `path`, mode 0600; on return it survives a power cut. An existing one is left as it is.
     pub fn save_new(&self, path: &Path) -> Result<(), KeyError> {
+        self.write(path, |file| file.persist_noclobber(path))
+    }
+
+    /// As [`Self::save_new`], in the place of the file with this key's former slots.
+    pub(super) fn replace(&self, path: &Path) -> Result<(), KeyError> {
+        self.write(path, |file| file.persist(path))
+    }
+
+    fn write(
+        &self,
+        path: &Path,
+        put: impl FnOnce(tempfile::NamedTempFile) -> Result<File, tempfile::PersistError>,
+    ) -> Result<(), KeyError> {
         let failed = |source: io::Error| match source.kind() {
             io::ErrorKind::AlreadyExists => KeyError::Exists { path: path.to_owned() },
             _ => KeyError::Write { path: path.to_owned(), source },
@@ -116,6 +118,7 @@ impl Key {
             vault: self.vault,
             master: Secret(self.master.expose_hex().to_string()),
             slots: self.slots.clone(),
+            revoked: self.revoked.clone(),
         };
         let mut json = Zeroizing::new(serde_json::to_vec_pretty(&file).map_err(|error| failed(error.into()))?);
         json.push(b'\n');
@@ -123,7 +126,7 @@ impl Key {
         // tempfile makes its files 0600, whatever the umask.
         let mut temporary = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
         temporary.write_all(&json).and_then(|()| temporary.as_file().sync_all()).map_err(failed)?;
-        temporary.persist_noclobber(path).map_err(|error| failed(error.error))?;
+        put(temporary).map_err(|error| failed(error.error))?;
         File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)
     }
 }
@@ -139,7 +142,7 @@ mod tests {
     fn key() -> Key {
         let (vault, master) = (VaultId::from_bytes([1; 16]), MasterKey::from_bytes([2; 64]));
         let slot = Slot::for_recovery(vault, &master, &RecoveryKey::from_bytes([3; 32])).unwrap();
-        Key { vault, master, slots: vec![slot] }
+        Key { vault, master, slots: vec![slot], revoked: BTreeSet::new() }
     }
 
     #[test]

@@ -135,6 +135,22 @@ pub enum VaultError {
         /// The store.
         place: String,
     },
+    /// Under a slot's id lies another content than this key has, and which of the two has rotted only their own key can tell.
+    #[error("compare {object} in {place}: it is not the slot that this key has: one of the two is damaged, and may open for nobody")]
+    SlotDiffers {
+        /// The store.
+        place: String,
+        /// The slot's path.
+        object: String,
+        /// What the slot is for.
+        kind: SlotKind,
+    },
+    /// A clear file that is longer than any of a vault.
+    #[error("read {object}: longer than {MAX_SLOT} bytes")]
+    TooLong {
+        /// Its path.
+        object: String,
+    },
     /// A slot could not be written.
     #[error("write key slot {slot}: {source}")]
     Slot {
@@ -178,14 +194,14 @@ struct AnyHeader {
     version: u64,
 }
 
-type Result<T> = std::result::Result<T, VaultError>;
+pub(super) type Result<T> = std::result::Result<T, VaultError>;
 
-fn failed(operation: &'static str, object: &Path) -> impl FnOnce(object_store::Error) -> VaultError {
+pub(super) fn failed(operation: &'static str, object: &Path) -> impl FnOnce(object_store::Error) -> VaultError {
     let object = object.to_string();
     move |source| VaultError::Store { operation, object, source }
 }
 
-fn slot_path(id: &SlotId) -> Path {
+pub(super) fn slot_path(id: &SlotId) -> Path {
     Path::from(format!("{SLOTS}/{id}.json"))
 }
 
@@ -285,11 +301,15 @@ pub async fn add_slot(inner: &Arc<dyn ObjectStore>, slot: &Slot) -> Result<()> {
     }
 }
 
-/// Removes a key slot. Whoever has its key and a copy of the slot still has the master key.
+/// Removes a key slot; one that is gone already is no error. Whoever has its key and a copy of the slot still has the master key.
 ///
 /// # Errors
 /// [`VaultError::LastRecovery`], and the store's.
 pub async fn remove_slot(inner: &dyn ObjectStore, id: &SlotId) -> Result<()> {
+    // Whoever may not delete is not asked to again, once somebody else did.
+    if read(inner, &slot_path(id)).await.is_ok_and(|there| there.is_none()) {
+        return Ok(());
+    }
     let (slots, _) = slots(inner).await?;
     let recovery = |slot: &&Slot| slot.kind() == SlotKind::Recovery;
     if slots.iter().filter(recovery).all(|slot| slot.id() == id) {
@@ -358,7 +378,7 @@ async fn slots_of(inner: &dyn ObjectStore, vault: VaultId) -> Result<(Vec<Slot>,
 }
 
 /// A small clear file, or nothing if it is not there. Never reads more than a slot may have, whatever size the store claims.
-async fn read(inner: &dyn ObjectStore, path: &Path) -> Result<Option<BytesMut>> {
+pub(super) async fn read(inner: &dyn ObjectStore, path: &Path) -> Result<Option<BytesMut>> {
     let found = match inner.get(path).await {
         Ok(found) => found,
         Err(object_store::Error::NotFound { .. }) => return Ok(None),
@@ -369,8 +389,7 @@ async fn read(inner: &dyn ObjectStore, path: &Path) -> Result<Option<BytesMut>> 
     while let Some(piece) = stream.try_next().await.map_err(failed("read", path))? {
         bytes.extend_from_slice(&piece);
         if bytes.len() as u64 > MAX_SLOT {
-            let source = format!("longer than {MAX_SLOT} bytes").into();
-            return Err(failed("read", path)(object_store::Error::Generic { store: "vault", source }));
+            return Err(VaultError::TooLong { object: path.to_string() });
         }
     }
     Ok(Some(bytes))

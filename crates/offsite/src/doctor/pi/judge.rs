@@ -53,7 +53,6 @@ pub(crate) fn judge(config: &Config, pi: &Pi, facts: &Facts, now: Timestamp, lau
     lines.all
 }
 
-/// What a step that went well says.
 fn passed(stage: Stage, way: &Way, pi: &Pi, address: Option<String>) -> String {
     match stage {
         Stage::Name => match address {
@@ -216,7 +215,6 @@ mod tests {
         judge(&config, &config.pis[0], facts, now(), launchd)
     }
 
-    /// The one line that is not well.
     #[track_caller]
     fn odd(change: impl Fn(&mut Facts)) -> (&'static str, Verdict, String) {
         let mut facts = good();

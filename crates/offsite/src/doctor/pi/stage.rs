@@ -2,28 +2,20 @@
 
 use offsite_sftp::SftpError;
 
-/// The steps, in their order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Stage {
-    /// The name resolves.
     Name,
-    /// The port answers.
     Port,
     /// It is the host whose key is known.
     HostKey,
-    /// The account is let in.
     Login,
-    /// It may use SFTP.
     Sftp,
-    /// The folder is there.
     Folder,
 }
 
 impl Stage {
-    /// All of them.
     pub(crate) const ALL: [Self; 6] = [Self::Name, Self::Port, Self::HostKey, Self::Login, Self::Sftp, Self::Folder];
 
-    /// What the check is called.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Name => "name",
