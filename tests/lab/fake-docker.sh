@@ -53,6 +53,7 @@ case "$1 $2" in
     done
     echo ']'
     ;;
+  "container diff") ;; # nobody keeps anything in a container
   "compose --ansi")
     shift
     project=

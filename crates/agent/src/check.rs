@@ -3,6 +3,8 @@
 //! Everything that a run would refuse is looked at with the same functions that the run uses, and all of it is told at once; what a
 //! run would not notice, data that no source covers and a disk that is filling up, is told as a warning.
 
+use std::path::Path;
+
 use serde::Serialize;
 
 use crate::{
@@ -13,6 +15,7 @@ use crate::{
     snapshot::Btrfs,
 };
 
+mod installed;
 mod repository;
 mod services;
 mod snapshots;
@@ -55,6 +58,7 @@ pub fn check(config: &Config) -> Vec<Finding> {
     found.add(Level::Ok, "configuration", format!("{}: {}", config.path.display(), count(config.jobs.len(), "job")));
     repository::repository(config, &mut found);
     state(config, &mut found);
+    installed::installed(config, &installed::FOLDERS.map(Path::new), &mut found);
     for (name, job) in &config.jobs {
         let what = format!("job {name}");
         let wrong = crate::sources::check_sources(config, name, job);

@@ -140,6 +140,8 @@ mod tests {
             created: String::new(),
             compose: None,
             mounts: Vec::new(),
+            memory: Vec::new(),
+            networks: Default::default(),
             devices: Vec::new(),
             image: crate::engine::Image::default(),
         }

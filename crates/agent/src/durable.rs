@@ -48,16 +48,15 @@ fn sync_folder(dir: &Path) -> Result<(), DurableError> {
 
 /// Puts `bytes` at `path`, mode 0600, in place of what may be there. On return they are on the disk.
 pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), DurableError> {
-    replace_parts(path, &[bytes])
+    replace_with(path, |file| file.write_all(bytes))
 }
 
-/// As [`replace`], with content that is `parts`, one behind the other.
-pub(crate) fn replace_parts(path: &Path, parts: &[&[u8]]) -> Result<(), DurableError> {
+/// As [`replace`], with what `write` writes, which is too much to lie in memory.
+pub(crate) fn replace_with(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> Result<(), DurableError> {
     let beside = path.with_extension("new");
     let mut file =
         OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside).map_err(failed("create", &beside))?;
-    let written = parts.iter().try_for_each(|part| file.write_all(part));
-    written.and_then(|()| file.sync_all()).map_err(failed("write", &beside))?;
+    write(&mut file).and_then(|()| file.sync_all()).map_err(failed("write", &beside))?;
     std::fs::rename(&beside, path).map_err(failed("put in place", path))?;
     path.parent().map_or(Ok(()), sync_folder)
 }

@@ -33,6 +33,11 @@ pub(crate) trait Engine: Sync {
     /// Errors: the engine does not answer, or not as expected.
     fn containers(&self) -> Result<Vec<Container>, EngineError>;
 
+    /// The paths that each of `containers` has added to its image. All of them may take as long as one question.
+    ///
+    /// Errors: as [`Engine::containers`]; one that is no more has added nothing.
+    fn added(&self, containers: &[&Container]) -> Result<Vec<Vec<PathBuf>>, EngineError>;
+
     /// The services that the project's files define now, as the agent would start them.
     ///
     /// Errors: the files are missing or invalid: then nothing of the project could be started again.
@@ -77,6 +82,10 @@ pub(crate) struct Container {
     pub compose: Option<Compose>,
     /// What of the machine it sees.
     pub mounts: Vec<Mount>,
+    /// Where it sees memory (tmpfs).
+    pub memory: Vec<PathBuf>,
+    /// The networks that it is in; the mode where it has none of its own, as `host`.
+    pub networks: BTreeSet<String>,
     /// Devices of the machine that it was given.
     pub devices: Vec<PathBuf>,
     /// What it was made of.
@@ -101,6 +110,8 @@ pub(crate) struct Definition {
     pub image: Option<String>,
     /// What it sees where, its secrets and configurations included.
     pub mounts: BTreeMap<PathBuf, Origin>,
+    /// The networks that it will be in, or its mode, as `host`.
+    pub networks: BTreeSet<String>,
     /// Whether it sees what other containers see too (`volumes_from`), which `mounts` does not hold.
     pub borrows: bool,
 }

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -31,6 +31,8 @@ pub(crate) struct Fake {
     pub refuses: Mutex<BTreeMap<String, u32>>,
     /// How long each `up` might have taken.
     pub limits: Mutex<Vec<Duration>>,
+    /// What each container has added to its image; the question fails where `None`.
+    pub added: Option<Vec<PathBuf>>,
     /// Told each call after it was done.
     pub hook: Mutex<Option<Hook>>,
     /// Projects that end by themselves after the next list of containers.
@@ -49,7 +51,7 @@ pub(crate) fn project(name: &str) -> Project {
 
 impl Fake {
     pub(crate) fn new(projects: &[&str]) -> Self {
-        Self { running: Mutex::new(projects.iter().map(|name| (*name).to_owned()).collect()), ..Self::default() }
+        Self { running: Mutex::new(projects.iter().map(|name| (*name).to_owned()).collect()), added: Some(Vec::new()), ..Self::default() }
     }
 
     pub(crate) fn running(&self) -> Vec<String> {
@@ -121,6 +123,8 @@ impl Engine for Fake {
                 hash: "1".into(),
             }),
             mounts: Vec::new(),
+            memory: Vec::new(),
+            networks: BTreeSet::new(),
             devices: Vec::new(),
             image: Image::default(),
         };
@@ -129,6 +133,11 @@ impl Engine for Fake {
             held(&self.running).remove(&ended);
         }
         Ok(found)
+    }
+
+    fn added(&self, containers: &[&Container]) -> Result<Vec<Vec<PathBuf>>, EngineError> {
+        let failed = || EngineError::Answer { operation: "see what containers keep".into(), reason: "nobody knows".into() };
+        Ok(vec![self.added.clone().ok_or_else(failed)?; containers.len()])
     }
 
     fn configured(&self, _: &Project) -> Result<BTreeMap<String, Definition>, EngineError> {

@@ -26,6 +26,8 @@ fn container(project: &str, mounts: &[(&str, bool)]) -> Container {
         created: String::new(),
         compose: Some(compose),
         mounts: mounts.iter().map(mount).collect(),
+        memory: Vec::new(),
+        networks: Default::default(),
         devices: Vec::new(),
         image: Image::default(),
     }

@@ -2,7 +2,7 @@
 
 use std::{error::Error, io::ErrorKind};
 
-use offsite_repository::{RepositoryError, is_disk_full};
+use offsite_repository::{RepositoryError, StreamError, is_disk_full};
 
 use crate::{
     CommandError, ConfigError, EngineError, ExportError, LedgerError, LockError, ModesError, QuiesceError, ResumeError, RunError,
@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// What to do where repository and configuration are of two layouts.
-pub(crate) const LAYOUT: &str = "nothing is converted: say its layout in the configuration, or name another folder as \"repository\" and make that with \
+const LAYOUT: &str = "nothing is converted: say its layout in the configuration, or name another folder as \"repository\" and make that with \
                                  offsite-agent init; the old one stays as it is";
 
 /// What to do where services did not come back.
@@ -58,6 +58,8 @@ fn one(error: &(dyn Error + 'static)) -> Option<String> {
             RunError::InUse { .. } => {
                 Some("nothing was stopped; a repository belongs to one configuration: give each its own, or let one have both jobs".into())
             }
+            RunError::Room { .. } => Some("nothing was stopped; make room on that disk, or give the repository a larger one".into()),
+            RunError::Above { above } => Some(format!("mount it; or, if the repository shall lie there: mkdir -p {}", above.display())),
             RunError::Vanished { .. } => {
                 Some("services are back; find out what removes files there; the next run makes anew what is lacking".into())
             }
@@ -67,6 +69,13 @@ fn one(error: &(dyn Error + 'static)) -> Option<String> {
     }
     if let Some(ExportError::Open(error)) = error.downcast_ref() {
         return one(error);
+    }
+    if let Some(ExportError::Stream { archive, source: StreamError::Fetch { .. } | StreamError::Repository { .. } }) = error.downcast_ref()
+    {
+        let job = &archive.job;
+        return Some(format!(
+            "offsite-agent run --full {job} makes anew what the files still hold; otherwise: another archive (offsite-agent archives), or the Mac's copy"
+        ));
     }
     match error.downcast_ref() {
         Some(ResumeError::NotBack(_)) => return Some(NOT_BACK.into()),

@@ -13,6 +13,7 @@ mod check;
 mod clock;
 mod comeback;
 pub mod config;
+mod cover;
 mod durable;
 mod engine;
 mod error;

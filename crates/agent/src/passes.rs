@@ -123,6 +123,8 @@ impl Passes<'_> {
             stock.forget_pieces();
         }
         let planned = (self.plan)()?;
+        // Not for a night that cannot end.
+        self.place.room(&stock)?;
         warnings.splice(..0, planned.warnings.iter().cloned());
         if planned.downtimes() > 1 && before.downtimes() <= 1 {
             // Another project was started meanwhile: one snapshot cannot show both as they are when they are away.

@@ -172,10 +172,24 @@ impl Place {
         Ok(stock)
     }
 
+    /// Looks whether what `stock` got from the hot pass has room in the archive to come: frames that are new, and in a plain archive all of
+    /// them. What changes later comes on top, so this refuses only what could not end.
+    ///
+    /// Errors: [`RunError::Room`], and nobody knows.
+    pub(crate) fn room(&self, stock: &Stock) -> Result<(), RunError> {
+        let path = self.local.root();
+        let needed = match &self.kind {
+            Kind::Plain(_) => stock.due(),
+            Kind::Packs(_) => stock.kept(),
+        };
+        let free = free(path)?;
+        if needed > free { Err(RunError::Room { path: path.into(), needed, free }) } else { Ok(()) }
+    }
+
     /// A file without a name for what is only needed until the archive is written. Beside the archives, because there is room.
     fn scratch(&self) -> Result<File, RunError> {
         let folder = self.local.root();
-        tempfile::tempfile_in(folder).map_err(|source| RunError::Scratch { folder: folder.into(), source })
+        tempfile::tempfile_in(folder).map_err(|source| RunError::File { operation: "make a scratch file in", path: folder.into(), source })
     }
 
     /// The newest archive of `job` that can be read; `None` where there is none.
@@ -188,7 +202,7 @@ impl Place {
         let file = match &self.kind {
             Kind::Plain(_) => {
                 let path = self.local.file(&archive_path(&info.name)).map_err(RunError::Local)?;
-                Some(File::open(&path).map_err(|source| RunError::Newest { path, source })?)
+                Some(File::open(&path).map_err(|source| RunError::File { operation: "open", path, source })?)
             }
             Kind::Packs(_) => None,
         };
@@ -308,16 +322,27 @@ impl Place {
     }
 }
 
+/// Bytes that are free beside `root`.
+pub(crate) fn free(root: &Path) -> Result<u64, RunError> {
+    let disk = rustix::fs::statvfs(root).map_err(|error| RunError::File {
+        operation: "ask for the free space of",
+        path: root.into(),
+        source: error.into(),
+    })?;
+    Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
+}
+
+/// Why what an earlier run left unfinished is still there.
+fn left(path: &Path, source: std::io::Error) -> RunError {
+    RunError::File { operation: "remove what an earlier run left unfinished,", path: path.into(), source }
+}
+
 /// Removes files that were staged and not put in place.
 fn clear(root: &Path) -> Result<(), RunError> {
-    let failed = |path: &Path| {
-        let path = path.to_owned();
-        move |source| RunError::Tidy { path, source }
-    };
-    for entry in std::fs::read_dir(root).map_err(failed(root))? {
-        let entry = entry.map_err(failed(root))?;
+    for entry in std::fs::read_dir(root).map_err(|source| left(root, source))? {
+        let entry = entry.map_err(|source| left(root, source))?;
         if entry.file_name().as_encoded_bytes().starts_with(b".tmp-") {
-            std::fs::remove_file(entry.path()).map_err(failed(&entry.path()))?;
+            std::fs::remove_file(entry.path()).map_err(|source| left(&entry.path(), source))?;
         }
     }
     Ok(())

@@ -15,6 +15,7 @@ use crate::{
     ledger::{Project, Service},
 };
 
+pub(crate) mod kept;
 pub(crate) mod same;
 
 /// What a run is going to stop.
@@ -163,35 +164,6 @@ pub(crate) fn woken(
     let is = |name: &String| new.contains(name) || away.iter().any(|project| project.name == *name);
     let running = containers.iter().filter(|container| container.state != State::Stopped && of(container).as_ref().is_some_and(is));
     running.map(|container| container.name.clone()).collect()
-}
-
-/// What running containers write to that no source covers, as one sentence each: the new service that nobody thought of.
-pub(crate) fn uncovered(
-    containers: &[Container],
-    projects: &[Project],
-    sources: &[PathBuf],
-    real: &dyn Fn(&Path) -> PathBuf,
-) -> Vec<String> {
-    const NOT_DATA: [&str; 6] = ["/run", "/var/run", "/dev", "/proc", "/sys", "/tmp"];
-    let sources: Vec<PathBuf> = sources.iter().flat_map(|source| [source.clone(), real(source)]).collect();
-    let covered = |path: &Path| sources.iter().any(|source| path.starts_with(source) || real(path).starts_with(source));
-    let mut said = BTreeSet::new();
-    for container in containers.iter().filter(|container| container.state != State::Stopped) {
-        let Some(compose) = container.compose.as_ref().filter(|compose| projects.iter().any(|project| project.name == compose.project))
-        else {
-            continue;
-        };
-        for mount in container.mounts.iter().filter(|mount| mount.writable && !mount.anonymous() && !covered(&mount.source)) {
-            if NOT_DATA.iter().all(|folder| !mount.source.starts_with(folder)) {
-                let what = mount.volume.as_ref().map_or_else(|| mount.source.display().to_string(), |name| format!("volume {name}"));
-                said.insert(format!(
-                    "service {} of project {} writes to {what}, which is in no job's sources",
-                    compose.service, compose.project
-                ));
-            }
-        }
-    }
-    said.into_iter().collect()
 }
 
 #[cfg(test)]

@@ -39,6 +39,8 @@ fn container(project: &str, service: &str, number: u32) -> Container {
             hash: "1".into(),
         }),
         mounts: Vec::new(),
+        memory: Vec::new(),
+        networks: BTreeSet::new(),
         devices: Vec::new(),
         image: Image::default(),
     }
@@ -287,7 +289,7 @@ fn compares_with_what_the_files_say_now() {
     assert_eq!(
         refusals,
         [
-            "service gone of project p runs, but /srv/services/p/compose.yaml no longer defines it, so nothing could start it again: stop it, or define it"
+            "service gone of project p runs, but /srv/services/p/compose.yaml no longer defines it, so nothing could start it again: define it again, or have it removed: cd /srv/services/p && docker compose up -d --remove-orphans"
         ]
     );
     assert_eq!(
@@ -318,11 +320,12 @@ fn names_data_that_no_source_covers() {
             mount("/srv/services/p/data", None),
             mount("/var/lib/docker/volumes/p_db/_data", Some("p_db")),
             mount("/var/run/docker.sock", None),
+            mount("/etc/localtime", None),
             mount("/opt/photos", None),
             Mount { writable: false, ..mount("/opt/music", None) },
         ];
     })];
-    let found = uncovered(&containers, &planned(&containers).projects, &job().sources, &same);
+    let found = crate::cover::beside(&containers, &planned(&containers).projects, &job().sources, &same);
     assert_eq!(
         found,
         [
@@ -330,4 +333,65 @@ fn names_data_that_no_source_covers() {
             "service db of project p writes to volume p_db, which is in no job's sources"
         ]
     );
+}
+
+#[test]
+fn names_a_file_that_would_be_lost_with_its_container() {
+    let holds = with(container("p", "x", 1), |c| {
+        c.mounts.push(mount("/srv/services/p/data", None));
+        c.memory.push("/scratch".into());
+    });
+    let lost = |added: &[&str]| {
+        let paths = added.iter().map(PathBuf::from).collect();
+        super::kept::lost(&[&holds], vec![paths])
+    };
+    // Folders alone, what is mounted, and what lives for one start.
+    for passing in [
+        &["/data", "/scratch"][..],
+        &["/var/log/x.log", "/tmp/a", "/etc/app.conf", "/run/x", "/var/cache/y/z"],
+        &["/opt", "/opt/.cache", "/opt/.cache/a", "/opt/.ash_history"],
+        &["/app", "/app/__pycache__", "/app/__pycache__/m.pyc", "/app/x.pid", "/app/x.sock"],
+    ] {
+        assert_eq!(lost(passing), [""; 0], "{passing:?}");
+    }
+    let says = |file: &str| {
+        format!(
+            "service x of project p keeps files in its container, {file} for one: down removes them; give that folder a volume, or the job quiesce: stop"
+        )
+    };
+    assert_eq!(lost(&["/var/lib/app", "/var/lib/app/settings.db", "/var/lib/app/z"]), [says("/var/lib/app/settings.db")]);
+    assert_eq!(lost(&["/data2/a", "/database"]), [says("/data2/a")]);
+    // Two of one service say it once, and always the same.
+    let added = |file: &str| vec![PathBuf::from(file)];
+    for files in [["/b", "/a"], ["/a", "/b"]] {
+        assert_eq!(super::kept::lost(&[&holds, &container("p", "x", 2)], files.map(added).into()), [says("/a")]);
+    }
+    // Those that do not run go as well.
+    let containers = [
+        with(container("p", "off", 1), |c| c.state = State::Stopped),
+        noted(container("p", "x", 1), |c| c.oneoff = true),
+        container("q", "x", 1),
+        container("p", "x", 1),
+    ];
+    let projects = planned(&containers[3..]).projects;
+    assert_eq!(super::kept::removed(&containers, &projects).iter().map(|c| c.name.as_str()).collect::<Vec<_>>(), ["p-off-1", "p-x-1"]);
+}
+
+#[test]
+fn tells_of_a_network_that_no_file_names() {
+    let is_in = |networks: &[&str]| with(container("p", "x", 1), |c| c.networks = networks.iter().map(ToString::to_string).collect());
+    let named = |networks: &[&str]| Definition { networks: networks.iter().map(ToString::to_string).collect(), ..Definition::default() };
+    let says = "service x of project p comes back without the network web, which its compose files do not name: name it there";
+    for (ran, defined, warnings) in [
+        (&["p_default", "web"][..], &["p_default"][..], &[says][..]),
+        (&["p_default", "web"], &["p_default", "web", "new"], &[]),
+        (&["host"], &["host"], &[]),
+        // What shares another one's is in none.
+        (&[], &["service:vpn"], &[]),
+        (&["web"], &[], &[]),
+    ] {
+        let [down, stop] = said(is_in(ran), named(defined));
+        assert_eq!((down.0, down.1), (vec![], warnings.iter().map(ToString::to_string).collect()));
+        assert_eq!(stop, (vec![], vec![]));
+    }
 }

@@ -13,11 +13,12 @@ use std::{
 
 use crate::{
     cancel::Cancel,
-    config::{Job, Quiesce, words},
+    config::{Config, Job, JobName, Quiesce, words},
+    cover,
     engine::{Container, Engine, EngineError},
     ledger::{Ledger, LedgerError, Project, Stage},
     plan::{
-        self, Plan,
+        self, Plan, kept,
         same::{self, World},
     },
 };
@@ -103,10 +104,10 @@ pub(crate) struct Prepared {
     pub warnings: Vec<String>,
 }
 
-/// Looks at what a job will stop, as the configuration says at `place`, and whether all of it can be brought back.
+/// Looks at what `job` of `config`, which is `name`, will stop, whether all of it can be brought back, and what would be lost.
 ///
 /// Errors: [`QuiesceError::Refused`] with every reason at once; the engine's.
-pub(crate) fn prepare(engine: &dyn Engine, job: &Job, place: String) -> Result<Prepared, QuiesceError> {
+pub(crate) fn prepare(engine: &dyn Engine, config: &Config, name: &JobName, job: &Job) -> Result<Prepared, QuiesceError> {
     engine.version()?;
     let containers = engine.containers()?;
     let Plan { projects, mut refusals } = plan::plan(&containers, job, &real);
@@ -121,8 +122,11 @@ pub(crate) fn prepare(engine: &dyn Engine, job: &Job, place: String) -> Result<P
                 names.extend(same::images(project, &containers, &configured));
                 known.push((project, configured));
             }
-            Err(error) => refusals
-                .push(format!("the compose files of project {} are not usable, so nothing could start it again: {error}", project.name)),
+            Err(error) => refusals.push(format!(
+                "the compose files of project {} are not usable, so nothing could start it again: {error}{}",
+                project.name,
+                moved(project)
+            )),
         }
     }
     // The same containers go on after a `stop`, whatever became of their images.
@@ -134,11 +138,27 @@ pub(crate) fn prepare(engine: &dyn Engine, job: &Job, place: String) -> Result<P
         refusals.extend(refused);
         warnings.extend(warned);
     }
-    if refusals.is_empty() {
-        Ok(Prepared { projects, containers, warnings })
-    } else {
-        Err(QuiesceError::Refused { place, reasons: refusals })
+    if !refusals.is_empty() {
+        return Err(QuiesceError::Refused { place: config.place_of_projects(name, job), reasons: refusals });
     }
+    if job.quiesce == Quiesce::Down {
+        let removed = kept::removed(&containers, &projects);
+        // That nobody can tell hinders nothing either.
+        warnings.extend(engine.added(&removed).map_or_else(|error| vec![error.to_string()], |added| kept::lost(&removed, added)));
+    }
+    warnings.extend(cover::uncovered(config, &containers, &projects));
+    Ok(Prepared { projects, containers, warnings })
+}
+
+/// What to do where the files of `project` lie somewhere else by now, perhaps as another project that runs already.
+fn moved(project: &Project) -> String {
+    if project.files.iter().all(|file| exists(file)) {
+        return String::new();
+    }
+    format!(
+        "; if its folder was renamed or moved, end what runs under the old name (docker compose -p {} down) and start it in its folder (docker compose up -d)",
+        project.name
+    )
 }
 
 /// Whether `path` leads to something; also where that cannot be told.

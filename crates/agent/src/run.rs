@@ -250,7 +250,7 @@ impl Run<'_> {
         let mut place = Place::open(self.config)?;
         let made = self.make(&mut place, started, options, pay);
         if let Err(error) = &made
-            && is_disk_full(error)
+            && (is_disk_full(error) || matches!(error, RunError::Room { .. }))
         {
             // What this run wrote would help the next one, and leaves it no room. Otherwise a full disk would stay full.
             self.told.borrow_mut().extend(place.give_back());
@@ -274,7 +274,7 @@ impl Run<'_> {
         let plan = || {
             check_sources(config, name, job).into_iter().try_for_each(Err::<(), _>)?;
             let prepared = match job.quiesce {
-                Quiesce::Down | Quiesce::Stop => quiesce::prepare(engine, job, config.place_of_projects(name, job))?,
+                Quiesce::Down | Quiesce::Stop => quiesce::prepare(engine, config, name, job)?,
                 Quiesce::None => Prepared::default(),
             };
             let (steps, together) = groups::steps(job, &prepared.containers, &prepared.projects, &quiesce::real);
@@ -323,7 +323,7 @@ impl Run<'_> {
         let manifest = FrameId::of(&captured.manifest);
         let bytes = place.publish(captured.out, &archive, captured.manifest)?;
         // The archive is there: that the next run has to read everything must not cost this one its retention.
-        let mut notes: Vec<String> = match stock::save(&config.state, name, epoch.as_deref(), &cache) {
+        let mut notes: Vec<String> = match stock::save(&config.state, name, epoch.as_deref(), |file| cache.write_to(file)) {
             Ok(()) => Vec::new(),
             Err(error) => vec![format!("{}: the next run reads everything", crate::human::chain(&error))],
         };
@@ -371,7 +371,11 @@ impl Run<'_> {
 
     /// Why an archive replaces no good one, if it does not.
     fn counts_for_less(&self, back: &Back) -> Option<String> {
-        let owed = self.owed.borrow().as_ref().map(|owed| format!("this archive replaces no good one: {}", one_line(owed)));
+        let owed = self
+            .owed
+            .borrow()
+            .as_ref()
+            .map(|owed| format!("this archive replaces no good one: {}", owed.split_whitespace().collect::<Vec<_>>().join(" ")));
         [back.late.clone(), owed, not_well(&back.unhealthy)].into_iter().flatten().reduce(|one, other| format!("{one}; {other}"))
     }
 
@@ -390,11 +394,7 @@ impl Run<'_> {
     }
 }
 
-fn one_line(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
-}
-
-/// What `unhealthy` means for an archive: nobody knows whether its data can be started from.
+/// Nobody knows whether the data can be started from.
 fn not_well(unhealthy: &[String]) -> Option<String> {
     (!unhealthy.is_empty())
         .then(|| format!("services came back and are not well, so this archive replaces no good one: {}", unhealthy.join("; ")))

@@ -90,6 +90,13 @@ mod tests {
         let begins = "source D/link/state/kept (/a.yaml:4) without symbolic links: D/state/kept lies in the state folder D/state";
         assert_eq!(one("D/link/state/kept"), [begins]);
         assert!(one("D/link/repository")[0].contains("D/repository contains the repository D/repository: every archive"));
+        // Or the configuration names the two folders by way of a link.
+        for (name, aside) in [("repository", "store"), ("state", "aside")] {
+            fs::rename(dir.join(name), dir.join(aside)).unwrap();
+            symlink(dir.join(aside), dir.join(name)).unwrap();
+        }
+        assert!(one("D/store")[0].contains("D/store contains the repository D/store: every archive"));
+        assert!(one("D/aside/kept")[0].contains("D/aside/kept lies in the state folder D/aside"));
         let two = wrong(&dir, "  a: {sources: [D/real], quiesce: none}\n  b: {sources: [D/link/real/data], quiesce: none}\n");
         assert_eq!(
             two,

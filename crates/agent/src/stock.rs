@@ -5,7 +5,11 @@
 //! cut can keep what was written to a file and lose its new times. An archive that cannot be read merely gives nothing. All of it
 //! may be deleted at any time.
 
-use std::path::{Path, PathBuf};
+use std::{
+    fs::File,
+    io::{self, Write},
+    path::{Path, PathBuf},
+};
 
 use jiff::Timestamp;
 use offsite_archive::{CacheError, JobName, Stock};
@@ -102,13 +106,22 @@ pub(crate) fn epoch() -> Option<String> {
     Some(format!("{EPOCH}{} {}", boot.trim(), disks.join(" ")))
 }
 
-/// Keeps what the next run may know. `epoch` is that of before anything was read: a disk that was plugged in again since ends it.
+/// Keeps what the next run may know, which `write` writes. `epoch` is that of before anything was read: a disk that was plugged in again since ends it.
 ///
 /// Errors: it cannot be written; then the next run reads everything.
-pub(crate) fn save(state: &Path, job: &JobName, epoch: Option<&str>, cache: &[u8]) -> Result<(), DurableError> {
+pub(crate) fn save(
+    state: &Path,
+    job: &JobName,
+    epoch: Option<&str>,
+    write: impl FnOnce(&mut File) -> io::Result<()>,
+) -> Result<(), DurableError> {
     let Some(epoch) = epoch else { return forget(state, job) };
     durable::make_folder(&state.join("cache"))?;
-    durable::replace_parts(&path(state, job), &[epoch.as_bytes(), b"\n", cache])
+    durable::replace_with(&path(state, job), |file| {
+        file.write_all(epoch.as_bytes())?;
+        file.write_all(b"\n")?;
+        write(file)
+    })
 }
 
 /// Forgets it: it led to something that is not so.
@@ -128,7 +141,8 @@ mod tests {
         let (state, job) = (dir.path(), "s".parse().unwrap());
         let mut warnings = Vec::new();
         assert_eq!(read(&path(state, &job), &mut warnings), None);
-        save(state, &job, epoch().as_deref(), b"what is\nknown").unwrap();
+        let known = |file: &mut File| file.write_all(b"what is\nknown");
+        save(state, &job, epoch().as_deref(), known).unwrap();
         let Some(epoch) = epoch() else {
             println!("skipped: this system does not tell its boots apart, so no cache is kept");
             return;
@@ -138,7 +152,7 @@ mod tests {
         std::fs::write(path(state, &job), format!("{other}\nwhat is\nknown")).unwrap();
         assert_eq!((read(&path(state, &job), &mut warnings), warnings.len()), (None, 0));
         // A disk was plugged in again while the archive was written: what was read before proves nothing now.
-        save(state, &job, Some(&other), b"what is\nknown").unwrap();
+        save(state, &job, Some(&other), known).unwrap();
         assert_eq!(read(&path(state, &job), &mut warnings), None);
         // What is no cache at all is handed on, to be found damaged.
         std::fs::write(path(state, &job), "no cache").unwrap();

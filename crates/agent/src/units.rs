@@ -14,7 +14,7 @@ const TIMER: &str = include_str!("../../../packaging/systemd/offsite-agent@.time
 const RESUME_NAME: &str = "offsite-agent-resume.service";
 const NOTICE_NAME: &str = "offsite-agent-resume.path";
 /// Where the package puts the agent.
-const PROGRAM: &str = "/usr/bin/offsite-agent";
+pub(crate) const PROGRAM: &str = "/usr/bin/offsite-agent";
 const MARK: &str = "# Written by `offsite-agent install`; changes here are lost.\n";
 
 /// One unit file.
@@ -74,6 +74,17 @@ pub fn enabled(name: &str) -> Enabled {
 /// Whether the unit file with this text was written by `install`.
 pub fn is_ours(text: &str) -> bool {
     text.starts_with(MARK)
+}
+
+/// Whether the unit with this text makes the runs of `config`.
+pub(crate) fn runs(text: &str, config: &Config) -> bool {
+    text.contains(&format!(" --config {} run ", word(&config.path)))
+}
+
+/// Each state folder that the unit with this text names, as it is written there.
+pub(crate) fn states(text: &str) -> Vec<&str> {
+    let lines = text.lines().filter(|line| !line.starts_with('#'));
+    lines.filter_map(|line| Some(line.split_once(" --state ").or_else(|| line.split_once("PathExists="))?.1)).collect()
 }
 
 /// The job whose timer has the file name `name`, where it is such a file.

@@ -11,55 +11,36 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
-use lab::{Lab, Said, has_docker, skip};
-
-/// The beginning of a service that ends at once when it is told to.
-const SERVICE: &str = "    image: IMAGE\n    pull_policy: never\n    command: [sleep, '10000']\n    stop_grace_period: 0s\n";
-
-fn ids(lab: &Lab) -> Vec<String> {
-    lab.containers("{{.Names}} {{.ID}} {{.State}}")
-}
+use lab::{Lab, SERVICE, Said, skip};
 
 /// A job of one project `p` with one service `x`; `service` are more lines of it, `job` more lines of the job.
 fn one(lab: &mut Lab, service: &str, job: &str, docker: &str) -> String {
-    lab.configure(job, docker);
-    lab.agent(&["init"]).ended(0);
+    lab.set_up(job, docker);
     let name = lab.project("p", &format!("services:\n  x:\n{SERVICE}{service}"));
     lab.compose("p", &["up", "--detach"]);
     name
 }
 
-fn listed(lab: &Lab) -> serde_json::Value {
-    serde_json::from_str(&lab.agent(&["archives", "--json"]).ended(0).out).unwrap()
-}
-
 #[test]
 fn stop_brings_the_same_containers_back() {
-    if !has_docker() {
-        return;
-    }
-    let mut lab = Lab::new();
-    lab.configure("stop", "");
-    lab.agent(&["init"]).ended(0);
+    let Some(mut lab) = Lab::real() else { return };
+    lab.set_up("stop", "");
     // A volume without a name would be lost to a `down`; a container that is only stopped keeps it.
     lab.project("p", &format!("services:\n  web:\n{SERVICE}    volumes: [/kept]\n  off:\n{SERVICE}"));
     lab.compose("p", &["up", "--detach", "--scale", "web=2"]);
     lab.compose("p", &["stop", "off"]);
-    let before = ids(&lab);
+    let before = lab.ids();
     let said = lab.agent(&["run", "services"]).ended(0);
     assert!(said.out.contains("away: "), "{said:?}");
-    assert_eq!(ids(&lab), before);
+    assert_eq!(lab.ids(), before);
     assert_eq!(lab.running(), ["web", "web"]);
     assert!(!lab.ledger().exists());
-    assert_eq!(listed(&lab)[0]["warnings"], serde_json::json!([]));
+    assert_eq!(lab.listed()[0]["warnings"], serde_json::json!([]));
 }
 
 #[test]
 fn each_project_is_away_only_while_its_own_data_is_read() {
-    if !has_docker() {
-        return;
-    }
-    let mut lab = Lab::new();
+    let Some(mut lab) = Lab::real() else { return };
     let log = lab.path("log");
     let docker = lab.wrap_docker(&format!(
         "case $call in down|up) echo \"$call $(echo \"$*\" | sed 's/.*--project-name [^ ]*-\\([^ -]*\\) .*/\\1/')\" >>{};; esac",
@@ -79,7 +60,7 @@ fn each_project_is_away_only_while_its_own_data_is_read() {
     lab.agent(&["run", "services"]).ended(0);
     assert_eq!(fs::read_to_string(&log).unwrap().lines().collect::<Vec<_>>(), ["down a", "down c", "up c", "up a", "down b", "up b"]);
     assert_eq!(lab.running(), ["a", "b", "c"]);
-    let list = listed(&lab);
+    let list = lab.listed();
     assert_eq!((list[0]["complete"].as_bool(), list[0]["quiesced"].as_array().unwrap().len()), (Some(true), 3));
     assert!(list[0]["warnings"][0].as_str().unwrap().contains("are away together, because they write to the same place"), "{list}");
     let unpacked = lab.unpack(&lab.archives()[0]);
@@ -101,13 +82,9 @@ fn with_volume(lab: &mut Lab, name: &str) -> PathBuf {
 
 #[test]
 fn a_volume_that_goes_with_its_service_is_not_taken_for_empty() {
-    if !has_docker() {
-        return;
-    }
     for quiesce in ["down", "stop"] {
-        let mut lab = Lab::new();
-        lab.configure(quiesce, "");
-        lab.agent(&["init"]).ended(0);
+        let Some(mut lab) = Lab::real() else { return };
+        lab.set_up(quiesce, "");
         lab.write("ext/photo", "seen only while the service runs");
         let volume = with_volume(&mut lab, "ext");
         if fs::read_dir(&volume).is_err() {
@@ -120,7 +97,7 @@ fn a_volume_that_goes_with_its_service_is_not_taken_for_empty() {
         let checked = lab.agent(&["check"]).ended(0);
         assert!(checked.out.contains("_ext is mounted only while its service runs"), "{checked:?}");
         lab.agent(&["run", "services"]).ended(3);
-        let list = listed(&lab);
+        let list = lab.listed();
         assert_eq!(list[0]["complete"], false);
         assert!(list[0]["warnings"][0].as_str().unwrap().contains(&format!("_ext ({})", volume.display())), "{list}");
         assert_eq!(lab.running(), ["x"]);
@@ -132,10 +109,7 @@ fn a_volume_that_goes_with_its_service_is_not_taken_for_empty() {
 
 #[test]
 fn a_project_is_away_while_what_it_writes_by_way_of_a_volume_is_read() {
-    if !has_docker() {
-        return;
-    }
-    let mut lab = Lab::new();
+    let Some(mut lab) = Lab::real() else { return };
     let last = lab.path("services/ext/last");
     // What a service writes when it is told to end.
     let docker = lab.wrap_docker(&format!("[ $call = down ] && echo now >{}", last.display()));
@@ -144,17 +118,14 @@ fn a_project_is_away_while_what_it_writes_by_way_of_a_volume_is_read() {
     lab.agent(&["init"]).ended(0);
     with_volume(&mut lab, "services/ext");
     lab.agent(&["run", "services"]).ended(0);
-    assert_eq!(listed(&lab)[0]["complete"], true);
+    assert_eq!(lab.listed()[0]["complete"], true);
     let unpacked = lab.unpack(&lab.archives()[0]);
     assert_eq!(fs::read_to_string(unpacked.join("ext/last")).unwrap(), "now\n");
 }
 
 #[test]
 fn up_but_not_healthy_fails_the_run_and_replaces_no_good_archive() {
-    if !has_docker() {
-        return;
-    }
-    let mut lab = Lab::new();
+    let Some(mut lab) = Lab::real() else { return };
     let sick = lab.path("services/p/data/sick");
     // Gets ill whenever it is stopped, as long as the test wants it to.
     let docker = lab.wrap_docker(&format!("[ $call = down ] && [ -e {} ] && echo >{}", lab.path("ill").display(), sick.display()));
@@ -172,7 +143,7 @@ fn up_but_not_healthy_fails_the_run_and_replaces_no_good_archive() {
     assert_eq!(lab.running(), ["x"]);
     assert!(!lab.ledger().exists());
     assert_eq!(lab.events(), ["made", "unhealthy", "made"]);
-    let list = listed(&lab);
+    let list = lab.listed();
     let complete: Vec<_> = list.as_array().unwrap().iter().map(|archive| archive["complete"].as_bool().unwrap()).collect();
     assert_eq!(complete.iter().filter(|complete| **complete).count(), 1, "the good one stays: {list}");
     let checked = lab.agent(&["check"]);
@@ -182,7 +153,7 @@ fn up_but_not_healthy_fails_the_run_and_replaces_no_good_archive() {
     fs::remove_file(&sick).unwrap();
     lab.write("agent.yaml", &config);
     lab.agent(&["run", "services"]).ended(0);
-    assert_eq!(listed(&lab).as_array().unwrap().iter().filter(|archive| archive["complete"] == true).count(), 1);
+    assert_eq!(lab.listed().as_array().unwrap().iter().filter(|archive| archive["complete"] == true).count(), 1);
 }
 
 /// A server at https://127.0.0.1 whose certificate is signed by an authority that nobody knows.
@@ -232,16 +203,13 @@ impl Drop for Https {
 
 #[test]
 fn addresses_are_asked_with_an_authority_of_one_s_own() {
-    if !has_docker() {
-        return;
-    }
+    let Some(mut lab) = Lab::real() else { return };
     for (program, argument) in [("curl", "--version"), ("openssl", "version"), ("python3", "--version")] {
         if Command::new(program).arg(argument).output().is_err() {
             skip(&format!("there is no {program}"));
             return;
         }
     }
-    let mut lab = Lab::new();
     let server = Https::start(lab.path("services").parent().unwrap());
     let url = format!("https://127.0.0.1:{}", server.port);
     let job = |path: &str, ca: &str| format!("down\n    health: ['{url}{path}']\n    health_wait: 1s{ca}");
@@ -261,29 +229,26 @@ fn addresses_are_asked_with_an_authority_of_one_s_own() {
         let line = checked.out.lines().find(|line| line.starts_with(&format!("warning  job services: {url}{path} {says}"))).unwrap();
         assert!(line.ends_with("agent.yaml:7)"), "{line}");
     }
-    let before = ids(&lab);
+    let before = lab.ids();
     lab.configure(&job("/up", "\n    ca: /nowhere/ca.pem"), "");
     let said = lab.agent(&["run", "services"]).ended(1);
     assert!(said.err.contains("the certificate /nowhere/ca.pem of \"ca\" cannot be read"), "{said:?}");
     lab.agent(&["check"]).ended(1);
-    assert_eq!(ids(&lab), before);
+    assert_eq!(lab.ids(), before);
 }
 
 #[test]
 fn a_docker_that_hangs_stops_nothing_or_all_is_back() {
-    if !has_docker() {
-        return;
-    }
-    let mut lab = Lab::new();
+    let Some(mut lab) = Lab::real() else { return };
     let docker = lab.wrap_docker(&format!("[ \"$call\" = \"$(cat {} 2>/dev/null)\" ] && exec sleep 10000", lab.path("hangs").display()));
     one(&mut lab, "", "down", &docker);
-    let before = ids(&lab);
+    let before = lab.ids();
     lab.configure("down", &format!("{docker}docker_patience: 1s\n"));
     for call in ["version", "ls", "inspect", "config"] {
         lab.write("hangs", call);
         let said = lab.agent(&["run", "services"]).ended(1);
         assert!(said.err.contains("did not end within 1 s and was killed"), "{call}: {said:?}");
-        assert_eq!(ids(&lab), before, "{call}");
+        assert_eq!(lab.ids(), before, "{call}");
         assert!(!lab.ledger().exists(), "{call}");
         lab.agent(&["check"]).ended(1);
     }
@@ -299,10 +264,7 @@ fn a_docker_that_hangs_stops_nothing_or_all_is_back() {
 
 #[test]
 fn a_start_that_hangs_is_begun_anew_and_a_budget_that_was_exceeded_is_told() {
-    if !has_docker() {
-        return;
-    }
-    let mut lab = Lab::new();
+    let Some(mut lab) = Lab::real() else { return };
     // What hangs has all that is left of the budget, and so it is exceeded whatever the rest takes.
     let docker = lab.wrap_docker("[ $call.$number = up.1 ] && exec sleep 10000");
     one(&mut lab, "", "down\n    budget: 10s", &format!("{docker}docker_patience: 5s\n"));
@@ -310,7 +272,7 @@ fn a_start_that_hangs_is_begun_anew_and_a_budget_that_was_exceeded_is_told() {
     let reason = "services were away for ";
     assert!(said.err.contains(&format!("offsite-agent: {reason}")) && said.err.contains("and the job allows 10 s"), "{said:?}");
     assert_eq!((lab.running(), lab.ledger().exists()), (vec!["x".to_owned()], false));
-    let list = listed(&lab);
+    let list = lab.listed();
     assert_eq!(list[0]["complete"], true);
     assert!(list[0]["warnings"].as_array().unwrap().iter().any(|said| said.as_str().unwrap().starts_with(reason)), "{list}");
     let checked = lab.agent(&["check"]);
@@ -319,21 +281,21 @@ fn a_start_that_hangs_is_begun_anew_and_a_budget_that_was_exceeded_is_told() {
 
 #[test]
 fn what_cannot_come_back_ends_no_nights_and_comes_back_when_it_can() {
-    if !has_docker() {
-        return;
-    }
-    let mut lab = Lab::new();
+    let Some(mut lab) = Lab::real() else { return };
     let taken = lab.path("taken");
     let docker = lab.wrap_docker(&format!("[ $call = up ] && [ -e {} ] && {{ echo the port is taken >&2; exit 1; }}", taken.display()));
     one(&mut lab, "", "down", &docker);
     lab.agent(&["run", "services"]).ended(0);
     lab.write("taken", "");
-    for (night, reason) in [(2, "services did not come back"), (3, "so nothing was stopped")] {
+    for (night, reason) in [(2, "runs 0 of 1"), (3, "so nothing was stopped")] {
         let said = lab.agent(&["run", "services"]).ended(1);
-        assert!(said.err.contains(reason) && said.err.contains("the port is taken"), "{night}: {said:?}");
+        let says = [reason, "services did not come back", "service x of project", "the port is taken"];
+        assert!(says.iter().all(|says| said.err.contains(says)), "{night}: {said:?}");
         assert!(said.err.contains("next: repair what docker compose complains of"), "{night}: {said:?}");
         assert!(lab.running().is_empty() && lab.ledger().exists());
-        let list = listed(&lab);
+        let checked = lab.agent(&["check"]).ended(1);
+        assert!(checked.out.contains("left stopped"), "{checked:?}");
+        let list = lab.listed();
         let complete = list.as_array().unwrap().iter().filter(|archive| archive["complete"] == true).count();
         assert_eq!((lab.archives().len(), complete), (night, 1), "{list}");
     }
@@ -344,36 +306,8 @@ fn what_cannot_come_back_ends_no_nights_and_comes_back_when_it_can() {
 }
 
 #[test]
-fn services_come_back_though_nobody_hears_it_any_more() {
-    if !has_docker() {
-        return;
-    }
-    let mut lab = Lab::new();
-    let gate = lab.path("gate");
-    // Stops only when the test has closed its ears.
-    let docker = lab.wrap_docker(&format!("[ $call = down ] && read line <{}", gate.display()));
-    one(&mut lab, "", "down", &docker);
-    assert!(Command::new("mkfifo").arg(&gate).status().unwrap().success());
-    let mut run = lab.command().args(["run", "services"]).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-    let mut heard = BufReader::new(run.stderr.take().unwrap());
-    let mut line = String::new();
-    while !line.contains("stopping") {
-        line.clear();
-        assert_ne!(heard.read_line(&mut line).unwrap(), 0, "it never stopped anything");
-    }
-    drop(heard);
-    fs::write(&gate, "go on\n").unwrap();
-    assert_eq!(run.wait().unwrap().code(), Some(0));
-    assert_eq!((lab.running(), lab.ledger().exists(), lab.archives().len()), (vec!["x".to_owned()], false, 1));
-    assert_eq!(lab.events(), ["made"]);
-}
-
-#[test]
 fn check_tells_of_jobs_that_stop_the_same_and_of_paths_inside_containers() {
-    if !has_docker() {
-        return;
-    }
-    let mut lab = Lab::new();
+    let Some(mut lab) = Lab::real() else { return };
     let name = one(&mut lab, "    volumes: ['./data:/only/inside']\n", "down", "");
     let config = fs::read_to_string(lab.path("agent.yaml")).unwrap();
     let services = lab.path("services");
@@ -383,7 +317,7 @@ fn check_tells_of_jobs_that_stop_the_same_and_of_paths_inside_containers() {
     let says = format!("stops project {name} as job again does: it is away twice");
     let line = checked.out.lines().find(|line| line.contains(&says)).unwrap();
     assert!(line.starts_with("warning  job services: ") && line.ends_with("agent.yaml:5)"), "{line}");
-    let before = ids(&lab);
+    let before = lab.ids();
     lab.write("agent.yaml", &config.replace("/services]", "/services, /only/inside/deep]"));
     let checked = lab.agent(&["check"]).ended(1);
     let here = services.join("p/data/deep");
@@ -397,5 +331,5 @@ fn check_tells_of_jobs_that_stop_the_same_and_of_paths_inside_containers() {
         let said = lab.agent(arguments).ended(2);
         assert!(said.err.contains("of job \"services\" and would be archived twice"), "{said:?}");
     }
-    assert_eq!(ids(&lab), before);
+    assert_eq!(lab.ids(), before);
 }

@@ -14,7 +14,7 @@ use std::{
     thread,
 };
 
-use lab::{Lab, Said, has_docker};
+use lab::{Lab, SERVICE, Said};
 
 /// The engine's socket, with something between it and its callers.
 #[derive(Default)]
@@ -84,14 +84,9 @@ fn engine() -> PathBuf {
 /// A service runs while the engine falls silent at a request that holds `at`, until somebody calls again: only one, so that the docker command
 /// itself has nothing to ask beside what is not answered.
 fn silent(at: &'static str) {
-    if !has_docker() {
-        return;
-    }
-    let mut lab = Lab::new();
-    lab.configure("down\n    budget: 6s", "");
-    lab.agent(&["init"]).ended(0);
-    let service = "    image: IMAGE\n    pull_policy: never\n    command: [sleep, '10000']\n    stop_grace_period: 0s\n";
-    lab.project("p", &format!("services:\n  web:\n{service}"));
+    let Some(mut lab) = Lab::real() else { return };
+    lab.set_up("down\n    budget: 6s", "");
+    lab.project("p", &format!("services:\n  web:\n{SERVICE}"));
     lab.compose("p", &["up", "--detach"]);
     let between = Between::listen(&lab.path("docker.sock"));
     between.tell(|state| state.at = Some(at));

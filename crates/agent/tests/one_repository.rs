@@ -11,10 +11,8 @@ use lab::Lab;
 use offsite_agent::{Config, RunError, RunOptions, run};
 
 fn ready(layout: &str) -> Lab {
-    let lab = Lab::new();
-    lab.configure("none", &format!("docker: /nowhere/docker\nlayout: {layout}\n"));
+    let lab = Lab::ready("none", &format!("docker: /nowhere/docker\nlayout: {layout}\n"));
     lab.write("services/web/index.html", "hello");
-    lab.agent(&["init"]).ended(0);
     lab
 }
 

@@ -6,9 +6,8 @@ mod lab;
 
 use std::{
     fs,
-    io::Write,
     os::unix::{fs::PermissionsExt, process::CommandExt},
-    process::{Command, Stdio},
+    process::Command,
 };
 
 use lab::{Lab, Said, mode, skip};
@@ -17,10 +16,8 @@ use lab::{Lab, Said, mode, skip};
 const NO_DOCKER: &str = "docker: /nowhere/docker\n";
 
 fn ready(more: &str) -> Lab {
-    let lab = Lab::new();
-    lab.configure("none", &format!("{NO_DOCKER}{more}"));
+    let lab = Lab::ready("none", &format!("{NO_DOCKER}{more}"));
     lab.write("services/web/index.html", "hello");
-    lab.agent(&["init"]).ended(0);
     lab
 }
 
@@ -62,17 +59,7 @@ fn the_repository_is_open_to_its_group_alone_whatever_the_umask() {
     let lab = ready("");
     let own = std::os::unix::fs::MetadataExt::gid(&fs::metadata(lab.path("services")).unwrap());
     lab.configure("none", &format!("{NO_DOCKER}group: {own}\n"));
-    let agent = lab.command().get_program().to_owned();
-    let said: Said = Command::new("sh")
-        .args(["-c", "umask 077; exec \"$0\" \"$@\""])
-        .arg(agent)
-        .arg("--config")
-        .arg(lab.path("agent.yaml"))
-        .args(["run", "services"])
-        .output()
-        .unwrap()
-        .into();
-    said.ended(0);
+    lab.run_under_a_closed_umask().ended(0);
     let name = lab.archives().remove(0);
     for folder in ["repository", "repository/archives", "repository/archives/services", "repository/manifests/services"] {
         assert_eq!(mode(&lab.path(folder)), 0o750, "{folder}");
@@ -182,24 +169,12 @@ fn a_missing_disk_is_an_error_and_never_a_new_folder() {
 }
 
 #[test]
-fn a_missing_source_is_an_error() {
-    let lab = ready("");
-    fs::rename(lab.path("services"), lab.path("elsewhere")).unwrap();
-    let said = lab.agent(&["run", "services"]).ended(1);
-    assert!(said.err.contains("cannot read source") && said.err.contains("next: nothing was stopped; mount the disk"), "{said:?}");
-    assert_eq!(lab.archives(), [""; 0]);
-}
-
-#[test]
 fn an_empty_source_is_told_until_somebody_says_that_it_may_be() {
     let lab = ready("");
     fs::remove_dir_all(lab.path("services/web")).unwrap();
     let says = format!("source {} is empty", lab.path("services").canonicalize().unwrap().display());
     lab.agent(&["run", "services"]).ended(0);
-    let warnings = || {
-        let list: serde_json::Value = serde_json::from_str(&lab.agent(&["archives", "--json"]).ended(0).out).unwrap();
-        list.as_array().unwrap().last().unwrap()["warnings"].clone()
-    };
+    let warnings = || lab.listed().as_array().unwrap().last().unwrap()["warnings"].clone();
     assert!(warnings()[0].as_str().unwrap().starts_with(&says), "{}", warnings());
     assert!(lab.agent(&["check"]).out.contains(&format!("warning  job services: {says}")));
     lab.agent(&["run", "services", "--accept-empty"]).ended(0);
@@ -223,28 +198,6 @@ fn a_link_in_the_place_of_a_source_is_refused() {
     let said = lab.agent(&["run", "services"]).ended(1);
     assert!(said.err.contains("contains the repository") && said.err.contains("next: nothing was stopped; correct"), "{said:?}");
     assert!(lab.agent(&["check"]).ended(1).out.contains("BAD      job services: source "), "{said:?}");
-}
-
-#[test]
-fn one_agent_at_a_time() {
-    let lab = ready("");
-    lab.agent(&["resume"]).ended(0);
-    // Somebody holds the lock for as long as their standard input is open.
-    let script = "exec 9<>\"$0\"; flock 9; echo held; cat";
-    let mut holder =
-        Command::new("sh").args(["-c", script]).arg(lab.path("state/lock")).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-    let mut held = [0; 5];
-    std::io::Read::read_exact(holder.stdout.as_mut().unwrap(), &mut held).unwrap();
-    for arguments in [&["run", "services"][..], &["resume"], &["resume", "--forget"]] {
-        let said = lab.agent(arguments).ended(4);
-        assert!(said.err.contains("another offsite-agent is at work: resume, process "), "{said:?}");
-    }
-    let mut waiting = lab.command().args(["run", "--wait", "services"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    assert!(waiting.try_wait().unwrap().is_none());
-    drop(holder.stdin.take());
-    holder.wait().unwrap();
-    Said::from(waiting.wait_with_output().unwrap()).ended(0);
-    assert_eq!(lab.archives().len(), 1);
 }
 
 /// The command line of a resume in the unit with this name, as `install` writes it for the configuration that is there.
@@ -307,62 +260,43 @@ fn init_writes_an_example_first_and_the_repository_second() {
     let said = lab.agent(&["init"]).ended(0);
     assert!(said.out.contains("wrote an example"), "{said:?}");
     assert!(!lab.path("repository").exists());
-    lab.configure("none", "");
+    lab.configure("none", NO_DOCKER);
+    let said = lab.agent(&["check"]).ended(1);
+    assert!(said.out.contains("is its disk mounted?") && said.out.contains("offsite-agent init"), "{said:?}");
+    // Whose folder is not there may be on a disk that is not there either.
+    let text = fs::read_to_string(lab.path("agent.yaml")).unwrap();
+    lab.write("agent.yaml", &text.replace("/repository\n", "/usb/repository\n"));
+    let (said, usb) = (lab.agent(&["init"]).ended(1), lab.path("usb"));
+    assert!(
+        said.err.contains(&format!("there is no folder {} to make the repository in (is its disk mounted?)", usb.display())),
+        "{said:?}"
+    );
+    assert!(said.err.contains(&format!("next: mount it; or, if the repository shall lie there: mkdir -p {}", usb.display())), "{said:?}");
+    assert!(!usb.exists());
+    lab.write("agent.yaml", &text);
     assert!(lab.agent(&["init"]).ended(0).out.starts_with("made the repository: "));
     assert!(lab.agent(&["init"]).ended(0).out.starts_with("the repository is there: "));
     assert_eq!(mode(&lab.path("repository")), 0o750);
 }
 
 #[test]
-fn a_full_disk_fails_the_run_and_harms_nothing() {
-    fails_and_harms_nothing(&ready(""));
-}
-
-#[test]
-fn a_full_disk_fails_the_run_and_harms_nothing_in_packs() {
-    fails_and_harms_nothing(&ready("layout: packs\n"));
-}
-
-fn fails_and_harms_nothing(lab: &Lab) {
-    let repository = lab.path("repository");
-    fs::remove_dir_all(&repository).unwrap();
-    fs::create_dir(&repository).unwrap();
-    let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "size=2m", "tmpfs"]).arg(&repository).output();
-    if !mounted.is_ok_and(|output| output.status.success()) {
-        skip("no file system can be mounted here");
-        return;
+fn archives_of_a_job_that_is_no_more_are_told_with_what_removes_them() {
+    for layout in ["plain", "packs"] {
+        let lab = ready(&format!("layout: {layout}\n"));
+        lab.agent(&["run", "services"]).ended(0);
+        assert!(!lab.agent(&["check"]).ended(0).out.contains("no job any more"));
+        let text = fs::read_to_string(lab.path("agent.yaml")).unwrap();
+        lab.write("agent.yaml", &text.replace("  services:\n", "  home:\n"));
+        let said = lab.agent(&["check"]).ended(0);
+        let says = "1 archive of services, which is no job any more: when you no longer want them: ";
+        let line = said.out.lines().find_map(|line| line.split_once(says)).unwrap().1;
+        assert_eq!(line.contains("/archives/"), layout == "plain", "{line}");
+        // As it stands there.
+        assert!(Command::new("sh").args(["-c", line]).status().unwrap().success());
+        assert_eq!((lab.archives(), lab.agent(&["check"]).ended(0).out.contains("no job any more")), (vec![], false));
+        lab.agent(&["run", "home"]).ended(0);
+        assert_eq!(lab.archives().len(), 1);
     }
-    struct Mounted<'a>(&'a std::path::Path);
-    impl Drop for Mounted<'_> {
-        fn drop(&mut self) {
-            drop(Command::new("umount").arg(self.0).output());
-        }
-    }
-    let _mounted = Mounted(&repository);
-    lab.agent(&["init"]).ended(0);
-    lab.agent(&["run", "services"]).ended(0);
-    let before = lab.archives();
-    // Bytes that do not compress, from a fixed seed.
-    let mut seed = 0x2545_f491_4f6c_dd1d_u64;
-    let mut big = fs::File::create(lab.path("services/big")).unwrap();
-    for _ in 0..(4 << 20) / 8 {
-        seed ^= seed << 13;
-        seed ^= seed >> 7;
-        seed ^= seed << 17;
-        big.write_all(&seed.to_le_bytes()).unwrap();
-    }
-    let said = lab.agent(&["run", "services"]).ended(1);
-    assert!(said.err.contains("No space left on device") && said.err.contains("next: the disk of the repository is full"), "{said:?}");
-    assert_eq!(lab.archives(), before);
-    let left: Vec<_> = fs::read_dir(&repository)
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name())
-        .filter(|name| name.to_string_lossy().starts_with('.'))
-        .collect();
-    assert_eq!(left, [""; 0]);
-    fs::remove_file(lab.path("services/big")).unwrap();
-    lab.agent(&["run", "services"]).ended(0);
-    assert_eq!((lab.archives().len(), lab.events()), (2, ["made", "failed", "made"].map(str::to_owned).to_vec()));
 }
 
 #[test]
@@ -426,9 +360,7 @@ fn memory_does_not_grow_with_the_data_in_packs() {
 }
 
 fn memory_is_bounded(more: &str) {
-    let lab = Lab::new();
-    lab.configure("none", more);
-    lab.agent(&["init"]).ended(0);
+    let lab = Lab::ready("none", more);
     // No two blocks are alike and none can be compressed: whatever piles up shows in full.
     let mut noise = fs::File::create(lab.path("services/noise")).unwrap();
     let mut random = fs::File::open("/dev/urandom").unwrap();

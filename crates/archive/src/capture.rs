@@ -34,7 +34,7 @@ pub use output::Output;
 pub use pass::Part;
 
 use crate::header::padding;
-use crate::{End, Head, Progress, Quiesced, Stock};
+use crate::{Cache, End, Head, Progress, Quiesced, Stock};
 use assemble::{Assembler, Totals, check};
 use cold::Cold;
 use direct::Direct;
@@ -86,7 +86,7 @@ pub struct Captured<O> {
     /// The manifest's last line.
     pub end: End,
     /// What a later run may know of this archive, for [`Stock::add`].
-    pub cache: Vec<u8>,
+    pub cache: Cache,
     /// Bytes of the frames that were made for this archive; the others were there before.
     pub fresh: u64,
     /// Bytes read from the sources' files by the last pass; the rest was known.
@@ -108,7 +108,7 @@ impl<'c, O: Output> Capture<'c, O> {
     /// When the head is not of this version and chunker, or zstd cannot be set up.
     pub fn new(out: O, head: Head, options: &CaptureOptions, stock: Stock, clock: Option<Clock<'c>>) -> Result<Self, CaptureError> {
         check(&head)?;
-        let assembler = Assembler::new(out, head.sequence, Scribe::new(&head)?, &stock.ids(), options)?;
+        let assembler = Assembler::new(out, head.sequence, Scribe::new(&head, stock.scratch())?, &stock.ids(), options)?;
         Ok(Self { pass: Pass::new(Direct::new(stock, assembler), Watch::new(clock), options) })
     }
 
@@ -198,7 +198,8 @@ impl ColdPass {
     /// When the head is not of this version and chunker, or zstd cannot be set up.
     pub fn new(stock: Stock, head: &Head, options: &CaptureOptions) -> Result<Self, CaptureError> {
         check(head)?;
-        let sink = Cold::new(stock, Scribe::new(head)?, options)?;
+        let scribe = Scribe::new(head, stock.scratch())?;
+        let sink = Cold::new(stock, scribe, options)?;
         Ok(Self { pass: Pass::new(sink, Watch::new(None), options), sequence: head.sequence, options: options.clone() })
     }
 

@@ -110,10 +110,9 @@ where
     /// What `sink` gives.
     pub fn large(&mut self, bytes: &[u8]) -> Result<(), E> {
         let Some(class) = self.large else { return self.small(bytes) };
-        // One maximum in hand is enough to decide a cut; filling up to two keeps the moving of rests rare.
-        let room = 2 * longest(class);
         let mut rest = bytes;
         while !rest.is_empty() {
+            let room = if self.data.len() < window(class) { window(class) } else { longest(class) };
             let (now, later) = rest.split_at(rest.len().min(room - self.data.len()));
             self.data.extend_from_slice(now);
             rest = later;
@@ -184,8 +183,13 @@ where
     fn cut_data(&mut self, end: bool) -> Result<(), E> {
         let Some(class) = self.large else { return Ok(()) };
         let mut start = 0;
-        while start < self.data.len() && (end || self.data.len() - start >= longest(class)) {
+        while start < self.data.len() && (end || self.data.len() - start >= window(class)) {
+            let left = self.data.len() - start;
             let length = next_cut(class, &self.data[start..]);
+            if !end && length == left && length < longest(class) {
+                // No cut, but the end of what is in hand: any other stays where it is, whatever follows.
+                break;
+            }
             (self.sink)(&self.data[start..start + length])?;
             start += length;
         }
@@ -240,7 +244,18 @@ fn longest(class: Class) -> usize {
     longest as usize
 }
 
-/// Length of the first chunk of `data`, which holds a maximum or all that is left.
+/// Bytes in hand in which a cut is looked for, at least the average, where the rule changes. Mostly there is one: a maximum would be megabytes
+/// more in memory, and a rest of it to be moved for each chunk.
+fn window(class: Class) -> usize {
+    let window = match class {
+        Class::Page => PAGE,
+        Class::Text => 2 * TEXT[1],
+        Class::Data => 2 * DATA[1],
+    };
+    window as usize
+}
+
+/// Length of the first chunk of `data`, which holds a window or all that is left; all of it where no cut was found.
 fn next_cut(class: Class, data: &[u8]) -> usize {
     let [min, average, max] = match class {
         Class::Page => return data.len().min(PAGE as usize),

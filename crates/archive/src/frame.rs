@@ -126,7 +126,10 @@ impl Compressor {
         if raw.is_empty() || raw.len() > MAX_FRAME_RAW as usize {
             return Err(FrameError::Length(raw.len()));
         }
-        self.zstd.compress(raw).map_err(|source| FrameError::Compress { raw: raw.len(), source })
+        let mut frame = self.zstd.compress(raw).map_err(|source| FrameError::Compress { raw: raw.len(), source })?;
+        // It is as long as the worst that could have come of it, and waits for its turn beside others.
+        frame.shrink_to_fit();
+        Ok(frame)
     }
 }
 

@@ -76,7 +76,13 @@ pub fn write_tail(out: &mut impl Write, frames: impl Iterator<Item = (u32, u32)>
     out.write_all(&count.to_le_bytes())?;
     out.write_all(&[0])?;
     out.write_all(&FOOTER_MAGIC.to_le_bytes())?;
-    Ok(u64::from(manifest_frame) + SKIPPABLE + u64::from(table_len))
+    Ok(tail_len(u64::from(count) - 1, manifest.len() as u64))
+}
+
+/// Length of the tail behind so many frames, with a manifest of so many bytes. What no tail can hold gives a length that no file has.
+pub fn tail_len(frames: u64, manifest: u64) -> u64 {
+    let table = frames.saturating_add(1).saturating_mul(ENTRY).saturating_add(FOOTER);
+    manifest.saturating_add(table).saturating_add(2 * SKIPPABLE)
 }
 
 /// Reads the tail of a plain archive. Its memory is bounded by the file's length: 8 bytes for each entry that is really there.

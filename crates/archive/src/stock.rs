@@ -8,19 +8,19 @@
 mod cache;
 mod piece;
 mod rows;
+mod scratch;
 
 use std::{
     fs::File,
     io,
-    os::unix::fs::FileExt,
     sync::{Arc, PoisonError, RwLock},
 };
 
-pub use cache::CacheError;
-pub(crate) use cache::write as write_cache;
+pub use cache::{Cache, CacheError};
 pub(crate) use piece::{Key, KeyMaker};
 pub(crate) use rows::Rows;
 pub use rows::{Keyed, Known};
+pub(crate) use scratch::Scratch;
 
 use crate::{Class, FrameId, FrameRef, Manifest};
 
@@ -196,22 +196,24 @@ impl Ids {
 pub struct Stock {
     /// The first two are the scratch file.
     shelves: Vec<Arc<File>>,
-    /// Length of the scratch file.
-    end: u64,
+    scratch: Scratch,
     ids: Ids,
     order: Vec<u32>,
     pub(crate) pieces: Known<Piece>,
+    /// See [`Stock::due`].
+    pub(crate) due: u64,
 }
 
 impl Stock {
-    /// An empty stock, which keeps what is new in `scratch`: an empty file that nobody else uses, best without a name, on a disk with
-    /// room for what changed.
+    /// An empty stock, which keeps what is new in `scratch`, and a capture its manifest: an empty file that nobody else uses, best without a
+    /// name, on a disk with room for what changed.
     pub fn new(scratch: File) -> Self {
-        let scratch = Arc::new(scratch);
-        Self { shelves: vec![scratch.clone(), scratch], end: 0, ids: Ids::default(), order: Vec::new(), pieces: Known::default() }
+        let scratch = Scratch::new(scratch);
+        let shelves = vec![scratch.file.clone(), scratch.file.clone()];
+        Self { shelves, scratch, ids: Ids::default(), order: Vec::new(), pieces: Known::default(), due: 0 }
     }
 
-    /// Adds the frames of a finished archive: its file and its manifest. `cache` is what [`crate::Captured::cache`] was for it, if that is
+    /// Adds the frames of a finished archive: its file and its manifest. `cache` are the bytes that [`crate::Captured::cache`] gave for it, if that is
     /// still there; with it, unchanged files need not be read.
     ///
     /// # Errors
@@ -245,7 +247,7 @@ impl Stock {
         }
     }
 
-    /// Takes from `cache`, which [`crate::Captured::cache`] was for the archive of `manifest`, which files need not be read: those of
+    /// Takes from `cache`, the bytes that [`crate::Captured::cache`] gave for the archive of `manifest`, which files need not be read: those of
     /// which every frame is at hand.
     ///
     /// # Errors
@@ -317,20 +319,27 @@ impl Stock {
 
     /// Appends `bytes` to the scratch file and takes them in as a frame. Returns its number.
     pub(crate) fn keep(&mut self, id: FrameId, raw: u32, bytes: &[u8], form: Form) -> io::Result<u32> {
-        self.shelves[0].write_all_at(bytes, self.end)?;
+        let at = self.scratch.append(bytes)?;
         let shelf = if form == Form::Raw { HURRIED } else { SCRATCH };
-        let held = Held { id, raw, shelf, at: self.end, len: bytes.len() as u32, form };
-        self.end += bytes.len() as u64;
-        Ok(self.ids.put(held))
+        Ok(self.ids.put(Held { id, raw, shelf, at, len: bytes.len() as u32, form }))
     }
 
-    /// The known pieces; the frames go.
-    pub(crate) fn into_pieces(self) -> Known<Piece> {
-        self.pieces
+    /// The known pieces, by number; the frames go.
+    pub(crate) fn into_pieces(self) -> Rows<Piece> {
+        self.pieces.into_rows()
+    }
+
+    /// Bytes of the frames, one after the other, that an archive of all that the last hot pass came by would have.
+    pub fn due(&self) -> u64 {
+        self.due
     }
 
     /// Bytes in the scratch file.
-    pub(crate) fn kept(&self) -> u64 {
-        self.end
+    pub fn kept(&self) -> u64 {
+        self.scratch.len()
+    }
+
+    pub(crate) fn scratch(&self) -> Scratch {
+        self.scratch.clone()
     }
 }

@@ -2,10 +2,8 @@
 //!
 //! A crash in between leaves a file that no manifest names, which prune removes; the run is repeated under a new name.
 
-use std::io::{self, Write};
-
 use bytes::Bytes;
-use offsite_archive::{ArchiveName, Manifest, write_tail};
+use offsite_archive::{ArchiveName, Line, Manifest, tail_len};
 
 use crate::{Layout, LocalError, LocalStore, Repository, RepositoryError, Staged, archive_path, manifest_path};
 
@@ -89,30 +87,17 @@ pub async fn publish(
     repository.put_manifest(name, manifest).await.map_err(|source| PublishError::Commit { archive: archive(), source })
 }
 
-/// How long the archive's file is, by its manifest, in bytes.
+/// How long the archive's file is, by its manifest, in bytes. No frame is kept for it: the run that publishes has its own tables in memory.
 fn implied(name: &ArchiveName, bytes: &[u8]) -> Result<u64, RepositoryError> {
     let object = || manifest_path(name).to_string();
-    let manifest = Manifest::read(bytes).map_err(|source| RepositoryError::Manifest { object: object(), source })?;
-    if manifest.head.archive != *name {
-        return Err(RepositoryError::Misnamed { object: object(), says: manifest.head.archive });
-    }
-    Ok(manifest.end.bytes + tail_len(&manifest, bytes))
-}
-
-/// Length of the tail behind the frames, in bytes.
-fn tail_len(manifest: &Manifest, bytes: &[u8]) -> u64 {
-    struct Count(u64);
-    impl Write for Count {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0 += bytes.len() as u64;
-            Ok(bytes.len())
-        }
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
+    let damaged = |source| RepositoryError::Manifest { object: object(), source };
+    let mut reader = Manifest::entries(bytes).map_err(damaged)?;
+    let mut length = 0;
+    while let Some(line) = reader.next_brief() {
+        if let Line::End(end) = line.map_err(damaged)? {
+            length = end.bytes.saturating_add(tail_len(end.frames, bytes.len() as u64));
         }
     }
-    let mut count = Count(0);
-    // Counting cannot fail, and a manifest too long for a tail gives a length that no file has.
-    let written = write_tail(&mut count, manifest.frames.iter().map(|frame| (frame.len, frame.raw)), bytes);
-    written.map_or(u64::MAX / 2, |_| count.0)
+    let says = &reader.head().archive;
+    if says == name { Ok(length) } else { Err(RepositoryError::Misnamed { object: object(), says: says.clone() }) }
 }

@@ -1,6 +1,6 @@
 //! The repository: whether it can be used, what in it is not as it should be, and whether the next archive has room.
 
-use std::{io::ErrorKind, path::Path};
+use std::{collections::BTreeMap, io::ErrorKind, path::Path};
 
 use offsite_repository::{Archives, PackFacts, PackName, Repository, RepositoryError, lacking, manifest_path};
 
@@ -31,7 +31,7 @@ pub(super) fn repository(config: &Config, found: &mut Findings) {
     let (repository, (archives, files, lossy)) = match looked {
         Ok(looked) => looked,
         Err(error) => {
-            let next = if matches!(error, RunError::Layout { .. }) { format!(" ({})", crate::hint::LAYOUT) } else { String::new() };
+            let next = crate::hint(&error).map(|next| format!(" ({next})")).unwrap_or_default();
             return found.add(Level::Bad, WHAT, format!("{}{next}", chain(&error)));
         }
     };
@@ -47,6 +47,7 @@ pub(super) fn repository(config: &Config, found: &mut Findings) {
         };
         found.add(Level::Warning, WHAT, format!("{} cannot be read: {}{next}", bad.object, chain(&bad.error)));
     }
+    orphans(config, &archives, found);
     match config.layout {
         Layout::Plain => {
             lonely(&archives, &files, found);
@@ -85,6 +86,27 @@ async fn look(repository: &Repository, found: &mut Findings) -> Result<(Archives
     Ok((archives, files, lossy))
 }
 
+/// Archives of jobs that are no more: nothing here ever removes them, and each Mac goes on fetching them.
+fn orphans(config: &Config, archives: &Archives, found: &mut Findings) {
+    let mut gone: BTreeMap<&JobName, usize> = BTreeMap::new();
+    for info in archives.good.iter().filter(|info| !config.jobs.contains_key(&info.name.job)) {
+        *gone.entry(&info.name.job).or_default() += 1;
+    }
+    let folders: &[&str] = if config.layout == Layout::Plain { &["manifests", "archives"] } else { &["manifests"] };
+    for (job, archives) in gone {
+        let paths = folders.iter().map(|folder| config.repository.join(folder).join(job.as_str()).display().to_string());
+        found.add(
+            Level::Warning,
+            WHAT,
+            format!(
+                "{} of {job}, which is no job any more: when you no longer want them: rm -r {}",
+                count(archives, "archive"),
+                paths.collect::<Vec<_>>().join(" ")
+            ),
+        );
+    }
+}
+
 /// Files of archives without a manifest.
 fn lonely(archives: &Archives, files: &[PackFacts], found: &mut Findings) {
     for file in files {
@@ -120,13 +142,7 @@ fn aside(folder: &Path, lossy: bool, found: &mut Findings) {
 const SPACE: &str = "space";
 
 fn free(config: &Config, found: &mut Findings) -> Option<u64> {
-    match rustix::fs::statvfs(&config.repository) {
-        Ok(disk) => Some(disk.f_bavail.saturating_mul(disk.f_frsize)),
-        Err(error) => {
-            found.add(Level::Bad, SPACE, format!("cannot ask {} for its free space: {error}", config.repository.display()));
-            None
-        }
-    }
+    place::free(&config.repository).map_err(|error| found.add(Level::Bad, SPACE, chain(&error))).ok()
 }
 
 fn plain_space(config: &Config, archives: &Archives, found: &mut Findings) {

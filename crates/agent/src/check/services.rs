@@ -1,9 +1,6 @@
 //! What a run would stop, in which steps, and whether all of it would be back and well: asked, and nothing changed.
 
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeMap, path::Path};
 
 use offsite_archive::JobName;
 
@@ -14,10 +11,9 @@ use crate::{
     groups,
     health::{Curl, Probe, unwell},
     human::chain,
-    mounts::Mount,
-    plan::{uncovered, unstopped},
+    plan::unstopped,
     quiesce::{Prepared, QuiesceError, prepare, real},
-    sources::{goes_with, mounted, origins},
+    sources::{goes_with, mounted},
 };
 
 pub(super) fn services(config: &Config, found: &mut Findings) {
@@ -26,22 +22,12 @@ pub(super) fn services(config: &Config, found: &mut Findings) {
         Ok(version) => found.add(Level::Ok, "engine", version),
         Err(error) => return found.add(Level::Bad, "engine", chain(&error)),
     }
-    let mut sources: Vec<PathBuf> = config.jobs.values().flat_map(|job| job.sources.clone()).collect();
-    match mounted() {
-        Ok(mounts) => {
-            let bound = bound(&mounts, &sources);
-            sources.extend(bound);
-        }
-        Err(error) => found.add(Level::Warning, "services", chain(&error)),
-    }
     let mut stopped: BTreeMap<String, &JobName> = BTreeMap::new();
     for (name, job) in config.jobs.iter().filter(|(_, job)| job.quiesce != Quiesce::None) {
         let what = format!("job {name}");
-        match prepare(&engine, job, config.place_of_projects(name, job)) {
+        match prepare(&engine, config, name, job) {
             Ok(prepared) => {
                 stops(job, &prepared, &what, found);
-                let bare = uncovered(&prepared.containers, &prepared.projects, &sources, &real);
-                bare.into_iter().for_each(|says| found.add(Level::Warning, &what, says));
                 for project in prepared.projects {
                     if let Some(other) = stopped.insert(project.name.clone(), name) {
                         let place = config.place_of_projects(name, job);
@@ -102,14 +88,6 @@ fn stops(job: &Job, prepared: &Prepared, what: &str, found: &mut Findings) {
     }
 }
 
-/// The places of volumes whose data lie in `sources` under another path, and are archived there.
-fn bound(mounts: &[Mount], sources: &[PathBuf]) -> Vec<PathBuf> {
-    let sources: Vec<PathBuf> = sources.iter().map(|source| real(source)).collect();
-    let is_in = |path: &PathBuf| sources.iter().any(|source| path.starts_with(source));
-    let volumes = mounts.iter().filter(|mount| mount.volume().is_some());
-    volumes.filter(|mount| origins(mounts, mount).iter().any(is_in)).map(|mount| mount.at.clone()).collect()
-}
-
 /// Whether the addresses of `job` can be asked, and what they say now.
 fn addresses(config: &Config, name: &JobName, job: &Job, found: &mut Findings) {
     if job.health.urls.is_empty() {
@@ -154,12 +132,5 @@ mod tests {
         assert_eq!(says("/var/lib/data").unwrap(), "/var/lib/data is a path inside container a-x-1; on this machine it is /srv/a/data");
         assert!(says("/var/lib/data/x").unwrap().ends_with("it is /srv/a/data/x"));
         assert_eq!(says("/var/lib/other"), None);
-    }
-
-    #[test]
-    fn a_volume_whose_folder_is_a_source_is_archived() {
-        let mount = |root: &str, at: &str| Mount { at: at.into(), device: "8:1".into(), root: root.into(), ..Mount::default() };
-        let mounts = [mount("/", "/"), mount("/s/ext", "/v/volumes/ext/_data"), mount("/o", "/v/volumes/o/_data"), mount("/s/x", "/mnt")];
-        assert_eq!(bound(&mounts, &["/s".into()]), [Path::new("/v/volumes/ext/_data")]);
     }
 }

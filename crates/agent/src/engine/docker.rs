@@ -10,7 +10,7 @@ use std::{
     ffi::OsString,
     path::{Path, PathBuf},
     process::{Command, Stdio},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use super::{CommandError, Container, Definition, Engine, EngineError, command, inspect, model};
@@ -117,6 +117,24 @@ impl Engine for Docker<'_> {
             answered => answered?,
         };
         inspect::containers(&inspected).map_err(answer)
+    }
+
+    fn added(&self, containers: &[&Container]) -> Result<Vec<Vec<PathBuf>>, EngineError> {
+        let end = Instant::now() + self.patience;
+        let one = |container: &&Container| {
+            let operation = format!("see what container {} keeps", container.name);
+            let time = end.saturating_duration_since(Instant::now());
+            match self.call(&operation, time, Path::new("/"), ["container", "diff", &container.name]) {
+                Ok(answer) => Ok(inspect::added(&answer)),
+                Err(EngineError::Command { source: CommandError::Failed { errors, .. }, .. })
+                    if inspect::only_gone("container", &errors) =>
+                {
+                    Ok(Vec::new())
+                }
+                Err(error) => Err(error),
+            }
+        };
+        containers.iter().map(one).collect()
     }
 
     fn configured(&self, project: &Project) -> Result<BTreeMap<String, Definition>, EngineError> {

@@ -3,7 +3,13 @@
 //! What is asked for is looked for by name and the rest ignored, because each version of the engine adds more; what is needed and not
 //! there is an error, because a container that is overlooked is a service that does not come back.
 
-use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ffi::OsString,
+    os::unix::ffi::OsStringExt,
+    path::PathBuf,
+    time::Duration,
+};
 
 use serde::Deserialize;
 
@@ -22,6 +28,14 @@ struct Inspected {
     image: String,
     #[serde(default)]
     host_config: InspectedHost,
+    #[serde(default)]
+    network_settings: InspectedNetworks,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "PascalCase", default)]
+struct InspectedNetworks {
+    networks: Option<BTreeMap<String, serde::de::IgnoredAny>>,
 }
 
 #[derive(Deserialize, Default)]
@@ -32,6 +46,7 @@ struct InspectedHost {
     pid_mode: String,
     volumes_from: Option<Vec<String>>,
     devices: Option<Vec<InspectedDevice>>,
+    tmpfs: Option<BTreeMap<PathBuf, String>>,
 }
 
 #[derive(Deserialize)]
@@ -115,7 +130,10 @@ fn container(inspected: Inspected) -> Result<Container, String> {
         // Compose puts the other container's id into it, which is another one after each start.
         compose.hash.clear();
     }
-    let mounts = inspected.mounts.into_iter().filter(|mount| mount.kind == "bind" || mount.kind == "volume").map(|mount| Mount {
+    let (kept, other): (Vec<_>, Vec<_>) = inspected.mounts.into_iter().partition(|mount| mount.kind == "bind" || mount.kind == "volume");
+    let memory = other.into_iter().map(|mount| mount.destination.into()).chain(host.tmpfs.unwrap_or_default().into_keys()).collect();
+    let networks: BTreeSet<String> = inspected.network_settings.networks.unwrap_or_default().into_keys().collect();
+    let mounts = kept.into_iter().map(|mount| Mount {
         volume: (mount.kind == "volume").then_some(mount.name),
         source: mount.source.into(),
         target: mount.destination.into(),
@@ -123,7 +141,19 @@ fn container(inspected: Inspected) -> Result<Container, String> {
     });
     let devices = host.devices.unwrap_or_default().into_iter().map(|device| device.path_on_host).collect();
     let image = Image { name: inspected.config.image, id: inspected.image };
-    Ok(Container { name, state, health, grace, created: inspected.created, compose, mounts: mounts.collect(), devices, image })
+    Ok(Container {
+        name,
+        state,
+        health,
+        grace,
+        created: inspected.created,
+        compose,
+        mounts: mounts.collect(),
+        memory,
+        networks,
+        devices,
+        image,
+    })
 }
 
 fn compose(name: &str, labels: &BTreeMap<String, String>) -> Result<Option<Compose>, String> {
@@ -142,6 +172,12 @@ fn compose(name: &str, labels: &BTreeMap<String, String>) -> Result<Option<Compo
         environment: paths("project.environment_file"),
         hash: label("config-hash").unwrap_or_default().to_owned(),
     }))
+}
+
+/// The paths that `docker container diff` says were added.
+pub(super) fn added(answer: &[u8]) -> Vec<PathBuf> {
+    let paths = answer.split(|byte| *byte == b'\n').filter_map(|line| line.strip_prefix(b"A "));
+    paths.map(|path| OsString::from_vec(path.to_vec()).into()).collect()
 }
 
 /// Whether `docker inspect` complains of nothing but a `kind` ("container", "image") that is no more.
@@ -185,6 +221,7 @@ mod tests {
         assert_eq!(db.environment, ["/srv/services/home/.env"].map(std::path::PathBuf::from));
         assert_eq!(found[1].mounts.iter().map(Mount::anonymous).collect::<Vec<_>>(), [false, true, false]);
         assert_eq!(found[1].mounts[0].volume, None);
+        assert_eq!((found[1].memory.as_slice(), &found[1].networks), (["/t".into()].as_slice(), &["home_default".to_owned()].into()));
     }
 
     #[test]
@@ -225,6 +262,14 @@ mod tests {
         assert!(!only_gone("image", gone.as_bytes()));
         assert!(!only_gone("container", b""));
         assert!(!only_gone("container", format!("{gone}Cannot connect to the Docker daemon\n").as_bytes()));
+    }
+
+    #[test]
+    fn reads_what_was_added_and_where_memory_is() {
+        let said = b"C /var\nA /var/lib/a b\nD /gone\nA /caf\xe9\n";
+        assert_eq!(added(said), [PathBuf::from("/var/lib/a b"), OsString::from_vec(b"/caf\xe9".to_vec()).into()]);
+        let with = RECORDED.replacen("\"Mounts\": []", "\"HostConfig\": {\"Tmpfs\": {\"/m\": \"\"}}, \"Mounts\": []", 1);
+        assert_eq!(containers(with.as_bytes()).unwrap()[0].memory, [PathBuf::from("/m")]);
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! that are files stand beside the volumes, at the places where the container sees them.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
 };
 
@@ -25,6 +25,8 @@ struct Model {
     secrets: Option<BTreeMap<String, File>>,
     #[serde(default)]
     configs: Option<BTreeMap<String, File>>,
+    #[serde(default)]
+    networks: Option<BTreeMap<String, Option<Network>>>,
 }
 
 #[derive(Deserialize, Default)]
@@ -35,6 +37,8 @@ struct Service {
     secrets: Option<Vec<Use>>,
     configs: Option<Vec<Use>>,
     volumes_from: Option<Vec<String>>,
+    networks: Option<BTreeMap<String, serde::de::IgnoredAny>>,
+    network_mode: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -58,6 +62,11 @@ struct Volume {
 }
 
 #[derive(Deserialize)]
+struct Network {
+    name: Option<String>,
+}
+
+#[derive(Deserialize)]
 struct File {
     file: Option<PathBuf>,
 }
@@ -67,6 +76,7 @@ pub(super) fn definitions(hashes: &[u8], model: &[u8]) -> Result<BTreeMap<String
     let model: Model = serde_json::from_slice(model).map_err(|error| error.to_string())?;
     let (volumes, secrets, configs) =
         (model.volumes.unwrap_or_default(), model.secrets.unwrap_or_default(), model.configs.unwrap_or_default());
+    let named = model.networks.unwrap_or_default();
     let mut services = model.services;
     let definition = |(name, hash): (String, String)| {
         let service = services.remove(&name).ok_or_else(|| format!("service {name} has a hash and is not defined"))?;
@@ -87,8 +97,12 @@ pub(super) fn definitions(hashes: &[u8], model: &[u8]) -> Result<BTreeMap<String
                 }
             }
         }
+        let network = |key: String| named.get(&key).and_then(|network| network.as_ref()?.name.clone()).unwrap_or(key);
+        // What the engine makes of it.
+        let mode = service.network_mode.map(|mode| if mode == "default" { "bridge".into() } else { mode });
+        let networks: BTreeSet<String> = service.networks.unwrap_or_default().into_keys().map(network).chain(mode).collect();
         let borrows = service.volumes_from.is_some_and(|from| !from.is_empty());
-        Ok((name, Definition { hash, image: service.image, mounts, borrows }))
+        Ok((name, Definition { hash, image: service.image, mounts, networks, borrows }))
     };
     pairs(hashes)?.into_iter().map(definition).collect()
 }
@@ -124,14 +138,15 @@ mod tests {
             "secrets": {"pw": {"name": "home_pw", "file": "/srv/pw.txt"}},
             "volumes": {"named": {"name": "home_named"}, "own": {"name": "home_own", "driver_opts": {"type": "none", "o": "bind", "device": "/disk"}}},
             "services": {
-                "db": {"image": "postgres:15", "entrypoint": null,
+                "db": {"image": "postgres:15", "entrypoint": null, "networks": {"default": null, "proxy": {"aliases": ["db"]}},
                     "configs": [{"source": "c"}, {"source": "inline"}], "secrets": [{"source": "pw", "target": "/run/secrets/pw"}],
                     "volumes": [
                         {"type": "bind", "source": "/srv/db/data", "target": "/data", "bind": {"create_host_path": true}},
                         {"type": "volume", "source": "named", "target": "/n", "volume": {}},
                         {"type": "volume", "source": "own", "target": "/o"},
                         {"type": "volume", "target": "/nameless"}, {"type": "tmpfs", "target": "/t"}]},
-                "app": {"volumes_from": ["db"]}}}"#;
+                "app": {"volumes_from": ["db"], "network_mode": "host"}},
+            "networks": {"default": {"name": "home_default", "ipam": {}}, "proxy": {"name": "web", "external": true}}}"#;
         let found = definitions(b"db 1441e1\napp 36d110\n", model.as_bytes()).unwrap();
         let (db, app) = (&found["db"], &found["app"]);
         assert_eq!((db.hash.as_str(), db.image.as_deref(), db.borrows), ("1441e1", Some("postgres:15"), false));
@@ -144,6 +159,7 @@ mod tests {
             ("/run/secrets/pw", path("/srv/pw.txt")),
         ];
         assert_eq!(db.mounts, mounts.map(|(at, origin)| (PathBuf::from(at), origin)).into());
+        assert_eq!([&db.networks, &app.networks], [&["home_default".into(), "web".into()].into(), &["host".to_owned()].into()]);
         assert_eq!((app.image.as_deref(), app.borrows, app.mounts.len()), (None, true, 0));
     }
 

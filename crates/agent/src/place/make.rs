@@ -15,8 +15,12 @@ pub(crate) fn agree(root: &Path, layout: offsite_repository::Layout, wanted: Lay
     if layout == wanted { Ok(()) } else { Err(RunError::Layout { path: root.into(), layout, wanted }) }
 }
 
-/// Makes a repository of that layout at `root`, or opens the one that is there, with the right modes. Returns whether it was made.
+/// Makes a repository of that layout at `root`, in a folder that is there, or opens the one that is there, with the right modes. Returns whether it was made.
 pub(crate) fn make(root: &Path, layout: Layout, group: Option<&str>) -> Result<bool, RunError> {
+    // Its disk may not be mounted, and whoever made its mount point would fill another one.
+    if let Some(above) = root.parent().filter(|above| !above.is_dir()) {
+        return Err(RunError::Above { above: above.into() });
+    }
     let local = LocalStore::create(root).map_err(RunError::Local)?;
     let store: Arc<dyn ObjectStore> = Arc::new(local);
     let runtime = runtime()?;

@@ -67,7 +67,7 @@ impl Packs {
             for folder in ["packs", "index"].map(|name| root.join(name)) {
                 match std::fs::File::open(&folder).and_then(|folder| folder.sync_all()) {
                     Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-                    done => done.map_err(|source| RunError::Sync { path: folder, source })?,
+                    done => done.map_err(|source| RunError::File { operation: "sync the folder", path: folder, source })?,
                 }
             }
         }

@@ -9,7 +9,7 @@ use offsite_archive::ArchiveName;
 use offsite_repository::{LocalStore, Repository, Staged, forget, manifest_path, publish};
 use tokio::runtime::Runtime;
 
-use super::Place;
+use super::{Place, left};
 use crate::{durable, error::RunError};
 
 /// What the layout has to remember.
@@ -26,7 +26,7 @@ impl Plain {
         let noted: Vec<ArchiveName> = serde_json::from_slice(&noted).unwrap_or_default();
         for name in noted {
             let manifest = local.file(&manifest_path(&name)).map_err(RunError::Local)?;
-            if !manifest.try_exists().map_err(|source| RunError::Tidy { path: manifest.clone(), source })? {
+            if !manifest.try_exists().map_err(|source| left(&manifest, source))? {
                 tracing::info!(archive = %name, "removing the file of an archive that was not finished or was forgotten");
                 runtime.block_on(forget(repository, &[name])).map_err(RunError::Repository)?;
             }

@@ -22,7 +22,7 @@ const ENDING: Duration = Duration::from_secs(3);
 /// The right to write into the repository at `root`, until dropped.
 pub(super) fn take(root: &Path) -> Result<File, RunError> {
     let path = root.join("repository.json");
-    let failed = |source| RunError::Turn { path: path.clone(), source };
+    let failed = |source| RunError::File { operation: "lock", path: path.clone(), source };
     let file = File::open(&path).map_err(failed)?;
     let (end, mut pause) = (Instant::now() + ENDING, Pause::default());
     loop {

@@ -47,8 +47,9 @@ pub(crate) fn compare(
     for service in &project.services {
         let of = format!("service {} of project {}", service.name, project.name);
         let Some(definition) = configured.get(&service.name) else {
+            let folder = project.folder.display();
             let files = project.files.iter().map(|file| file.display().to_string()).collect::<Vec<_>>().join(", ");
-            refusals.insert(format!("{of} runs, but {files} no longer defines it, so nothing could start it again: stop it, or define it"));
+            refusals.insert(format!("{of} runs, but {files} no longer defines it, so nothing could start it again: define it again, or have it removed: cd {folder} && docker compose up -d --remove-orphans"));
             continue;
         };
         let anew = quiesce != Quiesce::Stop;
@@ -73,6 +74,12 @@ pub(crate) fn compare(
                         warnings.insert(format!("{of} comes back with another image: {name} was pulled or built anew since it was started; to have it change by day: docker compose up -d"));
                     }
                     _ => {}
+                }
+                // Without any the answer does not say them.
+                if !definition.networks.is_empty() {
+                    warnings.extend(container.networks.difference(&definition.networks).map(|network| {
+                        format!("{of} comes back without the network {network}, which its compose files do not name: name it there")
+                    }));
                 }
                 if hash(container).is_some_and(|hash| hash != definition.hash) {
                     warnings.insert(format!(

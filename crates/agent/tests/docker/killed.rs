@@ -20,10 +20,7 @@ fn killed_then_resumed(lab: &Lab, mut run: Command, at: &str) -> Option<String> 
 
 #[test]
 fn a_kill_before_or_after_any_docker_command_leaves_what_resume_needs() {
-    if !has_docker() {
-        return;
-    }
-    let mut lab = Lab::new();
+    let Some(mut lab) = Lab::real() else { return };
     // The docker command kills the agent that called it: before or after doing what it was asked, or half-way through.
     let docker = lab.wrap_docker(&format!(
         "home={}
@@ -35,8 +32,7 @@ esac",
         lab.project_name("home"),
         lab.path("at").display()
     ));
-    lab.configure("down", &docker);
-    lab.agent(&["init"]).ended(0);
+    lab.set_up("down", &docker);
     home(&mut lab);
     for (at, stage) in [
         ("before down", "stopping"),
@@ -62,55 +58,14 @@ esac",
 }
 
 #[test]
-fn a_kill_right_before_each_step_of_the_ledger_leaves_what_resume_needs() {
-    if !has_docker() {
-        return;
-    }
-    if !Command::new("strace").args(["-o", "/dev/null", "true"]).output().is_ok_and(|output| output.status.success()) {
-        skip("nothing can be traced with strace here");
-        return;
-    }
-    let mut lab = ready("");
-    home(&mut lab);
-    // Its stages are put in place by renames, and it is removed at the end: the agent dies at the beginning of the step that is meant.
-    let steps = [
-        ("rename,renameat,renameat2", "ledger.new", 1),
-        ("rename,renameat,renameat2", "ledger.new", 2),
-        ("rename,renameat,renameat2", "ledger.new", 3),
-        ("unlink,unlinkat", "ledger.json", 1),
-    ];
-    let stages = steps.map(|(calls, file, number)| {
-        let agent = lab.command();
-        let mut run = Command::new("strace");
-        run.args([
-            "-qq",
-            "-o",
-            "/dev/null",
-            "-e",
-            &format!("trace={calls}"),
-            "-e",
-            &format!("inject={calls}:signal=KILL:when={number}"),
-            "-P",
-        ]);
-        run.arg(lab.path("state").join(file)).arg(agent.get_program()).args(agent.get_args()).args(["run", "services"]);
-        killed_then_resumed(&lab, run, &format!("{calls} {number}")).unwrap_or_default()
-    });
-    assert_eq!(stages, ["", "stopping", "reading", "starting"]);
-}
-
-#[test]
 fn resume_leaves_a_living_run_alone_and_outwaits_a_dead_one_s_docker() {
-    if !has_docker() {
-        return;
-    }
-    let mut lab = Lab::new();
+    let Some(mut lab) = Lab::real() else { return };
     // Each `down` says that it began, and goes on when it is told to.
     let (here, go) = (lab.path("here"), lab.path("go"));
     let docker = lab.wrap_docker(&format!("[ $call = down ] && {{ echo >{}; cat {} >/dev/null; }}", here.display(), go.display()));
     let said: Said = Command::new("mkfifo").arg(&go).output().unwrap().into();
     said.ended(0);
-    lab.configure("down", &docker);
-    lab.agent(&["init"]).ended(0);
+    lab.set_up("down", &docker);
     home(&mut lab);
     let begin = || {
         drop(fs::remove_file(&here));
@@ -122,8 +77,10 @@ fn resume_leaves_a_living_run_alone_and_outwaits_a_dead_one_s_docker() {
         run
     };
     let run = begin();
-    let said = lab.agent(&["resume"]).ended(4);
-    assert!(said.err.contains("another offsite-agent is at work: run of services"), "{said:?}");
+    for arguments in [&["run", "services"][..], &["resume"], &["resume", "--forget"]] {
+        let said = lab.agent(arguments).ended(4);
+        assert!(said.err.contains("another offsite-agent is at work: run of services, process "), "{said:?}");
+    }
     fs::write(&go, "").unwrap();
     Said::from(run.wait_with_output().unwrap()).ended(0);
     assert_eq!(lab.running(), HOME);
@@ -141,13 +98,9 @@ fn resume_leaves_a_living_run_alone_and_outwaits_a_dead_one_s_docker() {
 
 #[test]
 fn a_signal_brings_services_back_and_leaves_no_archive() {
-    if !has_docker() {
-        return;
-    }
-    let mut lab = Lab::new();
+    let Some(mut lab) = Lab::real() else { return };
     let docker = lab.wrap_docker("[ $call = down ] && kill -TERM $PPID");
-    lab.configure("down", &docker);
-    lab.agent(&["init"]).ended(0);
+    lab.set_up("down", &docker);
     home(&mut lab);
     let before = lab.listing("repository");
     let said = lab.agent(&["run", "services"]).ended(1);
@@ -160,10 +113,7 @@ fn a_signal_brings_services_back_and_leaves_no_archive() {
 
 #[test]
 fn a_stop_that_outlives_agent_and_docker_command_takes_nothing_down_for_good() {
-    if !has_docker() {
-        return;
-    }
-    let mut lab = Lab::new();
+    let Some(mut lab) = Lab::real() else { return };
     let log = lab.path("services/p/data/log");
     // As when a whole cgroup is killed: while the engine gives the service its grace, agent, docker command and its plugin die.
     let docker = lab.wrap_docker(&format!(
@@ -178,8 +128,7 @@ fi",
         at = lab.path("at").display(),
         log = log.display()
     ));
-    lab.configure("down", &docker);
-    lab.agent(&["init"]).ended(0);
+    lab.set_up("down", &docker);
     // Says when it starts and when it is asked to end, and does not end.
     let service = "trap 'echo asked >>/data/log' TERM; echo started >>/data/log; while :; do sleep 1; done";
     lab.project(

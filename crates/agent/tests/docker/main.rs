@@ -16,7 +16,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use lab::{Lab, Said, has_docker, skip};
+use lab::{Lab, SERVICE, Said};
 
 /// A service that notes a clean stop in its data, and removes the note while it runs.
 const WRITER: &str =
@@ -70,15 +70,3 @@ fn poll(mut done: impl FnMut() -> bool) {
 
 /// What of the home runs: the numbers of containers are the engine's business.
 const HOME: [&str; 3] = ["db", "web", "web"];
-
-/// Containers by id: the same ids mean that nothing was stopped.
-fn ids(lab: &Lab) -> Vec<String> {
-    lab.containers("{{.Names}} {{.ID}} {{.State}}")
-}
-
-fn ready(docker: &str) -> Lab {
-    let lab = Lab::new();
-    lab.configure("down", docker);
-    lab.agent(&["init"]).ended(0);
-    lab
-}

@@ -2,9 +2,6 @@
 
 use super::*;
 
-/// The beginning of a service that ends at once when it is told to.
-const SERVICE: &str = "    image: IMAGE\n    pull_policy: never\n    command: [sleep, '10000']\n    stop_grace_period: 0s\n";
-
 fn docker(arguments: &[&str]) -> String {
     let said: Said = lab::docker().args(arguments).output().unwrap().into();
     said.ended(0).out.trim().to_owned()
@@ -28,8 +25,7 @@ fn mounts(lab: &Lab) -> Vec<String> {
 }
 
 fn warnings(lab: &Lab) -> serde_json::Value {
-    let list: serde_json::Value = serde_json::from_str(&lab.agent(&["archives", "--json"]).ended(0).out).unwrap();
-    list.as_array().unwrap().last().unwrap()["warnings"].clone()
+    lab.listed().as_array().unwrap().last().unwrap()["warnings"].clone()
 }
 
 /// The lines of `check` that are bad or warnings about the job.
@@ -40,15 +36,13 @@ fn checked(lab: &Lab) -> String {
 
 #[test]
 fn data_that_variables_name_are_the_same_ones_or_nothing_is_stopped() {
-    if !has_docker() {
-        return;
-    }
-    let mut lab = ready("");
+    let Some(mut lab) = Lab::real() else { return };
+    lab.set_up("down", "");
     let name =
         lab.project("p", &format!("services:\n  x:\n{SERVICE}    volumes: ['${{PWD}}/data:/data', '${{DATA_ROOT:-/nowhere}}/own:/own']\n"));
     let (folder, root) = (lab.path("services/p"), lab.path("services/root"));
     up(&lab, &[("DATA_ROOT", &root)]);
-    let (before, seen) = (ids(&lab), mounts(&lab));
+    let (before, seen) = (lab.ids(), mounts(&lab));
     // A variable of the owner's shell is nobody else's: of no run by hand either, which would be the last one that is well.
     for mut run in [lab.command(), lab.command()].into_iter().zip([None, Some(&root)]).map(|(mut run, root)| {
         run.args(["run", "services"]).current_dir("/").env("PWD", "/").envs(root.map(|root| ("DATA_ROOT", root)));
@@ -58,7 +52,7 @@ fn data_that_variables_name_are_the_same_ones_or_nothing_is_stopped() {
         let has = format!("service x of project {name} has {}/own at /own, and would come back with /nowhere/own there", root.display());
         assert!(said.err.contains(&has) && said.err.contains("nothing was stopped"), "{said:?}");
         assert!(!said.err.contains("/data"), "{said:?}");
-        assert_eq!(ids(&lab), before);
+        assert_eq!(lab.ids(), before);
     }
     assert!(checked(&lab).contains("BAD      job services: service x of project"), "{}", checked(&lab));
     // Where it is told to do it, it is the owner's word for all.
@@ -87,10 +81,8 @@ impl Drop for Tag {
 
 #[test]
 fn another_image_is_told_by_day_and_a_shared_network_is_not_taken_for_a_change() {
-    if !has_docker() {
-        return;
-    }
-    let mut lab = ready("");
+    let Some(mut lab) = Lab::real() else { return };
+    lab.set_up("down", "");
     let tag = Tag::new(&lab);
     let shares = format!("  app:\n{SERVICE}    network_mode: 'service:vpn'\n  reader:\n{SERVICE}    volumes_from: [vpn]\n");
     let vpn = format!("  vpn:\n{}    volumes: ['./data:/data']\n", SERVICE.replace("IMAGE", &tag.0));
@@ -111,10 +103,8 @@ fn another_image_is_told_by_day_and_a_shared_network_is_not_taken_for_a_change()
 
 #[test]
 fn what_lacks_its_image_secret_or_folder_is_not_stopped() {
-    if !has_docker() {
-        return;
-    }
-    let mut lab = ready("");
+    let Some(mut lab) = Lab::real() else { return };
+    lab.set_up("down", "");
     let tag = Tag::new(&lab);
     let image = format!("  img:\n{}", SERVICE.replace("IMAGE", &tag.0));
     let secret = format!("  sec:\n{SERVICE}    secrets: [pw]\n");
@@ -127,7 +117,7 @@ fn what_lacks_its_image_secret_or_folder_is_not_stopped() {
     docker(&["image", "rm", "--force", &tag.0]);
     fs::remove_file(lab.path("services/p/pw.txt")).unwrap();
     fs::rename(lab.path("services/p/data"), lab.path("services/p/renamed")).unwrap();
-    let before = ids(&lab);
+    let before = lab.ids();
     let said = lab.agent(&["run", "services"]).ended(1);
     let found = checked(&lab);
     for lacks in [
@@ -137,20 +127,16 @@ fn what_lacks_its_image_secret_or_folder_is_not_stopped() {
     ] {
         assert!(said.err.contains(&lacks) && found.contains(&lacks), "{lacks}: {said:?} {found}");
     }
-    assert_eq!((found.matches("BAD").count(), ids(&lab)), (3, before));
+    assert_eq!((found.matches("BAD").count(), lab.ids()), (3, before));
 }
 
 #[test]
 fn one_service_that_cannot_start_keeps_no_other_one_down() {
-    if !has_docker() {
-        return;
-    }
-    let mut lab = Lab::new();
+    let Some(mut lab) = Lab::real() else { return };
     // Gone in the very moment in which nobody looks any more.
     let (data, renamed) = (lab.path("services/p/data"), lab.path("services/p/renamed"));
     let docker = lab.wrap_docker(&format!("[ $call = down ] && mv {} {}", data.display(), renamed.display()));
-    lab.configure("down", &docker);
-    lab.agent(&["init"]).ended(0);
+    lab.set_up("down", &docker);
     fs::create_dir_all(&data).unwrap();
     let bind = "    volumes: [{type: bind, source: ./data, target: /data}]\n";
     lab.project("p", &format!("services:\n  x:\n{SERVICE}{bind}  y:\n{SERVICE}    network_mode: 'service:z'\n  z:\n{SERVICE}"));
@@ -166,16 +152,12 @@ fn one_service_that_cannot_start_keeps_no_other_one_down() {
 
 #[test]
 fn whom_a_job_does_not_stop_spoils_its_archive_and_folders_without_projects_are_refused() {
-    if !has_docker() {
-        return;
-    }
-    let mut lab = Lab::new();
+    let Some(mut lab) = Lab::real() else { return };
     let projects = lab.path("elsewhere");
-    lab.configure(&format!("down\n    projects: {}", projects.display()), "");
-    lab.agent(&["init"]).ended(0);
+    lab.set_up(&format!("down\n    projects: {}", projects.display()), "");
     let name = lab.project("p", &format!("services:\n  x:\n{SERVICE}    volumes: ['./data:/data']\n"));
     up(&lab, &[]);
-    let before = ids(&lab);
+    let before = lab.ids();
     let said = lab.agent(&["run", "services"]).ended(1);
     let says = format!("\"projects\" names {}, which is no folder of this machine", projects.display());
     assert!(said.err.contains(&says) && said.err.contains("agent.yaml:7)"), "{said:?}");
@@ -189,5 +171,75 @@ fn whom_a_job_does_not_stop_spoils_its_archive_and_folders_without_projects_are_
     );
     assert_eq!(warnings(&lab)[0], format!("not all was at rest while files were read, so this archive replaces no good one: {says}"));
     assert!(checked(&lab).contains(&says), "{}", checked(&lab));
-    assert_eq!(ids(&lab), before);
+    assert_eq!(lab.ids(), before);
+}
+
+#[test]
+fn what_only_other_files_say_comes_back_as_it_was() {
+    let Some(mut lab) = Lab::real() else { return };
+    lab.set_up("down", "");
+    let name = lab.project("p", &format!("services:\n  x:\n{SERVICE}"));
+    lab.write("services/p/extra.yaml", "services:\n  x:\n    hostname: ${NAME:-nobody}\n    volumes: ['${KEPT:-./lost}:/kept']\n");
+    lab.write("services/p/home.env", "NAME=kitchen\nKEPT=./kept\n");
+    let (folder, container) = (lab.path("services/p"), format!("{name}-x-1"));
+    let mut owner = lab::docker();
+    owner.args(["compose", "--env-file", "home.env", "-f", "compose.yaml", "-f", "extra.yaml", "up", "--detach"]);
+    Said::from(owner.current_dir(&folder).env("PWD", &folder).output().unwrap()).ended(0);
+    let is = || (mounts(&lab), docker(&["exec", &container, "hostname"]));
+    assert_eq!(is(), (vec![folder.join("kept").display().to_string()], "kitchen".to_owned()));
+    let (before, was) = (lab.ids(), is());
+    lab.command().args(["run", "services"]).current_dir("/").output().map(Said::from).unwrap().ended(0);
+    assert_ne!(lab.ids(), before);
+    assert_eq!((is(), warnings(&lab)), (was, serde_json::json!([])));
+}
+
+/// A network that goes with the test.
+struct Network(String);
+
+impl Drop for Network {
+    fn drop(&mut self) {
+        drop(lab::docker().args(["network", "rm", &self.0]).output());
+    }
+}
+
+#[test]
+fn what_a_night_would_lose_is_told_by_day_and_in_the_archive() {
+    let Some(mut lab) = Lab::real() else { return };
+    lab.set_up("down", "");
+    // Dropped after what is in it.
+    let network = Network(lab.project_name("by-hand"));
+    docker(&["network", "create", &network.0]);
+    let mounts = "    tmpfs: [/scratch]\n    volumes: ['./data:/data', 'bare:/bare']\n";
+    let name = lab.project("p", &format!("services:\n  x:\n{SERVICE}{mounts}volumes: {{bare: {{}}}}\n"));
+    up(&lab, &[]);
+    let bare = format!("service x of project {name} writes to volume {name}_bare, which is in no job's sources");
+    let never = "warning  job services: it has never run\n";
+    // What a container is made with is nothing that it keeps.
+    assert_eq!(checked(&lab), format!("{never}warning  job services: {bare}\n"));
+    let container = format!("{name}-x-1");
+    docker(&[
+        "exec",
+        &container,
+        "sh",
+        "-c",
+        "mkdir -p /var/lib/app && echo mine >/var/lib/app/settings.db && echo >/data/a && echo >/tmp/b",
+    ]);
+    docker(&["network", "connect", &network.0, &container]);
+    let says = [
+        format!(
+            "service x of project {name} comes back without the network {}, which its compose files do not name: name it there",
+            network.0
+        ),
+        format!(
+            "service x of project {name} keeps files in its container, /var/lib/app/settings.db for one: down removes them; give that folder a volume, or the job quiesce: stop"
+        ),
+        bare.clone(),
+    ];
+    let lines = says.each_ref().map(|says| format!("warning  job services: {says}\n")).concat();
+    assert_eq!(checked(&lab), format!("{never}{lines}"));
+    lab.agent(&["run", "services"]).ended(0);
+    assert_eq!(warnings(&lab), serde_json::json!(says));
+    // As it was said.
+    lab.agent(&["run", "services"]).ended(0);
+    assert_eq!(warnings(&lab), serde_json::json!([bare]));
 }

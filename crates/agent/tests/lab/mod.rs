@@ -43,6 +43,18 @@ impl Lab {
         lab
     }
 
+    /// One that has a job and a repository: see [`Lab::configure`].
+    pub fn ready(quiesce: &str, more: &str) -> Self {
+        let lab = Self::new();
+        lab.set_up(quiesce, more);
+        lab
+    }
+
+    /// One beside a real engine; `None` where there is none, and that is said.
+    pub fn real() -> Option<Self> {
+        has_docker().then(Self::new)
+    }
+
     pub fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
@@ -66,6 +78,12 @@ impl Lab {
         self.write("agent.yaml", &text);
     }
 
+    /// [`Lab::configure`], and the repository.
+    pub fn set_up(&self, quiesce: &str, more: &str) {
+        self.configure(quiesce, more);
+        self.agent(&["init"]).ended(0);
+    }
+
     pub fn command(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_offsite-agent"));
         command.arg("--config").arg(self.path("agent.yaml"));
@@ -76,10 +94,22 @@ impl Lab {
         self.command().args(arguments).output().unwrap().into()
     }
 
+    /// `run services`, whatever the umask of whoever begins it.
+    pub fn run_under_a_closed_umask(&self) -> Said {
+        let agent = self.command();
+        let mut shell = Command::new("sh");
+        shell.args(["-c", "umask 077; exec \"$0\" \"$@\""]).arg(agent.get_program()).args(agent.get_args()).args(["run", "services"]);
+        shell.output().unwrap().into()
+    }
+
+    /// What the agent lists.
+    pub fn listed(&self) -> serde_json::Value {
+        serde_json::from_str(&self.agent(&["archives", "--json"]).ended(0).out).unwrap()
+    }
+
     /// The archives' names, as the agent lists them.
     pub fn archives(&self) -> Vec<String> {
-        let list: serde_json::Value = serde_json::from_str(&self.agent(&["archives", "--json"]).ended(0).out).unwrap();
-        list.as_array().unwrap().iter().map(|archive| archive["archive"].as_str().unwrap().to_owned()).collect()
+        self.listed().as_array().unwrap().iter().map(|archive| archive["archive"].as_str().unwrap().to_owned()).collect()
     }
 
     /// The kinds of the journal's events, oldest first.
@@ -138,6 +168,11 @@ impl Lab {
         names
     }
 
+    /// Containers by id: the same ids mean that nothing was stopped.
+    pub fn ids(&self) -> Vec<String> {
+        self.containers("{{.Names}} {{.ID}} {{.State}}")
+    }
+
     /// The containers of the projects in the given format, sorted.
     pub fn containers(&self, format: &str) -> Vec<String> {
         let mut all = Vec::new();
@@ -182,12 +217,15 @@ impl Drop for Lab {
 /// The image that `tests/lab/images.sh` makes.
 pub const IMAGE: &str = "offsite-lab/busybox:1";
 
+/// The beginning of a service that ends at once when it is told to.
+pub const SERVICE: &str = "    image: IMAGE\n    pull_policy: never\n    command: [sleep, '10000']\n    stop_grace_period: 0s\n";
+
 pub fn docker() -> Command {
     Command::new("docker")
 }
 
 /// Whether the lab has an engine with compose and the image. Says why not, or fails where it is required.
-pub fn has_docker() -> bool {
+fn has_docker() -> bool {
     let works = |arguments: &[&str]| docker().args(arguments).output().is_ok_and(|output| output.status.success());
     let lacks = [
         ("no docker engine answers", &["version"][..]),

@@ -26,11 +26,9 @@ use offsite_repository::{LocalStore, Repository, Scope, verify};
 const PACKS: &str = "docker: /nowhere/docker\nlayout: packs\n";
 
 fn ready() -> Lab {
-    let lab = Lab::new();
-    lab.configure("none", PACKS);
+    let lab = Lab::ready("none", PACKS);
     lab.write("services/web/index.html", "hello");
     noise(&lab, "library", 1, 6 << 20);
-    lab.agent(&["init"]).ended(0);
     lab
 }
 

@@ -37,8 +37,7 @@ fn both_layouts_give_the_same_archive() {
     assert_eq!(mode(&exported), 0o600);
     fs::rename(lab.path("repository"), lab.path("other")).unwrap();
     fs::rename(lab.path("state"), lab.path("other-state")).unwrap();
-    lab.configure("none", "docker: /nowhere/docker\n");
-    lab.agent(&["init"]).ended(0);
+    lab.set_up("none", "docker: /nowhere/docker\n");
     run(&lab);
     let name = lab.archives().remove(0);
     let plain = manifest(&lab, &name);
@@ -103,17 +102,7 @@ fn what_a_killed_run_left_is_used_by_the_next_one() {
 #[test]
 fn packs_and_index_are_open_to_their_group_alone_whatever_the_umask() {
     let lab = ready();
-    let agent = lab.command().get_program().to_owned();
-    let said: Said = Command::new("sh")
-        .args(["-c", "umask 077; exec \"$0\" \"$@\""])
-        .arg(agent)
-        .arg("--config")
-        .arg(lab.path("agent.yaml"))
-        .args(["run", "services"])
-        .output()
-        .unwrap()
-        .into();
-    said.ended(0);
+    lab.run_under_a_closed_umask().ended(0);
     for folder in ["packs", "index"] {
         assert_eq!(mode(&lab.path("repository").join(folder)), 0o750, "{folder}");
         for name in names(&lab, &format!("repository/{folder}")) {

@@ -56,6 +56,8 @@ fn a_full_run_finds_rot_and_heals_it_from_the_files() {
         rotten[at] ^= 1;
     }
     fs::write(&file, rotten).unwrap();
+    let said = lab.agent(&["export", &before[0], lab.path("out").to_str().unwrap()]).ended(1);
+    assert!(said.err.contains("next: offsite-agent run --full services makes anew what the files still hold"), "{said:?}");
     // Nobody reads what lies in place: that is the price of not copying it.
     assert!(!run(&lab).err.contains("damaged"));
     let said = lab.agent(&["run", "services", "--full"]).ended(0);

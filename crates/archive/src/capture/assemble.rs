@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     Chunker, End, Entry, FrameId, FrameRef, FramesDigest, Head, MANIFEST_VERSION,
-    stock::{Form, Ids, Remembered, Rows, Stock, Sum, UNKNOWN, write_cache},
+    stock::{Cache, Form, Ids, Remembered, Rows, Stock, Sum, UNKNOWN},
 };
 
 /// Where the next frame comes from.
@@ -35,6 +35,7 @@ pub(super) struct Assembler<O> {
     next: VecDeque<Next>,
     digest: FramesDigest,
     lengths: Vec<(u32, u32)>,
+    /// Of the frames, in order, where they will be fetched from a file again.
     sums: Rows<Sum>,
     /// The frames at hand, where those that are given lie in place afterwards.
     placed: Option<Ids>,
@@ -188,7 +189,9 @@ impl<O: Output> Assembler<O> {
         self.scribe.frame(frame)?;
         self.digest.push(&id, raw);
         self.lengths.push((len, raw));
-        self.sums.push(sum);
+        if self.placed.is_none() {
+            self.sums.push(sum);
+        }
         if let Some(ids) = &mut self.ids {
             ids.push(id);
         }
@@ -218,8 +221,7 @@ impl<O: Output> Assembler<O> {
         };
         let manifest = scribe.end(&end)?;
         out.end(&lengths, &manifest).map_err(CaptureError::Write)?;
-        drop(lengths);
-        let cache = write_cache(sequence, &end.digest, &sums, &totals.pieces, &known);
+        let cache = Cache { archive: (sequence, end.digest, end.frames as usize), sums, pieces: totals.pieces, known };
         Ok(Captured { out, manifest, end, cache, fresh, read: totals.read })
     }
 }

@@ -25,9 +25,10 @@ pub(super) struct Hot {
 }
 
 impl Hot {
-    pub(super) fn new(stock: Stock, options: &CaptureOptions) -> Result<Self, CaptureError> {
+    pub(super) fn new(mut stock: Stock, options: &CaptureOptions) -> Result<Self, CaptureError> {
         let pool = Pool::new(options, &stock.ids(), true)?;
         let next = stock.next();
+        stock.due = 0;
         Ok(Self { stock, pool, audit: Audit::default(), next, begun: next })
     }
 
@@ -52,6 +53,7 @@ impl Hot {
             Made::Raw(chunk) => self.stock.keep(id, raw, &chunk, Form::Raw).map_err(CaptureError::Scratch)?,
         };
         self.stock.line_up(number);
+        self.stock.due += u64::from(self.stock.held(number).len);
         Ok(true)
     }
 }
@@ -69,8 +71,10 @@ impl Sink for Hot {
         Ok(())
     }
 
-    fn take(&mut self, _piece: u32) -> Result<(), CaptureError> {
+    fn take(&mut self, piece: u32) -> Result<(), CaptureError> {
         // It is known, and stays so.
+        let frames = self.stock.order(self.stock.pieces[piece].span);
+        self.stock.due += frames.iter().map(|number| u64::from(self.stock.held(*number).len)).sum::<u64>();
         Ok(())
     }
 

@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// Raw bytes under way at most, unless it is a single chunk.
-const LIMIT: usize = 16 << 20;
+const LIMIT: usize = 8 << 20;
 
 /// Work for a thread.
 pub(super) enum Job {

@@ -14,22 +14,23 @@ use super::CaptureError;
 use crate::{
     End, Entry, FrameRef, Head,
     manifest::{Packer, TextWriter, packer},
+    stock::{Scratch, Sum, sum},
 };
 
 /// Text handed over at once, in bytes.
 const BATCH: usize = 256 << 10;
 /// Batches that may wait.
 const WAITING: usize = 4;
-/// Bytes of the packed manifest that lie together while it grows.
+/// Bytes of the packed manifest that go to the scratch file at once.
 const PART: usize = 64 << 10;
 
 /// A manifest under way.
 pub(super) struct Scribe(TextWriter<Batches>);
 
 impl Scribe {
-    /// A manifest that begins with `head`.
-    pub(super) fn new(head: &Head) -> Result<Self, CaptureError> {
-        let mut text = TextWriter::new(Batches::new().map_err(CaptureError::Manifest)?);
+    /// A manifest that begins with `head`, and grows in `scratch`.
+    pub(super) fn new(head: &Head, scratch: Scratch) -> Result<Self, CaptureError> {
+        let mut text = TextWriter::new(Batches::new(scratch).map_err(CaptureError::Manifest)?);
         text.head(head).map_err(CaptureError::Manifest)?;
         Ok(Self(text))
     }
@@ -51,27 +52,38 @@ impl Scribe {
     }
 }
 
-/// Bytes that grow without moving: those of a manifest are megabytes, and beside all tables.
-#[derive(Default)]
-struct Parts(Vec<Vec<u8>>);
+/// Bytes that grow on the disk: those of a manifest are megabytes, and nobody needs them before the frames and their tables are gone.
+struct Parts {
+    scratch: Scratch,
+    /// Where each part lies, and its sum.
+    done: Vec<(u64, Sum)>,
+    last: Vec<u8>,
+}
 
 impl Parts {
-    /// All of them. They go while that grows.
-    fn together(self) -> Vec<u8> {
-        let mut all = Vec::with_capacity(self.0.iter().map(Vec::len).sum());
-        self.0.into_iter().for_each(|part| all.extend_from_slice(&part));
-        all
+    /// All of them.
+    fn together(self) -> io::Result<Vec<u8>> {
+        let mut all = Vec::with_capacity(self.done.len() * PART + self.last.len());
+        all.resize(self.done.len() * PART, 0);
+        for ((at, expected), part) in self.done.into_iter().zip(all.chunks_exact_mut(PART)) {
+            self.scratch.read(at, part)?;
+            if sum(part) != expected {
+                return Err(io::Error::other("the scratch file gives back other bytes than were written to it"));
+            }
+        }
+        all.extend_from_slice(&self.last);
+        Ok(all)
     }
 }
 
 impl Write for Parts {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.0.last().is_none_or(|last| last.len() == PART) {
-            self.0.push(Vec::with_capacity(PART));
+        if self.last.len() == PART {
+            self.done.push((self.scratch.append(&self.last)?, sum(&self.last)));
+            self.last.clear();
         }
-        let Some(last) = self.0.last_mut() else { return Ok(0) };
-        let now = bytes.len().min(PART - last.len());
-        last.extend_from_slice(&bytes[..now]);
+        let now = bytes.len().min(PART - self.last.len());
+        self.last.extend_from_slice(&bytes[..now]);
         Ok(now)
     }
 
@@ -88,8 +100,8 @@ struct Batches {
 }
 
 impl Batches {
-    fn new() -> io::Result<Self> {
-        let mut packer = packer(Parts::default())?;
+    fn new(scratch: Scratch) -> io::Result<Self> {
+        let mut packer = packer(Parts { scratch, done: Vec::new(), last: Vec::with_capacity(PART) })?;
         let (batches, waiting) = sync_channel::<Vec<u8>>(WAITING);
         let thread = std::thread::spawn(move || {
             for batch in waiting {
@@ -102,7 +114,7 @@ impl Batches {
 
     fn end(mut self) -> io::Result<Vec<u8>> {
         self.flush()?;
-        Ok(self.stop()?.finish()?.together())
+        self.stop()?.finish()?.together()
     }
 
     fn stop(&mut self) -> io::Result<Packer<Parts>> {
@@ -126,5 +138,33 @@ impl Write for Batches {
         let sent = self.batches.as_ref().is_some_and(|batches| batches.send(batch).is_ok());
         // Nobody takes batches any more: the thread has ended, and says why.
         if sent { Ok(()) } else { self.stop().and(Err(io::Error::other("the thread that packs the manifest has ended"))) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::FileExt;
+
+    use super::*;
+    use crate::Stock;
+
+    #[test]
+    fn parts_come_back_as_they_were_or_not_at_all() {
+        let file = tempfile::tempfile().unwrap();
+        let scratch = Stock::new(file.try_clone().unwrap()).scratch();
+        let text: Vec<u8> = (0..3 * PART + 5).map(|number| (number % 251) as u8).collect();
+        let written = || {
+            let mut parts = Parts { scratch: scratch.clone(), done: Vec::new(), last: Vec::new() };
+            for piece in text.chunks(PART / 2 + 1) {
+                parts.write_all(piece).unwrap();
+                // Others append as well.
+                scratch.append(b"a frame").unwrap();
+            }
+            parts
+        };
+        assert!(written().together().unwrap() == text);
+        let parts = written();
+        file.write_all_at(b"rot", parts.done[1].0).unwrap();
+        assert!(parts.together().is_err());
     }
 }

@@ -268,6 +268,22 @@ fn an_insert_into_a_large_file_changes_few_chunks() {
 }
 
 #[test]
+fn cuts_are_those_of_all_the_data_at_once() {
+    for (class, [min, average, max]) in [(Class::Text, TEXT), (Class::Data, DATA)] {
+        // Zeros have no cut, so that a window is not enough.
+        let zeros = vec![0; 5 * max as usize / 2];
+        let data = [noise(5, 6 * max as usize + 1), zeros, noise(6, 511 + 2 * max as usize)].concat();
+        let whole = FastCDC::new(&data, min as usize, average as usize, max as usize);
+        let expected: Vec<usize> = whole.map(|chunk| chunk.length).collect();
+        let member = Member { key: "large".into(), header: 512, data: data[..data.len() / 512 * 512].to_vec(), large: Some(class) };
+        let found = cut(std::slice::from_ref(&member), 1 << 20);
+        // The last one ends where the member does.
+        assert_eq!(lengths(&found[1..found.len() - 2]), expected[..found.len() - 3], "{class:?}");
+        assert!(found.iter().any(|chunk| chunk.len() == max as usize), "{class:?}");
+    }
+}
+
+#[test]
 fn a_changed_page_changes_one_chunk() {
     let member = |data| [Member { key: "db".into(), header: 1536, data, large: Some(Class::Page) }];
     let data = noise(4, 1_000_000);

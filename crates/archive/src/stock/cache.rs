@@ -2,12 +2,16 @@
 //!
 //! Only a cache: without it, or with a damaged one, everything is read again. It names the archive by number and digest, so that it can never speak of another one, and ends with a hash of itself. Layout in `docs/format.md`, section 8.
 
-use super::{Key, Known, Piece, Remembered, Rows, Span, Sum};
+use std::io::{self, Write};
+
+use super::{Key, Piece, Remembered, Rows, Span, Sum, UNKNOWN};
 use crate::{Class, FrameId, Manifest};
 
 const MAGIC: &[u8; 8] = b"offsiteC";
 const VERSION: u32 = 1;
 const PIECE: usize = 32 + 4 + 4 + 1;
+/// Bytes that are written at once.
+const PART: usize = 64 << 10;
 
 /// Why a cache says nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -62,31 +66,76 @@ fn class(byte: u8) -> Option<Option<Class>> {
     }
 }
 
-/// The cache of the archive with this number and digest, whose frames have these sums; its pieces are among the `known` ones.
-pub(crate) fn write(sequence: u64, digest: &FrameId, sums: &Rows<Sum>, pieces: &Rows<Remembered>, known: &Known<Piece>) -> Vec<u8> {
-    let mut out = Vec::with_capacity(8 + 4 + 8 + 32 + 8 + sums.len() * 16 + pieces.len() * PIECE + 32);
-    out.extend_from_slice(MAGIC);
-    out.extend_from_slice(&VERSION.to_le_bytes());
-    out.extend_from_slice(&sequence.to_le_bytes());
-    out.extend_from_slice(digest.as_bytes());
-    out.extend_from_slice(&(sums.len() as u32).to_le_bytes());
-    out.extend_from_slice(&(pieces.len() as u32).to_le_bytes());
-    sums.iter().for_each(|sum| out.extend_from_slice(sum));
-    for Remembered { piece, first } in pieces.iter() {
-        let Piece { key, span } = &known[*piece];
-        out.extend_from_slice(&key.0);
-        out.extend_from_slice(&first.to_le_bytes());
-        out.extend_from_slice(&span.count.to_le_bytes());
-        out.push(match span.class {
-            None => 0,
-            Some(Class::Page) => 1,
-            Some(Class::Text) => 2,
-            Some(Class::Data) => 3,
-        });
+/// What a later run may know of an archive. Its bytes would be as much memory again as the tables they are made of, so they never lie in one piece.
+#[derive(Debug)]
+pub struct Cache {
+    /// The archive's number, digest and frames.
+    pub(crate) archive: (u64, FrameId, usize),
+    /// Those of its frames, or none.
+    pub(crate) sums: Rows<Sum>,
+    /// Its pieces, which are among the known ones.
+    pub(crate) pieces: Rows<Remembered>,
+    pub(crate) known: Rows<Piece>,
+}
+
+impl Cache {
+    /// Writes its bytes, at most 64 KiB at once, the same ones each time.
+    ///
+    /// # Errors
+    /// When writing fails.
+    pub fn write_to(&self, out: impl Write) -> io::Result<()> {
+        let (sequence, digest, frames) = &self.archive;
+        let mut out = Parts { out, hash: blake3::Hasher::new(), part: Vec::with_capacity(PART) };
+        out.put(MAGIC)?;
+        out.put(&VERSION.to_le_bytes())?;
+        out.put(&sequence.to_le_bytes())?;
+        out.put(digest.as_bytes())?;
+        out.put(&(*frames as u32).to_le_bytes())?;
+        out.put(&(self.pieces.len() as u32).to_le_bytes())?;
+        self.sums.iter().chain(std::iter::repeat(&UNKNOWN)).take(*frames).try_for_each(|sum| out.put(sum))?;
+        for Remembered { piece, first } in self.pieces.iter() {
+            let Piece { key, span } = &self.known[*piece];
+            out.put(&key.0)?;
+            out.put(&first.to_le_bytes())?;
+            out.put(&span.count.to_le_bytes())?;
+            out.put(&[match span.class {
+                None => 0,
+                Some(Class::Page) => 1,
+                Some(Class::Text) => 2,
+                Some(Class::Data) => 3,
+            }])?;
+        }
+        out.end()
     }
-    let hash = blake3::hash(&out);
-    out.extend_from_slice(hash.as_bytes());
-    out
+}
+
+/// Bytes on their way out, hashed.
+struct Parts<W> {
+    out: W,
+    hash: blake3::Hasher,
+    part: Vec<u8>,
+}
+
+impl<W: Write> Parts<W> {
+    fn put(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if self.part.len() + bytes.len() > PART {
+            self.hand_over()?;
+        }
+        self.part.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn hand_over(&mut self) -> io::Result<()> {
+        self.hash.update(&self.part);
+        self.out.write_all(&self.part)?;
+        self.part.clear();
+        Ok(())
+    }
+
+    fn end(mut self) -> io::Result<()> {
+        self.hand_over()?;
+        self.out.write_all(self.hash.finalize().as_bytes())
+    }
 }
 
 /// Reads the cache of the archive of `manifest`.
@@ -118,4 +167,65 @@ pub(super) fn read<'a>(bytes: &'a [u8], manifest: &Manifest) -> Result<Read<'a>,
         first.checked_add(count).is_some_and(|end| end <= frames) && class(bytes[40]).is_some()
     };
     if rest.is_empty() && table.chunks_exact(PIECE).all(sound) { Ok(Read { sums, pieces: table }) } else { Err(CacheError::Damaged) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Takes what is written at once.
+    struct Writes(Vec<Vec<u8>>);
+
+    impl Write for Writes {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.push(bytes.to_vec());
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn rows<T>(rows: impl IntoIterator<Item = T>) -> Rows<T> {
+        let mut all = Rows::default();
+        for row in rows {
+            all.push(row);
+        }
+        all
+    }
+
+    #[test]
+    fn small_parts_are_together_what_the_format_says() {
+        const COUNT: u32 = 5_000;
+        let classes = [None, Some(Class::Page), Some(Class::Text), Some(Class::Data)];
+        let piece = |number: u32| {
+            let span = Span { first: u32::MAX, count: number * 3, class: classes[number as usize % 4] };
+            Piece { key: Key(*blake3::hash(&number.to_le_bytes()).as_bytes()), span }
+        };
+        let sum = |number: u32| [number as u8 | 1; 16];
+        // Neither in the order in which they are known, nor all of them, and as many sums as a plain archive has, or none.
+        let used = || (0..COUNT).rev().step_by(2);
+        for sums in [COUNT, 0] {
+            let cache = Cache {
+                archive: (1 << 33 | 7, FrameId::of(b"an archive"), COUNT as usize),
+                sums: rows((0..sums).map(sum)),
+                pieces: rows(used().map(|piece| Remembered { piece, first: piece + 1 })),
+                known: rows((0..COUNT).map(piece)),
+            };
+            let mut whole = [&b"offsiteC\x01\0\0\0\x07\0\0\0\x02\0\0\0"[..], FrameId::of(b"an archive").as_bytes()].concat();
+            whole.extend([COUNT, COUNT / 2].iter().flat_map(|count| count.to_le_bytes()));
+            whole.extend((0..COUNT).flat_map(|number| if number < sums { sum(number) } else { [0; 16] }));
+            for number in used() {
+                whole.extend(piece(number).key.0);
+                whole.extend([number + 1, number * 3].iter().flat_map(|number| number.to_le_bytes()));
+                whole.push((number % 4) as u8);
+            }
+            whole.extend_from_slice(blake3::hash(&whole.clone()).as_bytes());
+            let mut writes = Writes(Vec::new());
+            cache.write_to(&mut writes).unwrap();
+            assert!(writes.0.concat() == whole);
+            assert!(writes.0.len() > 2 && writes.0.iter().all(|part| part.len() <= PART));
+        }
+    }
 }

@@ -125,6 +125,11 @@ impl<T: Keyed> Known<T> {
         number
     }
 
+    /// The rows, which are found by their numbers only from now on.
+    pub(crate) fn into_rows(self) -> Rows<T> {
+        self.rows
+    }
+
     /// Adds a row that is found by its number only.
     pub(crate) fn add_unnamed(&mut self, row: T) -> u32 {
         self.rows.push(row)

@@ -5,9 +5,9 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use jiff::Timestamp;
-use offsite_archive::{CaptureError, Captured, Class, ExtractOptions, Kind, Part, read_tail};
+use offsite_archive::{CaptureError, Captured, Class, Kind, Part, read_tail};
 
-use super::support::{begin, below, capture, capture_by, entries, extract, facts, frames, head, is_root, noise, raw, scratch, touch};
+use super::support::{begin, capture, capture_by, entries, facts, frames, head, is_root, noise, restored, scratch, touch};
 
 /// Captures `source`, doing `meddle` when the member `at` has been begun and none of its content read.
 fn meddled(source: &Path, at: &str, meddle: impl Fn()) -> Captured<Vec<u8>> {
@@ -23,12 +23,6 @@ fn meddled(source: &Path, at: &str, meddle: impl Fn()) -> Captured<Vec<u8>> {
         .unwrap();
     assert!(done);
     capture.finish(facts()).unwrap()
-}
-
-fn restored(captured: &Captured<Vec<u8>>, path: &Path) -> Vec<u8> {
-    let (_into, into) = scratch();
-    extract(&raw(captured), &into, &ExtractOptions::default()).unwrap();
-    fs::read(below(&into, path)).unwrap()
 }
 
 #[test]

@@ -2,11 +2,12 @@
 
 use std::fs;
 use std::os::unix::fs::symlink;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use offsite_archive::Captured;
+use offsite_archive::{Captured, FramesDigest};
 use proptest::prelude::*;
 
+use super::passes::{after, edit, night, single, stock};
 use super::support::{all, assert_same, below, capture, chmod, entries, extract, frames, look, noise, raw, scratch, touch};
 
 #[derive(Debug, Clone)]
@@ -132,4 +133,90 @@ fn one_changed_small_file_changes_one_frame() {
     let after = ids(&capture(&[&source]));
     assert_eq!(before.len(), after.len());
     assert_eq!(before.iter().zip(&after).filter(|(before, after)| before != after).count(), 1);
+}
+
+#[derive(Debug, Clone)]
+enum Change {
+    Edit(prop::sample::Index, u64),
+    Grow(prop::sample::Index, usize),
+    Remove(prop::sample::Index),
+    Mode(prop::sample::Index, u32),
+    More(Box<Spec>),
+}
+
+fn change() -> impl Strategy<Value = Change> {
+    let index = any::<prop::sample::Index>;
+    prop_oneof![
+        3 => (index(), any::<u64>()).prop_map(|(of, seed)| Change::Edit(of, seed)),
+        2 => (index(), 1..600_000_usize).prop_map(|(of, by)| Change::Grow(of, by)),
+        1 => index().prop_map(Change::Remove),
+        1 => (index(), 0..0o1000_u32).prop_map(|(of, mode)| Change::Mode(of, mode | 0o400)),
+        1 => spec().prop_map(|spec| Change::More(Box::new(spec))),
+    ]
+}
+
+fn files(root: &Path, found: &mut Vec<PathBuf>) {
+    let mut names: Vec<_> = fs::read_dir(root).unwrap().map(|entry| entry.unwrap().path()).collect();
+    names.sort();
+    for path in names {
+        let kind = fs::symlink_metadata(&path).unwrap();
+        if kind.is_dir() {
+            files(&path, found);
+        } else if kind.is_file() {
+            found.push(path);
+        }
+    }
+}
+
+fn apply(root: &Path, changes: &[Change], time: &mut i64) {
+    for change in changes {
+        let mut all = Vec::new();
+        files(root, &mut all);
+        *time += 1;
+        match change {
+            Change::More(spec) => build(&root.join("more"), spec),
+            _ if all.is_empty() => {}
+            Change::Edit(of, seed) => {
+                let path: &PathBuf = of.get(&all);
+                let len = fs::metadata(path).unwrap().len();
+                edit(path, seed % (len + 1), &noise(*seed, 100.min((len - seed % (len + 1)) as usize)), *time);
+            }
+            Change::Grow(of, by) => {
+                let path: &PathBuf = of.get(&all);
+                let len = fs::metadata(path).unwrap().len();
+                edit(path, len, &noise(*by as u64, *by), *time);
+            }
+            Change::Remove(of) => fs::remove_file(of.get(&all)).unwrap(),
+            Change::Mode(of, mode) => chmod(of.get::<PathBuf>(&all).as_path(), *mode),
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 30, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Nights follow nights, with changes between nights and between passes: each archive is that of a full reading, and its frames
+    /// are those of its manifest.
+    #[test]
+    fn by_every_way_the_archive_is_that_of_a_full_reading(
+        first in spec(),
+        nights in prop::collection::vec((prop::collection::vec(change(), 0..4), prop::collection::vec(change(), 0..4), any::<bool>()), 1..4),
+    ) {
+        let (_source, source) = scratch();
+        let (root, mut time) = (source.join("tree"), 1_800_000_000);
+        fs::create_dir_all(root.join("more")).unwrap();
+        build(&root, &first);
+        let mut last = night(stock(), &root, || ());
+        for (before, between, once) in nights {
+            apply(&root, &before, &mut time);
+            let made = if once { single(after(&last), &root, false) } else { night(after(&last), &root, || apply(&root, &between, &mut time)) };
+            let full = capture(&[&root]);
+            prop_assert_eq!(&made.end.digest, &full.end.digest);
+            prop_assert!(made.manifest == full.manifest && made.out == full.out);
+            let mut digest = FramesDigest::new();
+            frames(&made).iter().for_each(|frame| digest.push(&frame.id, frame.raw));
+            prop_assert_eq!(digest.finish(), made.end.digest);
+            last = made;
+        }
+    }
 }

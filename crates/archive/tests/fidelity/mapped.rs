@@ -8,10 +8,10 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use offsite_archive::{CaptureOptions, ColdPass, Part};
+use offsite_archive::Part;
 
-use super::passes::{cold, hot, stock};
-use super::support::{below, capture, facts, head, is_root, noise, raw, scratch, skip, touch};
+use super::passes::{begun, cold, hot, made, stock};
+use super::support::{capture, is_root, noise, restored, scratch, skip, touch};
 
 const ROUNDS: usize = 20;
 
@@ -101,9 +101,7 @@ fn rounds(dir: &Path) -> Option<bool> {
         writer.store(2 * round + 1);
         let made = cold(stock, dir).unwrap();
         known |= made.read < 2 << 20;
-        let (_into, into) = scratch();
-        super::support::extract(&raw(&made), &into, &super::support::all()).unwrap();
-        let found = fs::read(below(&into, &file)).unwrap();
+        let found = restored(&made, &file);
         assert!(found == fs::read(&file).unwrap(), "round {round}: a store through the mapping was missed");
         assert_eq!(found[..8], (2 * round as u64 + 1).to_le_bytes());
     }
@@ -134,9 +132,9 @@ fn what_a_snapshot_shows_is_known_from_the_live_source() {
         &["subvolume", "snapshot", "-r"].map(AsRef::as_ref).iter().copied().chain([live.as_ref(), snapshot.as_ref()]).collect::<Vec<_>>(),
     );
     fs::write(live.join("later"), "something else").unwrap();
-    let mut pass = ColdPass::new(stock, &head(&[&live]), &CaptureOptions::default()).unwrap();
+    let mut pass = begun(stock, &live);
     pass.part(&Part { at: Some(snapshot), ..Part::whole(&live) }, &mut |_| ()).unwrap();
-    let made = pass.finish().unwrap().assemble(Vec::new(), facts()).unwrap();
+    let made = made(pass);
     assert!(made.manifest == then.manifest && made.manifest != full.manifest);
     assert_eq!(made.read, 400_000);
 }

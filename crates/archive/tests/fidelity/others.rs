@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use super::museum;
-use super::support::{Tree, all, assert_same, below, capture, entries, extract, has, is_root, look, scratch, skip};
+use super::support::{Tree, all, assert_same, below, capture, entries, extract, has, is_root, look, raw, scratch, skip};
 
 #[track_caller]
 fn run(command: &mut Command) -> Output {
@@ -27,6 +27,32 @@ fn ready(programs: &[&str]) -> bool {
         skip("only root can restore owners");
     }
     lacking.is_none() && is_root()
+}
+
+#[test]
+fn whoever_has_the_programs_opens_what_we_write_without_being_root() {
+    let (_source, source) = scratch();
+    std::fs::write(source.join("dump.sql"), "insert into reading values (7);\n".repeat(20_000)).unwrap();
+    std::fs::write(source.join("hello.txt"), "hello, offsite\n").unwrap();
+    std::fs::hard_link(source.join("hello.txt"), source.join("second")).unwrap();
+    std::os::unix::fs::symlink("hello.txt", source.join("link")).unwrap();
+    let (captured, before) = (capture(&[&source]), look(&source));
+    let names = entries(&captured).into_iter().map(|entry| String::from_utf8(entry.path.0[1..].to_vec()).unwrap()).collect::<Vec<_>>();
+    let (_file, file) = scratch();
+    let file = file.join("archive.tar.zst");
+    std::fs::write(&file, &captured.out).unwrap();
+    for (program, first) in [("tar", &["--zstd"][..]), ("bsdtar", &[])] {
+        if !has(program) || !has("zstd") {
+            skip(&format!("{program} or zstd is not installed"));
+            continue;
+        }
+        let listed = String::from_utf8(run(Command::new(program).args(first).arg("-tf").arg(&file)).stdout).unwrap();
+        assert_eq!(listed.lines().map(|name| name.trim_end_matches('/')).collect::<Vec<_>>(), names, "{program}");
+        let (_into, into) = scratch();
+        run(Command::new(program).args(first).args(["--no-same-owner", "-xpf"]).arg(&file).arg("-C").arg(&into));
+        assert_same(&before, &look(&below(&into, &source)));
+        assert!(run(Command::new("zstd").args(["-q", "-d", "-c"]).arg(&file)).stdout == raw(&captured));
+    }
 }
 
 #[test]

@@ -10,7 +10,7 @@ use std::path::Path;
 
 use jiff::Timestamp;
 use offsite_archive::{
-    Capture, CaptureError, CaptureOptions, Captured, Chunker, Decoder, Entry, ExtractError, ExtractOptions, Extracted, FrameRef,
+    Cache, Capture, CaptureError, CaptureOptions, Captured, Chunker, Decoder, Entry, ExtractError, ExtractOptions, Extracted, FrameRef,
     FramesDigest, Head, Line, Manifest, ManifestReader, Part, PathText, RunFacts, Stock,
 };
 
@@ -52,6 +52,13 @@ fn begin_by<W: Write>(out: W, head: Head, threads: usize) -> Result<Capture<'sta
     Capture::new(out, head, &options, Stock::new(tempfile::tempfile().unwrap()), None)
 }
 
+/// A cache in one piece.
+pub(crate) fn bytes(cache: &Cache) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    cache.write_to(&mut bytes).unwrap();
+    bytes
+}
+
 pub(crate) fn frames(captured: &Captured<Vec<u8>>) -> Vec<FrameRef> {
     Manifest::read(&captured.manifest).unwrap().frames
 }
@@ -84,6 +91,13 @@ pub(crate) fn extract(tar: &[u8], into: &Path, options: &ExtractOptions) -> Resu
 
 pub(crate) fn all() -> ExtractOptions {
     ExtractOptions { owners: is_root(), ..ExtractOptions::default() }
+}
+
+/// What the file at `path` is after its archive was unpacked elsewhere.
+pub(crate) fn restored(captured: &Captured<Vec<u8>>, path: &Path) -> Vec<u8> {
+    let (_into, into) = scratch();
+    extract(&raw(captured), &into, &all()).unwrap();
+    fs::read(below(&into, path)).unwrap()
 }
 
 pub(crate) fn is_root() -> bool {
