@@ -128,6 +128,8 @@ mod tests {
         let mut all = vec![good(1)];
         all.extend((2..9).map(|day| candidate("services", day, day as u64, Standing::Held)));
         assert_eq!(forgotten(&all, 1), [0; 0]);
+        all.push(good(20));
+        assert_eq!(forgotten(&all, 1), [1]);
     }
 
     #[test]

@@ -47,7 +47,7 @@ pub use layout::{Layout, ObjectId, PackName, archive_path, damaged_path, index_p
 pub use local::{LocalError, LocalStore, Staged};
 pub use pack::{PackWriter, WrittenPack, read_table};
 pub use progress::Progress;
-pub use prune::{Orphan, PruneError, PrunePlan, Pruned, Relied, Removal, Rewrite, apply_prune, plan_prune};
+pub use prune::{Orphan, PruneError, PrunePlan, Pruned, Relied, Removal, Rewrite, apply_prune, plan_prune, plan_prune_keeping};
 pub use publish::{PublishError, publish};
 pub use repository::{ArchiveInfo, Archives, Listed, ManifestObject, Remembered, Repository, Tables};
 pub use rescue::rescue;

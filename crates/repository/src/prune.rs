@@ -22,8 +22,8 @@ use crate::{
 
 /// Packs with less live bytes than this, in percent, are rewritten where no cloud keeps them. Rewriting half-dead packs doubles what is written at most.
 const REWRITE_BELOW: u64 = 50;
-/// Bytes of a rewritten pack, which lies in memory: a Pi prunes, too.
-const PACK_TARGET: u64 = 16 << 20;
+/// Bytes of a rewritten pack, which lies in memory: as the agent's own packs, for a Pi prunes, too.
+const PACK_TARGET: u64 = 8 << 20;
 
 /// What prune did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -79,6 +79,14 @@ pub enum PruneError {
 /// # Errors
 /// [`PruneError::Unreadable`] and [`PruneError::Unknown`] if what is needed is not known; [`PruneError::Repository`] if the store fails.
 pub async fn plan_prune(repository: &Repository) -> Result<PrunePlan, PruneError> {
+    plan_prune_keeping(repository, &[]).await
+}
+
+/// As [`plan_prune`], but the frames `coming` stay as well, where they are there: archives that are not there yet need them.
+///
+/// # Errors
+/// As there.
+pub async fn plan_prune_keeping(repository: &Repository, coming: &[FrameId]) -> Result<PrunePlan, PruneError> {
     // Packs before manifests: whatever appears in between is needed by a manifest that is seen, or not in the plan.
     let tables = if repository.layout() == Layout::Plain { Tables::default() } else { repository.tables().await? };
     let packs: Vec<PackUse<'_>> = tables.good.iter().filter_map(pack_use).collect();
@@ -100,6 +108,9 @@ pub async fn plan_prune(repository: &Repository) -> Result<PrunePlan, PruneError
     }
     if repository.layout() == Layout::Plain {
         return Ok(plain(repository, &archives).await?);
+    }
+    for frame in coming {
+        uses.need(frame);
     }
     let mut orphans = Vec::new();
     for unknown in &tables.unknown {
@@ -198,10 +209,11 @@ async fn needed(repository: &Repository, relied: &[Relied]) -> HashSet<ObjectId>
     stays
 }
 
-/// Moves the frames that are needed into new packs, and removes the old ones once these are there.
+/// Moves the frames that are needed into new packs, and removes the old ones as soon as all of them are there: on a full disk their room may be
+/// what the rest needs.
 async fn rewrite(repository: &Repository, packs: &[&Rewrite]) -> Result<u64, PruneError> {
     let mut writer = PackWriter::new(PACK_TARGET);
-    let (mut old, mut freed) = (Vec::new(), 0);
+    let (mut moved, mut freed) = (Vec::new(), 0);
     for pack in packs {
         // The frame is read from this very pack: in a general index it could be attributed to another one that goes as well.
         let mut table = Index::default();
@@ -213,12 +225,19 @@ async fn rewrite(repository: &Repository, packs: &[&Rewrite]) -> Result<u64, Pru
             writer.push(frame.id, frame.location.raw, &frame.encoded);
             if writer.is_full() {
                 writer.write(repository).await?;
+                freed += remove_moved(repository, &mut moved).await?;
             }
         }
-        old.push(pack);
+        moved.push(*pack);
     }
     writer.write(repository).await?;
-    for pack in old {
+    Ok(freed + remove_moved(repository, &mut moved).await?)
+}
+
+/// Of packs of which every frame that is needed was written elsewhere. Returns the bytes that nothing needed.
+async fn remove_moved(repository: &Repository, moved: &mut Vec<&Rewrite>) -> Result<u64, RepositoryError> {
+    let mut freed = 0;
+    for pack in moved.drain(..) {
         remove(repository, &pack.id).await?;
         freed += pack.bytes.saturating_sub(pack.live.iter().map(|frame| u64::from(frame.len)).sum());
     }

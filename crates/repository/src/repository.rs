@@ -17,7 +17,7 @@ pub use manifest::ManifestObject;
 pub use remembered::Remembered;
 pub use tables::Tables;
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use futures::TryStreamExt;
@@ -41,8 +41,19 @@ pub struct Repository {
     id: ObjectId,
     /// What each manifest turned out to be, as long as it is listed as it was then: a night lists its archives some eight times.
     known: Arc<Mutex<archives::Known>>,
-    /// The newest manifest that was read to see what is offered: who copies that archive first need not fetch it again.
-    ahead: Arc<Mutex<Option<ManifestObject>>>,
+    /// What was asked for before it was needed, each for the first who needs it.
+    ahead: Arc<Mutex<Ahead>>,
+}
+
+/// Over a slow line what counts is how often one side waits for the other, so what will surely be asked for next is asked for meanwhile.
+#[derive(Debug, Default)]
+struct Ahead {
+    /// The manifests, as they were listed while the repository was opened.
+    listed: Option<Vec<ObjectMeta>>,
+    /// The newest manifest that was read to see what is offered.
+    manifest: Option<ManifestObject>,
+    /// The file of that archive.
+    file: Option<ObjectMeta>,
 }
 impl Repository {
     /// The repository in `store`, which opens and seals what passes through it; its id is the vault's.
@@ -86,14 +97,23 @@ impl Repository {
     }
     /// All objects below `folder`, by path, without what others left there.
     pub(crate) async fn list(&self, folder: &str) -> Result<Vec<ObjectMeta>, RepositoryError> {
-        let prefix = Path::from(folder);
-        let listed: Result<Vec<_>, _> = self.store.list(Some(&prefix)).try_collect().await;
-        let mut listed = listed.map_err(|source| store("list", &prefix, source))?;
-        listed.retain(|object| !is_litter(&object.location));
-        listed.sort_by(|a, b| a.location.cmp(&b.location));
-        Ok(listed)
+        list(&*self.store, folder).await
+    }
+
+    fn ahead(&self) -> MutexGuard<'_, Ahead> {
+        self.ahead.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+async fn list(from: &dyn ObjectStore, folder: &str) -> Result<Vec<ObjectMeta>, RepositoryError> {
+    let prefix = Path::from(folder);
+    let listed: Result<Vec<_>, _> = from.list(Some(&prefix)).try_collect().await;
+    let mut listed = listed.map_err(|source| store("list", &prefix, source))?;
+    listed.retain(|object| !is_litter(&object.location));
+    listed.sort_by(|a, b| a.location.cmp(&b.location));
+    Ok(listed)
+}
+
 /// An object's bytes if they are at most `limit`; `None` if it is not there.
 pub(crate) async fn read_bounded(from: &dyn ObjectStore, path: &Path, limit: u64) -> Result<Option<Bytes>, RepositoryError> {
     let got = match from.get(path).await {

@@ -15,7 +15,7 @@ use std::{
 use offsite_archive::{
     ArchiveName, Chunker, End, FrameId, FrameRef, FramesDigest, Head, MANIFEST_VERSION, ManifestWriter, PathText, compress, write_tail,
 };
-use offsite_repository::{CopyOptions, Index, Layout, LocalStore, Repository, copy, holds};
+use offsite_repository::{CopyOptions, Index, Layout, LocalStore, PackName, Repository, Scope, copy, holds, verify};
 
 const FRAMES: u64 = 300_000;
 const RAW: usize = 4096;
@@ -88,6 +88,14 @@ fn measured(folder: &Path) {
     drop(held);
     runtime.block_on(holds(&mac, &name)).unwrap();
     peaks.push(("judge", peak()));
+    let packs = runtime.block_on(mac.packs()).unwrap().0;
+    let seventh = packs.iter().take(packs.len().div_ceil(7)).map(|facts| match facts.name {
+        PackName::Object(id) => id,
+        PackName::Archive(_) => unreachable!("not of packs"),
+    });
+    let found = runtime.block_on(verify(&mac, &Scope::Packs(seventh.collect()), &|_| ())).unwrap();
+    assert!(found.is_whole() && found.archives.len() == 1 && (FRAMES / 10..FRAMES).contains(&found.frames), "{found:?}");
+    peaks.push(("read back a seventh", peak()));
     assert_eq!(runtime.block_on(mac.index()).unwrap().len() as u64, FRAMES);
     peaks.push(("next night's index", peak()));
     let megabytes = |peak: &Option<u64>| peak.map(|bytes| bytes as f64 / 1e6);

@@ -1,7 +1,5 @@
 //! Manifests of archives: found, read whole and checked, and put.
 
-use std::sync::{MutexGuard, PoisonError};
-
 use bytes::Bytes;
 use futures::{StreamExt, stream};
 use object_store::{ObjectMeta, path::Path};
@@ -42,12 +40,13 @@ impl ManifestObject {
     }
 }
 impl Repository {
-    pub(super) fn ahead(&self) -> MutexGuard<'_, Option<ManifestObject>> {
-        self.ahead.lock().unwrap_or_else(PoisonError::into_inner)
-    }
     /// The manifest objects as listed, by path.
     pub(crate) async fn manifests(&self) -> Result<Vec<ObjectMeta>, RepositoryError> {
-        let listed = self.list(MANIFESTS).await?;
+        let ahead = self.ahead().listed.take();
+        let listed = match ahead {
+            Some(listed) => listed,
+            None => self.list(MANIFESTS).await?,
+        };
         within(listed.len(), MAX_MANIFESTS).map(|()| listed)
     }
 
@@ -56,7 +55,7 @@ impl Repository {
     /// # Errors
     /// [`RepositoryError::NoSuchArchive`] if there is none, others if it is damaged or cannot be read.
     pub async fn manifest(&self, name: &ArchiveName) -> Result<ManifestObject, RepositoryError> {
-        if let Some(object) = self.ahead().take_if(|object| object.manifest.head.archive == *name) {
+        if let Some(object) = self.ahead().manifest.take_if(|object| object.manifest.head.archive == *name) {
             return Ok(object);
         }
         let gone = || RepositoryError::NoSuchArchive { archive: name.clone() };

@@ -5,11 +5,11 @@
 
 use std::sync::Arc;
 
-use futures::TryStreamExt;
+use futures::{TryStreamExt, future::join};
 use object_store::{ObjectStore, path::Path};
 use serde::{Deserialize, Serialize};
 
-use super::{Repository, read_bounded};
+use super::{Repository, list, read_bounded};
 use crate::{
     Layout, ObjectId, RepositoryError,
     layout::{ARCHIVES, INDEX, MANIFESTS, MARKER, PACKS, is_litter},
@@ -62,6 +62,17 @@ impl Repository {
             None if has_objects(&*store).await? => Err(RepositoryError::MarkerLost { place: store.to_string() }),
             None => Err(RepositoryError::NotARepository { place: store.to_string() }),
         }
+    }
+
+    /// As [`Repository::open`], and lists the manifests meanwhile, for who asks for them first.
+    ///
+    /// # Errors
+    /// As there. That they cannot be listed is told to who asks.
+    pub async fn open_and_list(store: Arc<dyn ObjectStore>) -> Result<Self, RepositoryError> {
+        let (opened, listed) = join(Self::open(store.clone()), list(&*store, MANIFESTS)).await;
+        let opened = opened?;
+        opened.ahead().listed = listed.ok();
+        Ok(opened)
     }
 
     /// Opens the repository that is there; if the place is empty, makes one. One that is there must have that layout.

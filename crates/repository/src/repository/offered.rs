@@ -1,17 +1,19 @@
 //! What a far place offers, without reading again what is known: manifests of some megabytes each, every night, over a slow line.
 
-use futures::{StreamExt, stream};
+use futures::{StreamExt, future::join, stream};
+use object_store::{ObjectStoreExt, path::Path};
+use offsite_archive::ArchiveName;
 
 use super::{AT_ONCE, ArchiveInfo, Archives, ManifestObject, Repository, archives::Listing};
 use crate::{
-    RepositoryError,
+    RepositoryError, archive_path,
     layout::{Layout, manifest_name},
 };
 
 impl Repository {
     /// As [`Repository::archives`], for who has `known` of them already: a manifest that is listed under the name of one of those, with its length, is
     /// taken for the same and not read. Whoever copies an archive reads its manifest, so what is believed here decides nothing. The newest
-    /// manifest that is read here is kept for the first who asks for it.
+    /// manifest that is read here is kept for the first who asks for it, and what its file is was asked meanwhile.
     ///
     /// # Errors
     /// As there.
@@ -28,6 +30,20 @@ impl Repository {
                 None => unknown.push(object.location),
             }
         }
+        let newest = unknown.iter().filter_map(manifest_name).max_by_key(ArchiveName::time).filter(|_| self.layout == Layout::Plain);
+        let file = async {
+            // Who needs it and does not find it here asks again.
+            match newest {
+                Some(name) => self.store.head(&archive_path(&name)).await.ok(),
+                None => None,
+            }
+        };
+        let (listing, file) = join(self.read_unknown(unknown, listing), file).await;
+        self.ahead().file = file;
+        listing.settled()
+    }
+
+    async fn read_unknown(&self, unknown: Vec<Path>, mut listing: Listing) -> Listing {
         let mut found = stream::iter(unknown).map(|path| async { (self.read_manifest(&path).await, path) }).buffered(AT_ONCE);
         let mut newest: Option<ManifestObject> = None;
         while let Some((read, path)) = found.next().await {
@@ -41,7 +57,7 @@ impl Repository {
             });
             listing.add(&path, info);
         }
-        *self.ahead() = newest;
-        listing.settled()
+        self.ahead().manifest = newest;
+        listing
     }
 }

@@ -160,7 +160,12 @@ impl Repository {
         let name = &manifest.head.archive;
         let path = archive_path(name);
         let mut index = Index::default();
-        match self.store.head(&path).await {
+        let ahead = self.ahead().file.take_if(|file| file.location == path);
+        let file = match ahead {
+            Some(file) => Ok(file),
+            None => self.store.head(&path).await,
+        };
+        match file {
             Ok(meta) => index.add_archive(PackFacts { name: PackName::Archive(name.clone()), bytes: meta.size }, manifest),
             Err(object_store::Error::NotFound { .. }) => {}
             Err(source) => return Err(store("read", &path, source)),

@@ -4,7 +4,7 @@
 
 use std::{
     fs::File,
-    io::{self, BufReader, Read, Seek, SeekFrom},
+    io::{self, BufReader, Read, Seek, SeekFrom, Write},
 };
 
 use offsite_archive::{ArchiveName, Decoder, read_tail, write_tail};
@@ -57,8 +57,28 @@ fn check(mut file: File, ManifestObject { manifest, bytes }: &ManifestObject) ->
         file.read_exact(&mut encoded).map_err(|error| text(&error))?;
         decoder.decode(&encoded, &frame.id, *raw).map_err(|error| format!("frame {}: {error}", frame.id))?;
     }
-    let (mut expected, mut found) = (Vec::new(), Vec::new());
-    write_tail(&mut expected, lens.into_iter(), bytes).map_err(|error| text(&error))?;
-    file.take(expected.len() as u64 + 1).read_to_end(&mut found).map_err(|error| text(&error))?;
-    if found == expected { Ok(()) } else { Err("what stands behind its frames is not what belongs there".to_owned()) }
+    let mut rest = Against(file);
+    let behind = write_tail(&mut rest, lens.into_iter(), bytes).and_then(|_| rest.0.take(1).read_to_end(&mut Vec::new()));
+    match behind {
+        Ok(0) => Ok(()),
+        Err(error) if !matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof) => Err(text(&error)),
+        _ => Err("what stands behind its frames is not what belongs there".to_owned()),
+    }
+}
+
+/// Takes what should stand in a file and holds it against what does, so that neither is in memory: the tail has the whole manifest.
+struct Against<R>(R);
+
+impl<R: Read> Write for Against<R> {
+    fn write(&mut self, expected: &[u8]) -> io::Result<usize> {
+        let mut found = [0; 4096];
+        let (expected, _) = expected.split_at(expected.len().min(found.len()));
+        let found = &mut found[..expected.len()];
+        self.0.read_exact(found)?;
+        if found == expected { Ok(found.len()) } else { Err(io::ErrorKind::InvalidData.into()) }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }

@@ -1,10 +1,13 @@
 //! The passes over packs, archive files and manifests.
+//!
+//! What grows with the frames is what became of each, 45 bytes, and one manifest: of packs that are not read this time no table is kept, and of
+//! frames that no archive lacks no list is made.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use futures::StreamExt;
 use object_store::ObjectStoreExt;
-use offsite_archive::{ArchiveName, FrameId, FrameRef, Manifest, write_tail};
+use offsite_archive::{ArchiveName, FrameId, FrameRef, Keyed, Known, Manifest, write_tail};
 
 use super::{Damage, Scope, Verified};
 use crate::{
@@ -40,33 +43,62 @@ struct Work<'a> {
     found: Verified,
 }
 
+/// A frame, and how long it is raw.
+struct Good(FrameId, u32);
+
+impl Keyed for Good {
+    type Key = FrameId;
+
+    fn key(&self) -> &FrameId {
+        &self.0
+    }
+}
+
 /// What became of each frame that was looked at.
 #[derive(Default)]
 struct Frames {
-    /// Good in at least one place, and how long it is raw.
-    good: HashMap<FrameId, u32>,
+    /// Good in at least one place.
+    good: Known<Good>,
+    /// Said to be in packs that are not read this time.
+    held: Known<Good>,
     /// Bad in at least one place: the first place, and how it shows.
     bad: HashMap<FrameId, (PackName, String)>,
+    /// Whether one that is good elsewhere is no help where it is bad.
+    each: bool,
+}
+
+impl Frames {
+    /// How long a frame is raw, if it can be had. What was read is believed before what a table says.
+    fn raw(&self, id: &FrameId) -> Option<u32> {
+        if self.each && self.bad.contains_key(id) {
+            return None;
+        }
+        [&self.good, &self.held].into_iter().find_map(|frames| frames.find(id).map(|number| frames[number].1))
+    }
 }
 
 impl Work<'_> {
     /// Every pack, or `only` these, then what that means for every archive.
     async fn packs(&mut self, only: Option<&BTreeSet<ObjectId>>) -> Result<(), RepositoryError> {
-        let tables = self.repository.tables().await?;
-        self.found.unreadable = tables.unreadable;
         let asked = |facts: &PackFacts| only.is_none_or(|only| id_of(facts).is_some_and(|id| only.contains(&id)));
-        self.seen.total = tables.good.iter().filter(|(facts, _)| asked(facts)).map(|(facts, _)| facts.bytes).sum();
+        let (mut frames, mut to_read, mut unknown) = (Frames::default(), Vec::new(), Vec::new());
+        let each = |facts: PackFacts, table: Option<Table>| match table {
+            Some(table) if asked(&facts) => to_read.push((facts, table)),
+            // Held, and no more is asked of them this time.
+            Some(table) => {
+                for entry in table.entries() {
+                    frames.held.add(Good(entry.id, entry.raw));
+                }
+            }
+            None => unknown.extend(id_of(&facts)),
+        };
+        self.found.unreadable = self.repository.each_table(each).await?;
+        self.seen.total = to_read.iter().map(|(facts, _)| facts.bytes).sum();
         if self.repository.layout() == Layout::Packs {
             // Neither index object nor pack knows what is in it. A sealed pack was not asked.
-            self.found.damaged_packs.extend(tables.unknown.iter().filter_map(id_of));
+            self.found.damaged_packs = unknown;
         }
-        let mut frames = Frames::default();
-        for (facts, table) in tables.good {
-            if !asked(&facts) {
-                // Held, and no more is asked of them this time.
-                frames.good.extend(table.entries().iter().map(|entry| (entry.id, entry.raw)));
-                continue;
-            }
+        for (facts, table) in to_read {
             let place = |entry: &TableEntry| (entry.id, Location { pack: 0, offset: entry.offset, len: entry.len, raw: entry.raw });
             let located: Vec<_> = table.entries().iter().map(place).collect();
             let whole = self.frames(&facts, &located, &mut frames).await?;
@@ -74,15 +106,13 @@ impl Work<'_> {
                 self.found.damaged_packs.extend(id_of(&facts));
             }
         }
-        for object in self.repository.manifests().await? {
-            match self.repository.read_manifest(&object.location).await {
-                Ok(Some(ManifestObject { manifest, .. })) => {
-                    let damages = judge(&manifest, &frames);
-                    self.report(manifest.head.archive, damages);
-                }
-                other => self.strange(object.location.to_string(), other)?,
-            }
-        }
+        let repository = self.repository;
+        let each = |ManifestObject { manifest, .. }| {
+            let damages = judge(&manifest, &frames);
+            self.report(manifest.head.archive, damages);
+        };
+        let unreadable = repository.each_manifest(each).await?;
+        self.found.unreadable.extend(unreadable);
         Ok(())
     }
 
@@ -116,9 +146,9 @@ impl Work<'_> {
             return self.file(facts, object).await;
         }
         let manifest = object.manifest;
-        let ids: HashSet<FrameId> = manifest.frames.iter().map(|frame| frame.id).collect();
-        let mut located: Vec<_> = ids.into_iter().filter_map(|id| Some((id, index.locate(&id)?))).collect();
-        located.sort_by_key(|(_, location)| (location.pack, location.offset));
+        let mut located: Vec<_> = manifest.frames.iter().filter_map(|frame| Some((frame.id, index.locate(&frame.id)?))).collect();
+        located.sort_unstable_by_key(|(_, location)| (location.pack, location.offset));
+        located.dedup_by_key(|(id, _)| *id);
         self.seen.total = located.iter().map(|(_, location)| u64::from(location.len)).sum();
         let mut frames = Frames::default();
         for pack in located.chunk_by(|a, b| a.1.pack == b.1.pack) {
@@ -139,10 +169,9 @@ impl Work<'_> {
         let facts = facts.unwrap_or(PackFacts { name: PackName::Archive(name.clone()), bytes: 0 });
         let place = |(offset, frame): (u64, &FrameRef)| (frame.id, Location { pack: 0, offset, len: frame.len, raw: frame.raw });
         let located: Vec<_> = manifest.frame_offsets().zip(&manifest.frames).map(place).collect();
-        let mut frames = Frames::default();
         // A frame that is good in one place of the file is no help where `tar` meets the bad one.
+        let mut frames = Frames { each: true, ..Frames::default() };
         let whole = self.frames(&facts, &located, &mut frames).await?;
-        frames.good.retain(|id, _| !frames.bad.contains_key(id));
         let mut damages = judge(&manifest, &frames);
         let mut tail = Vec::new();
         let lens = manifest.frames.iter().map(|frame| (frame.len, frame.raw));
@@ -164,7 +193,7 @@ impl Work<'_> {
                 Some(Ok(frame)) => {
                     self.found.frames += 1;
                     self.found.bytes += frame.encoded.len() as u64;
-                    frames.good.insert(id, location.raw);
+                    frames.good.add(Good(id, location.raw));
                 }
                 // Someone removed the pack after it was listed: as if it had not been there.
                 Some(Err(FetchError::Gone { .. })) | None => return Ok(true),
@@ -245,14 +274,15 @@ fn judge(manifest: &Manifest, frames: &Frames) -> Vec<Damage> {
     let mut judged = HashSet::new();
     let damage = |frame: &FrameRef| {
         let (id, expected) = (frame.id, frame.raw);
-        match (frames.good.get(&id), frames.bad.get(&id)) {
-            (Some(&found), _) if found != expected => Some(Damage::Length { frame: id, expected, found }),
-            (Some(_), _) => None,
-            (None, Some((pack, cause))) => Some(Damage::Frame { frame: id, pack: pack.clone(), cause: cause.clone() }),
-            (None, None) => Some(Damage::Lacking { frame: id }),
-        }
+        let damage = match (frames.raw(&id), frames.bad.get(&id)) {
+            (Some(found), _) if found == expected => return None,
+            (Some(found), _) => Damage::Length { frame: id, expected, found },
+            (None, Some((pack, cause))) => Damage::Frame { frame: id, pack: pack.clone(), cause: cause.clone() },
+            (None, None) => Damage::Lacking { frame: id },
+        };
+        judged.insert(id).then_some(damage)
     };
-    manifest.frames.iter().filter(|frame| judged.insert(frame.id)).filter_map(damage).collect()
+    manifest.frames.iter().filter_map(damage).collect()
 }
 
 /// An error with all its causes, on one line.

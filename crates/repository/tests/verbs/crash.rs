@@ -59,3 +59,27 @@ async fn a_night_stopped_anywhere_is_finished_by_the_next() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_rewrite_stopped_anywhere_loses_no_frame() {
+    // One pack, of which the forgotten archive leaves two frames of ten.
+    let all = chunks(0, 10);
+    let both = [made("services/2026-11-21T040000Z", 1, &all), made("services/2026-11-22T040000Z", 2, &all[..2])];
+    let start = holding(Layout::Packs, &both, 1 << 20).await;
+    forget(&start, &[both[0].name.clone()]).await.unwrap();
+    let plan = plan_prune(&start).await.unwrap();
+    assert_eq!((plan.remove.len(), plan.rewrite.len()), (0, 1), "{plan}");
+    for stop in 0.. {
+        let disk: Arc<dyn ObjectStore> = clone_of(&**start.store()).await;
+        let halting = Halting::after(disk.clone(), stop, Last::Undone);
+        let ended = match Repository::open(Arc::new(Handle(halting))).await {
+            Ok(mac) => apply_prune(&mac, &plan).await.is_ok(),
+            Err(_) => false,
+        };
+        assert_eq!(assert_whole(&reopen(&disk).await).await, [both[1].name.clone()], "{stop}");
+        if ended {
+            assert!(stop > 4, "{stop}");
+            break;
+        }
+    }
+}

@@ -307,7 +307,7 @@ async fn what_is_known_of_a_far_place_is_not_read_again() {
     let far = Repository::open(Arc::new(Handle(counting.clone()))).await.unwrap();
     let opened = counting.operations();
     let offered = far.archives_beside(&known).await.unwrap();
-    assert_eq!(counting.operations() - opened, 2, "one listing, one manifest");
+    assert_eq!(counting.operations() - opened, 3, "one listing, one manifest, one look at its file");
     assert_eq!(offered.good, pi.archives().await.unwrap().good);
     // Who copies that archive need not read it again; who asks after that is told what is there then.
     let opened = counting.operations();
