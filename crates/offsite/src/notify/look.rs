@@ -8,7 +8,7 @@ use crate::status::{Facts, PlaceKind, Report};
 pub(super) const AT_LEAST_EVERY: SignedDuration = SignedDuration::from_hours(6);
 
 /// The first limit that passes after the report, at most [`AT_LEAST_EVERY`] away.
-pub fn next(facts: &Facts, report: &Report) -> Timestamp {
+pub(crate) fn next(facts: &Facts, report: &Report) -> Timestamp {
     let now = report.time;
     let limits = facts.standing.last_fine.map(|time| (time, facts.config.overdue)).into_iter();
     let jobs = report.jobs.iter().flat_map(|job| {

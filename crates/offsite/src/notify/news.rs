@@ -9,17 +9,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
-use offsite_archive::ArchiveName;
+use offsite_archive::{ArchiveName, JobName};
 use serde::{Deserialize, Serialize};
 
 use crate::{
     journal::Outcome,
-    status::{Alarm, Kind, Report},
+    status::{Alarm, Kind, Report, WarningsReport},
 };
 
 /// How long an alarm that stands is not told again. A day less what nights differ in length, so that the reminder comes with a night and does
 /// not creep through the day.
-pub const AGAIN: SignedDuration = SignedDuration::from_hours(22);
+pub(crate) const AGAIN: SignedDuration = SignedDuration::from_hours(22);
 /// When it is told again though no run ends: a day, and what nights differ in length.
 pub(super) const WITHOUT_A_RUN: SignedDuration = SignedDuration::from_hours(25);
 /// What clocks are put back by every day.
@@ -28,7 +28,7 @@ pub(super) const SLACK: SignedDuration = SignedDuration::from_mins(5);
 /// What a channel was told.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Told {
+pub(crate) struct Told {
     /// When each alarm was told last; what has gone is remembered until [`AGAIN`] has passed, and until it was told that all is well.
     pub alarms: BTreeMap<String, Timestamp>,
     /// The alarms that were told since it last was told that all is well.
@@ -36,6 +36,9 @@ pub struct Told {
     /// Those of them that it was told by another name than the one they have here.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub shown: BTreeMap<String, String>,
+    /// Of each job, the archive whose new warnings it was told last.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub warned: BTreeMap<JobName, ArchiveName>,
     /// Those of them that returned within [`AGAIN`], after it was told that all is well.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub returned: BTreeSet<String>,
@@ -58,6 +61,8 @@ pub enum News {
         /// The alarms that were told and have gone.
         ended: Vec<String>,
     },
+    /// Archives came with warnings that those before them did not have. No alarm, so it waits for a look that has nothing worse to say.
+    Warnings(Vec<WarningsReport>),
     /// A run ended fine, and nothing else is new: for who wants to hear of every good night.
     Night {
         /// How many alarms stand that were told not long ago.
@@ -67,7 +72,7 @@ pub enum News {
 
 /// The name of an alarm in the memory. A failed and an incomplete run are the same trouble to whom it was told, and so are archives of one
 /// job of which each night's lacks something.
-pub fn key(alarm: &Alarm) -> String {
+pub(crate) fn key(alarm: &Alarm) -> String {
     if alarm.kind != Kind::Incomplete {
         return name(alarm);
     }
@@ -84,7 +89,7 @@ fn name(alarm: &Alarm) -> String {
 ///
 /// All alarms make one message. The memory may change without news: what has gone long enough ago is dropped from it.
 #[must_use]
-pub fn news(report: &Report, told: &Told, ran: Option<Outcome>) -> (Vec<News>, Told) {
+pub(crate) fn news(report: &Report, told: &Told, ran: Option<Outcome>) -> (Vec<News>, Told) {
     let now = report.time;
     let mut next = told.clone();
     let standing: BTreeSet<String> = report.alarms.iter().map(key).collect();
@@ -132,6 +137,15 @@ pub fn news(report: &Report, told: &Told, ran: Option<Outcome>) -> (Vec<News>, T
         let ended = std::mem::take(&mut next.open).into_iter().map(|key| shown.remove(&key).unwrap_or(key)).collect();
         return (vec![News::Well { ended }], next);
     }
+    let mut warnings = Vec::new();
+    for (job, warned) in report.jobs.iter().filter_map(|job| Some((&job.job, job.warnings.as_ref()?))) {
+        let Some(new_in) = warned.new_in.as_ref().filter(|new_in| next.warned.get(job).is_none_or(|told| told < *new_in)) else { continue };
+        next.warned.insert(job.clone(), new_in.clone());
+        warnings.push(warned.clone());
+    }
+    if !warnings.is_empty() {
+        return (vec![News::Warnings(warnings)], next);
+    }
     let night = ran == Some(Outcome::Fine);
     (if night { vec![News::Night { others }] } else { Vec::new() }, next)
 }
@@ -151,7 +165,7 @@ fn ended_fine(report: &Report, told: &Told, ran: Option<Outcome>) -> bool {
 
 /// When the channel is to be reminded, if no run ends before: the first time at which an alarm that stands is told again without one.
 #[must_use]
-pub fn reminder(report: &Report, told: &Told) -> Option<Timestamp> {
+pub(crate) fn reminder(report: &Report, told: &Told) -> Option<Timestamp> {
     let last = report.alarms.iter().filter_map(|alarm| told.alarms.get(&key(alarm))).min()?;
     last.checked_add(WITHOUT_A_RUN).ok()
 }

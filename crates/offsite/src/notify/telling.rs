@@ -3,7 +3,7 @@
 //! The memory is written after each channel that took its message, so a signal in the middle makes nobody hear it twice but those whose
 //! answer was on its way.
 
-use std::{collections::BTreeMap, fs::File, time::Duration};
+use std::{collections::BTreeMap, fs::File, io, time::Duration};
 
 use anyhow::Context as _;
 use futures::{StreamExt as _, future::LocalBoxFuture, stream::FuturesUnordered};
@@ -77,12 +77,13 @@ impl<'a, P: Post> Telling<'a, P> {
         let length = told::journal_length(&self.state);
         let (facts, mut report) = self.look(ran.is_none() && broke.is_none()).await;
         if let Some(error) = broke {
-            add(&mut report, error);
+            add(&mut report, &facts, error);
         }
         let path = self.state.told();
         // Before anything is sent: what cannot be remembered would be sent at each start.
         let keeps = self.memory.write(&path);
         if let Err(error) = &keeps
+            && facts.local.state.is_none()
             && !facts.standing.silent.contains_key(MEMORY)
         {
             let (message, next) = unkept(error);
@@ -215,10 +216,13 @@ fn unkept(error: &told::ToldError) -> (String, Option<String>) {
     (crate::human::plain(&message), Some("see that the disk of the state folder is neither full nor read-only".to_owned()))
 }
 
-/// Adds what broke to the alarms, unless it is why there is no status.
-fn add(report: &mut Report, error: &anyhow::Error) {
+/// Adds what broke to the alarms, unless it is why there is no status, or is what the status says of the state folder.
+fn add(report: &mut Report, facts: &Facts, error: &anyhow::Error) {
+    use io::ErrorKind::{PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+    let refused = |cause: &io::Error| matches!(cause.kind(), PermissionDenied | QuotaExceeded | ReadOnlyFilesystem | StorageFull);
+    let known = facts.local.state.is_some() && error.chain().any(|cause| cause.downcast_ref().is_some_and(refused));
     let (message, next) = (hint::message(error), hint::hint(error));
-    if !report.alarms.iter().any(|alarm| alarm.message == message) {
+    if !known && !report.alarms.iter().any(|alarm| alarm.message == message) {
         report.alarms.push(Alarm { kind: Kind::Failed, object: "run".to_owned(), message, next });
         report.alarms.sort_by_key(|alarm| alarm.kind);
     }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::news::News;
 use crate::{
     human,
-    status::{Alarm, Kind, Report},
+    status::{Alarm, Kind, Report, WarningsReport},
 };
 
 /// How bad it is.
@@ -54,6 +54,11 @@ impl Outgoing {
                 let ended: String = ended.iter().take(NAMED).map(|key| format!("gone: {}\n", human::plain(key))).collect();
                 ("well", Level::Good, "all is well again".to_owned(), format!("{ended}{}", copies(report)), Default::default())
             }
+            News::Warnings(of) => {
+                let jobs: Vec<&str> = of.iter().map(|warned| warned.archive.job.as_str()).collect();
+                let text = format!("{}See all: offsite archives\n", of.iter().map(warnings).collect::<String>());
+                ("warnings", Level::Poor, format!("new warnings of {}", jobs.join(", ")), text, Default::default())
+            }
             News::Night { others } => {
                 let text = format!("{}{}", copies(report), others_line(*others));
                 ("night", Level::Good, "the night went well".to_owned(), text, Default::default())
@@ -96,6 +101,14 @@ impl Outgoing {
     pub(super) fn short(&self, longest: usize) -> String {
         cut(&self.text, longest)
     }
+}
+
+/// The first warnings of an archive, a line each.
+fn warnings(warned: &WarningsReport) -> String {
+    let more = warned.count.saturating_sub(warned.first.len() as u64);
+    let first: String = warned.first.iter().map(|text| format!("  {}\n", human::plain(text))).collect();
+    let more = if more == 0 { String::new() } else { format!("  and {more} more\n") };
+    format!("{}:\n{first}{more}", warned.archive)
 }
 
 fn alarms_of(alarms: &[Alarm]) -> Value {

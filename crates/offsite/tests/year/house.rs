@@ -1,4 +1,4 @@
-//! The household: a Mac whose clock, sleep and network follow a script, Pis, a cloud, an owner who is told things; and launchd, as it is.
+//! The household: a Mac whose clock, sleep and network follow a script, Pis, a cloud, an owner who is told things.
 
 use std::{
     cell::{Cell, RefCell},
@@ -11,17 +11,17 @@ use futures::FutureExt as _;
 use jiff::{Timestamp, tz::TimeZone};
 use offsite::{
     clocks::Clocks,
-    config::{Config, Home, Pi, PlaceName},
+    config::{Config, Home, Pi},
     daemon::{Answer, Ended, World, watch},
-    journal::{Fact, Holding, Outcome, Receipt, Standing, Step},
+    journal::{Outcome, Receipt, Standing},
     lock::Lock,
     night::Tonight,
-    notify::{self, News, Told},
+    notify::{Channel, Outgoing, Ping, Post, SendError},
     platform::Power,
     state::State,
-    status::{Alarm, Facts, Held, Kind, Local, Report},
+    status::{Facts, Held, Local, Report},
 };
-use offsite_archive::{ArchiveName, JobName};
+use offsite_archive::ArchiveName;
 
 use super::script::{DAY, Die, HOUR, Script, Second, begins, since, within};
 
@@ -29,16 +29,28 @@ use super::script::{DAY, Die, HOUR, Script, Second, begins, since, within};
 const BEGIN: &str = "2027-01-01T00:00:00Z";
 /// A host that is not there.
 const NOBODY: &str = "nobody.local";
-/// What launchd adds to the calendar, as it is installed.
-pub const INTERVAL: Second = 600;
-
 /// What the owner was told.
 #[derive(Debug, Clone)]
 pub struct Message {
     pub at: Second,
+    pub channel: &'static str,
     pub begun: Vec<String>,
     pub again: Vec<String>,
     pub well: bool,
+    /// Whether the Mac came to know that it was taken; it was killed right then otherwise.
+    pub answered: bool,
+}
+
+impl Message {
+    pub fn names(&self, alarm: &str) -> bool {
+        self.begun.iter().chain(&self.again).any(|name| name == alarm)
+    }
+}
+
+/// What an alarm is about, whatever becomes of it: an incomplete try and a failed one are one trouble.
+pub fn name(alarm: &serde_json::Value) -> String {
+    let kind = alarm["kind"].as_str().unwrap().replace("incomplete", "failed");
+    format!("{kind} {}", alarm["object"].as_str().unwrap())
 }
 
 /// How a start of the daemon ended, and when; `None`: it was killed.
@@ -52,16 +64,18 @@ pub struct House {
     pub script: Script,
     pub config: Config,
     pub messages: RefCell<Vec<Message>>,
+    /// What healthchecks heard, with the id of the run.
+    pub pings: RefCell<Vec<(Ping, Option<String>)>>,
     pub starts: RefCell<Vec<Start>>,
-    now: Cell<Second>,
+    pub(super) now: Cell<Second>,
     uptime: Cell<Second>,
     /// How often the Mac slept.
-    sleeps: Cell<u64>,
-    die: RefCell<Die>,
-    told: RefCell<Told>,
-    look: Cell<Option<(Timestamp, u64)>>,
-    mac: RefCell<BTreeSet<ArchiveName>>,
-    cloud: RefCell<BTreeSet<ArchiveName>>,
+    pub(super) sleeps: Cell<u64>,
+    pub(super) die: RefCell<Die>,
+    /// How often a kill in the middle of telling could have come.
+    pub points: Cell<u64>,
+    pub(super) mac: RefCell<BTreeSet<ArchiveName>>,
+    pub(super) cloud: RefCell<BTreeSet<ArchiveName>>,
     zones: RefCell<BTreeMap<&'static str, TimeZone>>,
     nested: Cell<bool>,
     /// The lock on the state folder, while another verb has it.
@@ -78,21 +92,27 @@ impl House {
         let pis = ["pi", "attic"].iter().take(script.away.len());
         let pis: String = pis.map(|name| format!("- {{name: {name}, host: {name}.local, user: u, path: /p}}\n")).collect();
         let text = format!(
-            "repository: {0}/repository\nstate: {0}/state\npis:\n{pis}clouds:\n- {{name: cold, url: 's3://bucket'}}\n",
-            dir.path().display()
+            "repository: {0}/repository\nstate: {0}/state\npis:\n{pis}clouds:\n- {{name: cold, url: 's3://bucket'}}\n\
+             notify:\n  macos: none\n  webhook: {{url: 'https://hook.example/'}}\n{1}",
+            dir.path().display(),
+            if script.channels > 1 {
+                "  ntfy: {url: 'https://ntfy.example/t'}\n  healthchecks: {url: 'https://hc.example/ping'}\n"
+            } else {
+                ""
+            }
         );
         let config = Config::parse(Path::new("offsite.yaml"), &text, &Home::at(Path::new("/home/owner"))).unwrap();
         Self {
             script,
             config,
             messages: RefCell::default(),
+            pings: RefCell::default(),
             starts: RefCell::default(),
             now: Cell::new(0),
             uptime: Cell::new(0),
             sleeps: Cell::new(0),
             die: RefCell::new(Die(seed ^ 0x5eed)),
-            told: RefCell::default(),
-            look: Cell::default(),
+            points: Cell::new(0),
             mac: RefCell::default(),
             cloud: RefCell::default(),
             zones: RefCell::default(),
@@ -126,7 +146,12 @@ impl House {
         self.state().journal().read().unwrap().receipts
     }
 
-    fn home(&self, pi: usize, at: Second) -> bool {
+    /// What one channel told.
+    pub fn heard(&self, channel: &str) -> Vec<Message> {
+        self.messages.borrow().iter().filter(|message| message.channel == channel).cloned().collect()
+    }
+
+    pub(super) fn home(&self, pi: usize, at: Second) -> bool {
         within(&self.script.away[pi], at).is_none() && within(&self.script.offline, at).is_none()
     }
 
@@ -142,7 +167,7 @@ impl House {
     }
 
     /// What a Pi holds: its job's last three nights, each made at three in the morning of a winter's Berlin, and four of a summer's.
-    fn offers(&self, pi: usize, at: Second) -> Vec<ArchiveName> {
+    pub(super) fn offers(&self, pi: usize, at: Second) -> Vec<ArchiveName> {
         let job = ["services", "photos"][pi];
         let mut names = Vec::new();
         let mut day = (at - 2 * HOUR).div_euclid(DAY);
@@ -166,12 +191,12 @@ impl House {
         })
     }
 
-    fn chance(&self, of_a_thousand: u64) -> bool {
+    pub(super) fn chance(&self, of_a_thousand: u64) -> bool {
         self.die.borrow_mut().below(1000) < of_a_thousand
     }
 
     /// Lets so much of the Mac's own time pass; it may sleep in it, and it may be the end.
-    async fn spend(&self, length: Second) {
+    pub(super) async fn spend(&self, length: Second) {
         let mut left = length;
         loop {
             self.hold();
@@ -194,94 +219,23 @@ impl House {
         }
     }
 
+    /// A moment in the middle of telling; it may be the last.
+    async fn point(&self) {
+        self.points.set(self.points.get() + 1);
+        if self.script.dies_at == Some(self.points.get()) || self.chance(self.script.kills * 10) {
+            std::future::pending::<()>().await;
+        }
+        self.spend(1).await;
+    }
+
     /// Another verb, which hangs, takes the lock or is killed. It cannot take what a night holds.
-    fn hold(&self) {
+    pub(super) fn hold(&self) {
         let mut other = self.other.borrow_mut();
         if within(&self.script.held, self.now()).is_none() {
             *other = None;
         } else if other.is_none() {
             *other = self.state().lock("verify", self.wall(self.now())).ok();
         }
-    }
-
-    fn note(&self, fact: Fact) {
-        self.state().journal().append(&Receipt { time: self.wall(self.now()), fact }).unwrap();
-    }
-
-    fn fail(&self, step: Step, object: &str, message: &str, failures: &mut usize) {
-        *failures += 1;
-        self.note(Fact::Failed { step, object: object.to_owned(), message: message.to_owned(), hint: None });
-    }
-
-    fn seen(&self, place: &PlaceName, names: &[ArchiveName]) {
-        let mut jobs: BTreeMap<JobName, Holding> = BTreeMap::new();
-        for name in names {
-            let holding = jobs.entry(name.job.clone()).or_insert_with(|| Holding { count: 0, newest: name.clone() });
-            holding.count += 1;
-            holding.newest = holding.newest.clone().max(name.clone());
-        }
-        self.note(Fact::Seen { place: place.clone(), jobs });
-    }
-
-    /// Ten of each job stay.
-    fn retain(&self, place: &PlaceName, held: &RefCell<BTreeSet<ArchiveName>>) {
-        let mut archives = Vec::new();
-        let jobs: BTreeSet<JobName> = held.borrow().iter().map(|name| name.job.clone()).collect();
-        for job in jobs {
-            let of_job: Vec<ArchiveName> = held.borrow().iter().filter(|name| name.job == job).cloned().collect();
-            archives.extend(of_job.iter().take(of_job.len().saturating_sub(10)).cloned());
-        }
-        held.borrow_mut().retain(|name| !archives.contains(name));
-        if !archives.is_empty() {
-            self.note(Fact::Forgot { place: place.clone(), archives });
-        }
-        let names: Vec<ArchiveName> = held.borrow().iter().cloned().collect();
-        self.seen(place, &names);
-    }
-
-    /// One Pi of a night.
-    async fn pull(&self, index: usize, pi: &Pi, failures: &mut usize) {
-        self.spend(5).await;
-        if !self.home(index, self.now()) {
-            return self.fail(Step::Reach, pi.name.as_str(), "no answer", failures);
-        }
-        let offers = self.offers(index, self.now());
-        self.seen(&pi.name, &offers);
-        for archive in offers {
-            if self.mac.borrow().contains(&archive) {
-                continue;
-            }
-            let (sleeps, length) = (self.sleeps.get(), self.die.borrow_mut().between(20, 400));
-            self.spend(length).await;
-            if self.sleeps.get() > sleeps || !self.home(index, self.now()) {
-                self.fail(Step::Pull, &archive.to_string(), "the link is lost", failures);
-                continue;
-            }
-            self.mac.borrow_mut().insert(archive.clone());
-            self.note(Fact::Pulled { pi: pi.name.clone(), archive, sequence: 1, moved: 1, total: 1, verified: true, complete: Some(true) });
-        }
-    }
-
-    async fn push(&self, failures: &mut usize) {
-        let cold = &self.config.clouds[0].name;
-        let fails = || within(&self.script.storm, self.now()).is_some() || within(&self.script.offline, self.now()).is_some();
-        self.spend(10).await;
-        if fails() {
-            return self.fail(Step::Reach, cold.as_str(), "503", failures);
-        }
-        let newest = |name: &&ArchiveName| self.cloud.borrow().iter().rfind(|other| other.job == name.job).is_none_or(|last| last < name);
-        let lacking: Vec<ArchiveName> = self.mac.borrow().iter().filter(newest).cloned().collect();
-        for archive in lacking {
-            let sleeps = self.sleeps.get();
-            self.spend(40).await;
-            if self.sleeps.get() > sleeps || fails() {
-                self.fail(Step::Push, &archive.to_string(), "the link is lost", failures);
-                continue;
-            }
-            self.cloud.borrow_mut().insert(archive.clone());
-            self.note(Fact::Pushed { cloud: cold.clone(), archive, sequence: 1, moved: 1, total: 1 });
-        }
-        self.retain(cold, &self.cloud);
     }
 
     /// The status, as the program makes it.
@@ -319,66 +273,6 @@ impl House {
     fn journal_length(&self) -> u64 {
         std::fs::metadata(self.state().journal().path()).map_or(0, |file| file.len())
     }
-
-    /// Starts the daemon, and notes how it ended.
-    fn start(&self) {
-        self.hold();
-        let ended = watch(self).now_or_never().map(|ended| ended.map_err(|error| format!("{error:#}")));
-        if let Some(Err(error)) = &ended {
-            let why = [within(&self.script.full, self.now()), within(&self.script.wrong, self.now())];
-            assert!(why.iter().any(Option::is_some), "{error}");
-        }
-        self.starts.borrow_mut().push(Start { at: self.now(), ended });
-    }
-
-    /// launchd, for so many days. `check` looks after each start that was not killed.
-    pub fn live(&self, days: Second, check: &mut dyn FnMut(&Self)) {
-        let mut interval = INTERVAL;
-        let mut calendar = self.calendar();
-        let mut late = false;
-        self.start();
-        while self.now() < days * DAY {
-            let now = self.now();
-            let plugged = within(&self.script.unplugged, now).map_or(Second::MAX, |span| span.1);
-            let next = calendar.min(interval).min(plugged).max(now);
-            let (sleep, off) = (
-                within(&self.script.asleep, now).or_else(|| within(&self.script.asleep, begins(&self.script.asleep, now))),
-                within(&self.script.off, now).or_else(|| within(&self.script.off, begins(&self.script.off, now))),
-            );
-            if let Some((_, end)) = off.filter(|off| off.0 <= next && sleep.is_none_or(|sleep| off.0 <= sleep.0)) {
-                // A slot that passes while it is off is lost; the job is loaded at boot.
-                self.now.set(end);
-            } else if let Some((_, end)) = sleep.filter(|sleep| sleep.0 <= next) {
-                // A slot that passes in sleep fires once at wake; an interval that does is lost.
-                self.now.set(end);
-                interval = end + INTERVAL;
-                if calendar > end && plugged > end {
-                    continue;
-                }
-            } else {
-                self.now.set(next);
-            }
-            let (twice, slot) = (self.chance(self.script.twice), self.calendar());
-            for _ in 0..=u8::from(twice) {
-                self.start();
-                if matches!(self.starts.borrow().last(), Some(Start { ended: Some(_), .. })) {
-                    check(self);
-                }
-            }
-            // A slot that passed while it ran fires once more, as soon as it has ended.
-            late = !late && slot < self.now();
-            (interval, calendar) = (self.now() + INTERVAL, if late { self.now() + 1 } else { self.calendar() });
-        }
-    }
-
-    /// When the calendar fires next, by the Mac's clock.
-    fn calendar(&self) -> Second {
-        let wall = self.wall(self.now()).to_zoned(self.zone_at(self.now()));
-        let slot = |date: jiff::civil::Date| date.at(4, 30, 0, 0).to_zoned(wall.time_zone().clone()).unwrap().timestamp();
-        let today = slot(wall.date());
-        let next = if today > wall.timestamp() { today } else { slot(wall.date().tomorrow().unwrap()) };
-        self.now() + next.duration_since(wall.timestamp()).as_secs()
-    }
 }
 
 impl World for House {
@@ -410,7 +304,8 @@ impl World for House {
             self.nested.set(true);
             let beside = Box::pin(watch(self)).now_or_never();
             self.nested.set(false);
-            assert!(matches!(beside, Some(Ok(Ended::Busy | Ended::Nothing))), "{beside:?}");
+            let killed = self.script.kills > 0 && beside.is_none();
+            assert!(killed || matches!(beside, Some(Ok(Ended::Busy | Ended::Nothing))), "{beside:?}");
         }
     }
 
@@ -430,52 +325,41 @@ impl World for House {
         if home { Answer::There } else { Answer::Silent }
     }
 
-    fn look_due(&self, _config: &Config) -> bool {
-        let (now, journal) = (self.wall(self.now()), self.journal_length());
-        self.look.get().is_none_or(|(next, length)| now >= next || length != journal)
-    }
-
-    async fn begin(&self, _config: &Config) {
-        self.spend(1).await;
-    }
-
     async fn play(&self, config: &Config, tonight: &Tonight) -> anyhow::Result<Outcome> {
-        anyhow::ensure!(within(&self.script.full, self.now()).is_none(), "no space left");
-        let clocks = self.clocks();
-        let mut failures = 0;
-        for (index, pi) in config.pis.iter().enumerate().filter(|(_, pi)| !tonight.away.contains(&pi.name)) {
-            self.pull(index, pi, &mut failures).await;
-        }
-        self.retain(&PlaceName::mac(), &self.mac);
-        self.push(&mut failures).await;
-        let outcome = if failures == 0 && tonight.lacking().is_empty() { Outcome::Fine } else { Outcome::Incomplete };
-        let slept = outcome != Outcome::Fine && clocks.slept_until(self.clocks());
-        self.note(Fact::Ran { owed: tonight.owed, outcome, began: Some(clocks.wall), away: tonight.lacking(), slept });
-        self.spend(0).await;
-        Ok(outcome)
+        self.night(config, tonight).await
     }
 
-    async fn tell(&self, _config: &Config, ran: Option<Outcome>, broke: Option<&anyhow::Error>) {
-        let (facts, mut report) = self.report();
-        if let Some(error) = broke {
-            let message = error.to_string();
-            report.alarms.push(Alarm { kind: Kind::Failed, object: "run".to_owned(), message, next: None });
-        }
-        let (news, told) = notify::news(&report, &self.told.borrow(), ran);
-        let keys = |alarms: &[Alarm]| alarms.iter().map(notify::key).collect::<Vec<_>>();
-        for news in news {
-            let at = self.now();
-            self.messages.borrow_mut().extend(match news {
-                News::Alarms { begun, again, .. } => Some(Message { at, begun: keys(&begun), again: keys(&again), well: false }),
-                News::Well { .. } => Some(Message { at, begun: Vec::new(), again: Vec::new(), well: true }),
-                News::Night { .. } => None,
-            });
-        }
-        let next = notify::next_look(&facts, &report);
-        let next = notify::reminder(&report, &told).map_or(next, |reminder| next.min(reminder));
-        *self.told.borrow_mut() = told;
-        let next = if broke.is_some() { facts.now } else { next };
-        self.look.set(Some((next, self.journal_length())));
-        self.spend(0).await;
+    fn post(&self) -> impl Post {
+        self
+    }
+}
+
+impl Post for &House {
+    fn now(&self) -> Timestamp {
+        self.wall(House::now(self))
+    }
+
+    async fn facts(&self, _config: &Config) -> anyhow::Result<Facts> {
+        self.point().await;
+        Ok(self.report().0)
+    }
+
+    async fn send(&self, _config: &Config, channel: Channel<'_>, out: &Outgoing) -> Result<(), SendError> {
+        self.point().await;
+        let (at, channel, json) = (House::now(self), channel.name(), out.json());
+        let list = |field: &str| json[field].as_array().unwrap().iter().map(name).collect();
+        let message = Message { at, channel, begun: list("begun"), again: list("again"), well: json["news"] == "well", answered: false };
+        self.messages.borrow_mut().push(message);
+        let place = self.messages.borrow().len() - 1;
+        self.point().await;
+        self.messages.borrow_mut()[place].answered = true;
+        Ok(())
+    }
+
+    async fn ping(&self, _config: &Config, (ping, run, _): (Ping, Option<&str>, &str)) -> Result<(), SendError> {
+        self.point().await;
+        self.pings.borrow_mut().push((ping, run.map(str::to_owned)));
+        self.point().await;
+        Ok(())
     }
 }

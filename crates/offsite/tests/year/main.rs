@@ -5,9 +5,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, unreachable_pub, reason = "tests")]
 
 mod house;
-mod overdue;
+mod launchd;
+mod night;
 mod script;
 mod single;
+mod telling;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,7 +20,8 @@ use offsite::{
     owed::{OwedId, Schedule, owed},
 };
 
-use house::{House, INTERVAL, Start};
+use house::{House, Start};
+use launchd::INTERVAL;
 use script::{HOUR, Script, Second};
 
 const DAYS: Second = 366;
@@ -44,14 +47,21 @@ impl Watcher {
             return;
         }
         let (facts, report) = house.report();
-        let alarms: BTreeSet<String> = report.alarms.iter().map(offsite::notify::key).collect();
+        let alarms: BTreeSet<String> = report.alarms.iter().map(|alarm| house::name(&serde_json::to_value(alarm).unwrap())).collect();
         // Told at its time: with this start, or not so long ago that it would be told again. A clock that was put back makes that longer, and
         // one that was put forward and back.
         let set = house.script.clock.iter().any(|clock| (at - 50 * HOUR..=at).contains(&clock.0));
         let lately = if set { 36 * HOUR } else { 25 * HOUR };
-        for alarm in &alarms {
-            let told = house.messages.borrow().iter().any(|message| at - message.at <= lately && message.names(alarm));
-            assert!(told, "seed {seed}: {alarm} stands at {at} and was not told: {:?}", house.starts.borrow().last());
+        let fine = report.run.last.filter(|last| last.outcome == Outcome::Fine);
+        let fine = fine.map_or(0, |last| at - house.wall(at).duration_since(last.time).as_secs());
+        for channel in ["webhook", "ntfy"] {
+            let messages = house.heard(channel);
+            for alarm in &alarms {
+                let told = messages.iter().any(|message| at - message.at <= lately && message.names(alarm));
+                assert!(told, "seed {seed}: {alarm} stands at {at} and {channel} did not tell: {:?}", house.starts.borrow().last());
+            }
+            let silent = !set && alarms.is_empty() && telling::owes_well(&messages, fine, at);
+            assert!(!silent, "seed {seed}: all is well at {at}, and {channel} does not say so: {:?}", messages.last());
         }
         if house.good_for(SETTLED, at) {
             let schedule = Schedule { at: house.config.at, zone: house.zone_at(at) };
@@ -73,8 +83,6 @@ impl Watcher {
                 script::within(&house.script.lazy, at - 60 * HOUR).is_some() || script::begins(&house.script.lazy, at - 60 * HOUR) < at;
             if house.good_for(30 * HOUR, at) && (0..72).all(steady) && !lazy {
                 assert!(alarms.is_empty(), "seed {seed}: at {at} {alarms:?} stand for no reason");
-                let unended = house.messages.borrow().last().is_some_and(|message| !message.well);
-                assert!(!unended, "seed {seed}: at {at} the owner does not know that all is well again");
             }
         }
     }
@@ -109,8 +117,7 @@ fn live(seed: u64) {
     assert!(runs.values().all(|runs| runs.len() <= 16), "seed {seed}: {runs:?}");
     assert!(waits.values().all(|waits| *waits <= 16), "seed {seed}: {waits:?}");
     every_night(&house, seed, &settled);
-    once(&house, seed);
-    overdue::told_at_its_time(&house, seed);
+    telling::told_at_its_time(&house, seed);
 }
 
 /// Each night of the year was settled by the end of the first hours after it in which nothing was against it. That none was settled twice is
@@ -126,26 +133,6 @@ fn every_night(house: &House, seed: u64, settled: &[(OwedId, Timestamp)]) {
         nights.insert(due.id);
     }
     assert!(nights.len() > 100, "seed {seed}: {} nights could be judged", nights.len());
-}
-
-/// No alarm is told twice within a night, unless it was said to be over or the Mac's clock was set in between; no recovery without an alarm.
-fn once(house: &House, seed: u64) {
-    let mut last: BTreeMap<String, Second> = BTreeMap::new();
-    let mut open = false;
-    for message in house.messages.borrow().iter() {
-        assert!(!message.well || open, "seed {seed}: {message:?} ends nothing");
-        open = !message.well;
-        if message.well {
-            // What returns after that is told at once.
-            last.clear();
-        }
-        for key in message.begun.iter().chain(&message.again) {
-            if let Some(before) = last.insert(key.clone(), message.at) {
-                let set = house.script.clock.iter().any(|clock| (before..=message.at).contains(&clock.0));
-                assert!(set || message.at - before >= 22 * HOUR, "seed {seed}: {key} at {before} and again at {}", message.at);
-            }
-        }
-    }
 }
 
 #[test]

@@ -43,6 +43,10 @@ pub struct Script {
     pub clock: Vec<(Second, Second)>,
     /// Of a thousand steps of work, how many end in a kill.
     pub kills: u64,
+    /// The moment of telling that is the end of its start, counted from the first of the year.
+    pub dies_at: Option<u64>,
+    /// How many channels tell the owner; with two, healthchecks hears of the runs besides.
+    pub channels: usize,
     /// Of a thousand starts, how many launchd makes twice.
     pub twice: u64,
 }
@@ -93,14 +97,20 @@ const ZONES: [&str; 4] = ["EST5EDT,M3.2.0,M11.1.0", "JST-9", "<+1030>-10:30<+11>
 impl Script {
     /// A year in which nothing goes wrong, of a Mac that is always on.
     pub fn quiet(pis: usize) -> Self {
-        Self { away: vec![Vec::new(); pis], zones: vec![(Second::MIN, BERLIN)], clock: vec![(Second::MIN, 0)], ..Self::default() }
+        Self {
+            channels: 1,
+            away: vec![Vec::new(); pis],
+            zones: vec![(Second::MIN, BERLIN)],
+            clock: vec![(Second::MIN, 0)],
+            ..Self::default()
+        }
     }
 
     /// A year of everything.
     pub fn wild(seed: u64, days: Second) -> Self {
         let mut die = Die(seed);
         let pis = if seed.is_multiple_of(2) { 1 } else { 2 };
-        let mut script = Self { kills: die.below(4), twice: 30, ..Self::quiet(pis) };
+        let mut script = Self { kills: die.below(4), twice: 30, channels: 2, ..Self::quiet(pis) };
         // A desktop that never sleeps, a laptop that is closed at night, one that is switched off.
         let kind = die.below(3);
         let mut day = 1;

@@ -7,19 +7,12 @@ use offsite::{
 
 use super::{
     House,
-    house::Message,
     script::{BERLIN, DAY, HOUR, Script, Second},
 };
 
 /// The slot of a day in winter's Berlin.
 const SLOT: Second = 3 * HOUR + 1800;
 const MINUTE: Second = 60;
-
-impl Message {
-    pub fn names(&self, alarm: &str) -> bool {
-        self.begun.iter().chain(&self.again).any(|key| key == alarm)
-    }
-}
 
 /// Forty days, of which the first that are of interest are about the twentieth.
 fn lives(script: Script) -> House {
@@ -266,4 +259,28 @@ fn what_leaves_no_receipt_is_told_at_once_once_a_day_and_ends_with_a_run() {
         assert!(last.well && last.at < span.1 + 20 * MINUTE, "{last:?}");
         assert_eq!(failures(&house), 0);
     }
+}
+
+#[test]
+fn a_kill_at_any_moment_of_telling_loses_nothing_and_repeats_only_what_was_not_known_to_be_taken() {
+    let life = |dies_at| {
+        let house = House::new(7, Script { storm: vec![(2 * DAY, 2 * DAY + 4 * HOUR)], channels: 2, dies_at, ..Script::quiet(1) });
+        house.live(3, &mut |_| {});
+        house
+    };
+    let moments = life(None).points.get();
+    assert!(moments > 20, "{moments}");
+    let mut repeated = 0;
+    for dies_at in (1..=moments).map(Some).chain([None]) {
+        let house = life(dies_at);
+        assert_eq!(house.starts.borrow().iter().filter(|start| start.ended.is_none()).count(), usize::from(dies_at.is_some()));
+        for channel in ["webhook", "ntfy"] {
+            let (taken, doubtful): (Vec<_>, Vec<_>) = house.heard(channel).into_iter().partition(|message| message.answered);
+            let told: Vec<_> = taken.iter().map(|message| (message.begun.join(" "), message.again.len(), message.well)).collect();
+            assert_eq!(told, [("failed reach cold".to_owned(), 0, false), (String::new(), 0, true)], "{channel}, {dies_at:?}");
+            assert!(taken[0].at < 2 * DAY + SLOT + 15 * MINUTE && taken[1].at < 2 * DAY + 6 * HOUR, "{channel}, {dies_at:?}: {taken:?}");
+            repeated += doubtful.len();
+        }
+    }
+    assert_eq!(repeated, 4, "each of two messages to two channels, once");
 }

@@ -9,7 +9,7 @@ use super::{alarm, report};
 use crate::{
     journal::Outcome,
     notify::news::{AGAIN, News, Told, key, news, reminder},
-    status::{Alarm, Kind},
+    status::{Alarm, JobReport, Kind, WarningsReport},
 };
 
 const START: i64 = 1_790_000_000;
@@ -24,6 +24,7 @@ fn said(found: &[News]) -> Vec<String> {
     let words = found.iter().map(|news| match news {
         News::Alarms { begun, again, others } => [of("+", begun), of("=", again), vec![others.to_string()]].concat().join(" "),
         News::Well { ended } => format!("well: {}", ended.join(", ")),
+        News::Warnings(of) => of.iter().map(|warned| format!("warnings {}", warned.archive)).collect(),
         News::Night { others } => format!("night {others}"),
     });
     words.collect()
@@ -42,6 +43,30 @@ fn story(looks: &[Expected]) {
         assert_eq!(said(&found), *wanted, "at hour {hour}");
         told = next;
     }
+}
+
+#[test]
+fn new_warnings_are_told_once_and_never_instead_of_an_alarm() {
+    let name = |day: i64| format!("services/2026-11-{:02}T040000Z", day).parse().unwrap();
+    let look = |hour, alarms: Vec<Alarm>, newest, new_in: i64, told: &Told| {
+        let mut report = report(at(hour), alarms, Some((at(hour), Outcome::Fine)));
+        let warnings = WarningsReport { archive: name(newest), count: 2, first: vec!["a".to_owned()], new_in: Some(name(new_in)) };
+        let job = "services".parse().unwrap();
+        let (places, pushed) = (Vec::new(), BTreeMap::new());
+        report.jobs = vec![JobReport { job, places, pulled: None, pushed, drilled: None, tripwire: None, warnings: Some(warnings) }];
+        let (found, next) = news(&report, told, FINE);
+        (said(&found).concat(), next)
+    };
+    let (words, told) = look(0, Vec::new(), 20, 20, &Told::default());
+    assert_eq!(words, "warnings services/2026-11-20T040000Z");
+    let (words, told) = look(24, Vec::new(), 21, 20, &told);
+    assert_eq!(words, "night 0", "it stays, and is no news");
+    let (words, told) = look(48, vec![alarm(Kind::Failed, "pi")], 23, 22, &told);
+    assert_eq!(words, "+pi 0", "the alarm first");
+    let (words, told) = look(49, vec![alarm(Kind::Failed, "pi")], 23, 22, &told);
+    assert_eq!(words, "warnings services/2026-11-23T040000Z", "though a later archive came in between");
+    let back: Told = serde_json::from_str(&serde_json::to_string(&told).unwrap()).unwrap();
+    assert_eq!(look(50, vec![alarm(Kind::Failed, "pi")], 23, 22, &back).0, "night 1");
 }
 
 const FINE: Option<Outcome> = Some(Outcome::Fine);
@@ -254,7 +279,7 @@ proptest! {
                     returned.clear();
                 }
                 Some(News::Night { .. }) => prop_assert_eq!(ran, Some(Outcome::Fine)),
-                None => {}
+                Some(News::Warnings(_)) | None => {}
             }
             let recovered = keys.is_empty() && ran == Some(Outcome::Fine);
             prop_assert!(!(recovered && !known.is_empty() && returned.is_empty()), "recovery is told at once");

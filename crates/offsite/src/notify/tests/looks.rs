@@ -1,6 +1,6 @@
 //! Whole looks: the journal in, messages out, receipts and memory behind.
 
-use std::{fs, path::Path};
+use std::{fs, io, path::Path};
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -12,13 +12,13 @@ use crate::{
     config::Config,
     journal::{Fact, Outcome, Receipt, Step},
     notify::{
-        self, Real, begun,
+        self, Channel, Outgoing, Ping, Post, Real, SendError, begun,
         http::Bounds,
         look_due,
         told::{Failing, Look, Memory},
     },
     state::State,
-    status::{Kind, Report, gather},
+    status::{Facts, Kind, Report, gather},
 };
 
 async fn look_within(config: &Config, ran: Option<Outcome>, broke: Option<&anyhow::Error>, bounds: &Bounds) {
@@ -293,6 +293,46 @@ async fn what_broke_a_start_is_told_with_or_without_a_state_folder_and_looked_fo
     fs::write(&config.state, "no folder").unwrap();
     look_within(&config, None, Some(&broke), &bounds()).await;
     assert!(receiver.got()[1].body.contains("failed run"), "{}", receiver.got()[1].body);
+}
+
+/// The real world but for the disk of the state folder, which is full.
+struct Full(Real);
+
+impl Post for Full {
+    fn now(&self) -> Timestamp {
+        self.0.now()
+    }
+
+    async fn facts(&self, config: &Config) -> anyhow::Result<Facts> {
+        let mut facts = self.0.facts(config).await?;
+        facts.local.state = Some(("only 20 kB are free".to_owned(), "make room".to_owned()));
+        Ok(facts)
+    }
+
+    async fn send(&self, config: &Config, channel: Channel<'_>, out: &Outgoing) -> Result<(), SendError> {
+        self.0.send(config, channel, out).await
+    }
+
+    async fn ping(&self, config: &Config, what: (Ping, Option<&str>, &str)) -> Result<(), SendError> {
+        self.0.ping(config, what).await
+    }
+}
+
+#[tokio::test]
+async fn a_full_disk_is_one_alarm_and_what_else_breaks_another() {
+    let dir = tempfile::tempdir().unwrap();
+    let receiver = Receiver::new([Answer::fine()]);
+    let config = home(dir.path(), &format!("  webhook: {{url: '{}'}}\n", receiver.url("/"))).await;
+    // It takes no memory of what was told either.
+    fs::create_dir(state(&config).told()).unwrap();
+    let post = Full(Real { bounds: bounds() });
+    let full = anyhow::Error::new(io::Error::from(io::ErrorKind::StorageFull)).context("cannot append to the journal");
+    for error in [full, anyhow::anyhow!("the Pi is on fire")] {
+        notify::ended(&post, &config, Some(Outcome::Failed), Some(&error)).await;
+    }
+    let told = |at: usize, what: &str| receiver.got()[at].body.contains(what);
+    assert!(told(0, "only 20 kB are free") && !told(0, "failed run") && !told(0, "untold"), "{}", receiver.got()[0].body);
+    assert!(told(1, "failed run: the Pi is on fire"), "{}", receiver.got()[1].body);
 }
 
 #[tokio::test]
