@@ -27,14 +27,10 @@ pub(crate) struct Args {
     pub journal: bool,
 }
 
-/// An archive that cannot be accepted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum AcceptError {
     #[error("{archive} is not suspicious{}", others_text(others))]
-    NotSuspicious {
-        archive: ArchiveName,
-        others: Vec<ArchiveName>,
-    },
+    NotSuspicious { archive: ArchiveName, others: Vec<ArchiveName> },
 }
 
 fn others_text(others: &[ArchiveName]) -> String {
@@ -53,7 +49,6 @@ pub(crate) fn decide(standing: &Standing, archive: &ArchiveName) -> Result<Optio
     }
 }
 
-/// Runs the verb.
 pub(crate) async fn run(globals: &Globals, args: &Args) -> anyhow::Result<Exit> {
     let config = globals.load()?;
     let journal = State::open(&config.state)?.journal();

@@ -3,6 +3,8 @@
 //! What cannot be read is listed too, after the rest, and makes the exit code say so: an archive that is missing from a list is noticed by
 //! nobody.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use jiff::Timestamp;
 use offsite_archive::ArchiveName;
 use offsite_repository::{ArchiveInfo, Unreadable};
@@ -24,7 +26,6 @@ pub(crate) struct Args {
     /// Print one JSON array
     #[arg(long)]
     pub json: bool,
-    /// Where to look.
     #[command(flatten)]
     pub from: From,
 }
@@ -45,6 +46,9 @@ enum Row {
         entries: u64,
         complete: bool,
         warnings: u64,
+        /// All of them.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        warned: Vec<String>,
         #[serde(skip_serializing_if = "Option::is_none")]
         flaw: Option<String>,
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -56,7 +60,6 @@ enum Row {
     },
 }
 
-/// Runs the verb.
 pub(crate) async fn run(globals: &Globals, args: &Args) -> anyhow::Result<Exit> {
     let opened = from::open(globals, &args.from).await?;
     let archives = opened.repository.archives().await?;
@@ -82,6 +85,7 @@ fn row(info: &ArchiveInfo, opened: &Opened) -> Row {
         entries: info.end.entries,
         complete: info.end.complete,
         warnings: info.end.warnings.len() as u64,
+        warned: info.end.warnings.clone(),
         flaw: flaw.map(|flaw| flaw.to_string()),
         verified: verified.copied(),
     }
@@ -91,12 +95,16 @@ fn unreadable(bad: &Unreadable) -> Row {
     Row::Unreadable { object: bad.object.clone(), error: offsite_agent::chain(&bad.error) }
 }
 
+/// The warnings stand below the table: of the newest archive of each job, since most nights say what the night before said; of all in JSON.
 fn text(rows: &[Row], label: &str, now: Timestamp) -> String {
+    let names = rows.iter().filter_map(|row| if let Row::Archive { archive, .. } = row { Some((&archive.job, archive)) } else { None });
+    // By name, so the last of a job is its newest.
+    let newest: BTreeSet<&ArchiveName> = names.collect::<BTreeMap<_, _>>().into_values().collect();
     let mut cells = vec![["ARCHIVE", "NUMBER", "ENTRIES", "SIZE", "FRAMES", "VERIFIED", ""].map(str::to_owned).to_vec()];
-    let mut bad = String::new();
+    let (mut bad, mut said) = (String::new(), String::new());
     for row in rows {
         match row {
-            Row::Archive { archive, sequence, raw, bytes, entries, warnings, flaw, verified, .. } => {
+            Row::Archive { archive, sequence, raw, bytes, entries, warnings, warned, flaw, verified, .. } => {
                 let verified = verified.map_or_else(|| "-".to_owned(), |then| human::ago(now.duration_since(then)));
                 let notes = [flaw.clone(), (*warnings > 0).then(|| count(*warnings, "warning", "warnings"))];
                 let notes = notes.into_iter().flatten().collect::<Vec<_>>().join("; ");
@@ -109,6 +117,10 @@ fn text(rows: &[Row], label: &str, now: Timestamp) -> String {
                     verified,
                     plain(&notes),
                 ]);
+                if !warned.is_empty() && newest.contains(archive) {
+                    said.push_str(&format!("warnings of {archive}:\n"));
+                    warned.iter().for_each(|text| said.push_str(&format!("  {}\n", plain(text))));
+                }
             }
             Row::Unreadable { object, error } => bad.push_str(&format!("unreadable: {}: {}\n", plain(object), plain(error))),
         }
@@ -117,7 +129,7 @@ fn text(rows: &[Row], label: &str, now: Timestamp) -> String {
         return format!("there are no archives in {label}\n{bad}");
     }
     let align = [Align::Left, Align::Right, Align::Right, Align::Right, Align::Right, Align::Left, Align::Left];
-    format!("{}{bad}", table(&align, &cells))
+    format!("{}{bad}{said}", table(&align, &cells))
 }
 
 #[cfg(test)]
@@ -136,6 +148,7 @@ mod tests {
             entries: 12_345,
             complete: flaw.is_none(),
             warnings: u64::from(flaw.is_some()),
+            warned: flaw.map(|_| "a\nwarning".to_owned()).into_iter().collect(),
             flaw: flaw.map(str::to_owned),
             verified,
         }
@@ -151,6 +164,8 @@ ARCHIVE                      NUMBER  ENTRIES    SIZE  FRAMES  VERIFIED
 services/2026-11-21T040000Z      21   12,345  9.4 GB  1.2 GB  4 h ago
 services/2026-11-22T040000Z      22   12,345  9.4 GB  1.2 GB  -         it is incomplete; 1 warning
 unreadable: manifests/x\\n: it is damaged
+warnings of services/2026-11-22T040000Z:
+  a\\nwarning
 ";
         assert_eq!(text(&rows, "this Mac", now), wanted);
         assert_eq!(text(&[], "cold", now), "there are no archives in cold\n");

@@ -21,25 +21,14 @@ use offsite_repository::{ManifestObject, Repository};
 use self::{near::Nearest, order::Ordered};
 use crate::restore::{from::Opened, select::Chosen};
 
-/// Something that cannot be shown.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum BrowseError {
     #[error("{archive} holds nothing called {path}{}", near.text())]
-    Missing {
-        archive: String,
-        path: PathText,
-        near: Nearest,
-    },
+    Missing { archive: String, path: PathText, near: Nearest },
     #[error("cannot read what is in {archive}")]
-    Entries {
-        archive: ArchiveName,
-        source: ManifestError,
-    },
+    Entries { archive: ArchiveName, source: ManifestError },
     #[error("cannot put in order what is in {archive}: {what}")]
-    Order {
-        archive: ArchiveName,
-        what: &'static str,
-    },
+    Order { archive: ArchiveName, what: &'static str },
 }
 
 /// An archive that is looked into: its manifest, and where each frame begins in the tar stream.
@@ -51,12 +40,10 @@ pub(crate) struct Night {
 }
 
 impl Night {
-    /// Reads the manifest of `name`.
     pub(crate) async fn open(repository: &Repository, name: &ArchiveName) -> anyhow::Result<Self> {
         Ok(Self::new(repository.manifest(name).await?))
     }
 
-    /// One that was chosen.
     pub(crate) async fn chosen(opened: &Opened, chosen: &Chosen) -> anyhow::Result<Self> {
         Self::open(&opened.repository, &chosen.info.name).await
     }

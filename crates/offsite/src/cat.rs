@@ -52,25 +52,16 @@ pub(crate) struct Args {
     /// Write to a terminal what is no text
     #[arg(long)]
     pub force: bool,
-    /// Where from.
     #[command(flatten)]
     pub from: From,
 }
 
-/// A file whose bytes cannot be given.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CatError {
     #[error("cannot show {path} of {archive}: it is {what}")]
-    NoFile {
-        archive: ArchiveName,
-        path: PathText,
-        what: String,
-    },
+    NoFile { archive: ArchiveName, path: PathText, what: String },
     #[error("cannot show {path} of {archive} on a terminal: it is not text")]
-    Terminal {
-        archive: ArchiveName,
-        path: PathText,
-    },
+    Terminal { archive: ArchiveName, path: PathText },
     #[error(transparent)]
     Member(#[from] MemberError),
     #[error(transparent)]
@@ -89,7 +80,6 @@ pub(crate) struct Unread {
     source: StreamError,
 }
 
-/// Runs the verb.
 pub(crate) async fn run(globals: &Globals, args: &Args) -> anyhow::Result<Exit> {
     quiet(write(globals, args).await)
 }
@@ -113,7 +103,6 @@ async fn write(globals: &Globals, args: &Args) -> anyhow::Result<Exit> {
     }
 }
 
-/// The data of the file called `wanted`.
 fn find(night: &Night, wanted: &[u8]) -> anyhow::Result<Data> {
     let mut near = Nearest::to(wanted);
     // Nothing can be above what was archived but folders.
@@ -155,7 +144,6 @@ fn no_file(night: &Night, item: &Item) -> CatError {
     CatError::NoFile { archive: night.name.clone(), path: item.entry.path.clone(), what }
 }
 
-/// The file, on the writing side.
 struct File {
     archive: ArchiveName,
     data: Data,

@@ -11,7 +11,6 @@ use crate::{
 #[derive(Debug, Parser)]
 #[command(name = "offsite", version, about, max_term_width = 100, arg_required_else_help = true)]
 pub(crate) struct Cli {
-    /// What every verb takes.
     #[command(flatten)]
     pub globals: Globals,
     /// The verb.
@@ -55,11 +54,13 @@ pub(crate) enum Command {
     /// Drop archives by name
     Forget(forget::Args),
     /// Make, show or recover the key of the sealed copies
-    Key(key::Args),
+    #[command(subcommand)]
+    Key(key::Verb),
     /// Set up this Mac step by step: key, host key, repository, configuration, first night
     Init(init::Args),
     /// Say what the configuration means, or print its schema
-    Config(configuration::Args),
+    #[command(subcommand)]
+    Config(configuration::Verb),
     /// Make the system start the daemon, from boot on
     Install(install::Args),
     /// Remove what starts the daemon; copies, configuration and journal stay
@@ -77,7 +78,6 @@ pub(crate) enum Command {
 }
 
 impl Command {
-    /// Who starts a night by this verb, if it is one that has a log.
     pub(crate) fn night(&self) -> Option<log::By> {
         match self {
             Self::Daemon(_) => Some(log::By::System),
@@ -86,7 +86,6 @@ impl Command {
         }
     }
 
-    /// Runs the verb.
     pub(crate) async fn run(&self, globals: &Globals) -> anyhow::Result<Exit> {
         match self {
             Self::Daemon(args) => daemon::run(globals, args).await,

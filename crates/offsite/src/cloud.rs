@@ -16,27 +16,15 @@ const CONNECT: Duration = Duration::from_secs(15);
 /// How long a request is tried again; what fails longer is tried by the next run.
 const RETRY: Duration = Duration::from_secs(60);
 
-/// A cloud that cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CloudError {
     #[error("cannot open the cloud {cloud}")]
-    Credentials {
-        cloud: PlaceName,
-        source: CredentialsError,
-    },
+    Credentials { cloud: PlaceName, source: CredentialsError },
     #[error("cannot open the cloud {cloud} at {url}")]
-    Store {
-        cloud: PlaceName,
-        url: String,
-        source: object_store::Error,
-    },
+    Store { cloud: PlaceName, url: String, source: object_store::Error },
     /// The folder of a `file://` cloud is not there: its disk may not be mounted.
     #[error("cannot open the cloud {cloud} at {url}")]
-    Folder {
-        cloud: PlaceName,
-        url: String,
-        source: LocalError,
-    },
+    Folder { cloud: PlaceName, url: String, source: LocalError },
 }
 
 /// Opens the store of `cloud`. A `file://` folder must exist, because an unmounted disk must not be mistaken for an empty one.

@@ -36,7 +36,6 @@ pub(crate) struct ManArgs {
     pub out: Option<PathBuf>,
 }
 
-/// Pages that cannot be written.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot write manual pages into {}", folder.display())]
 pub(crate) struct ManError {
@@ -44,13 +43,11 @@ pub(crate) struct ManError {
     source: io::Error,
 }
 
-/// Runs the verb `completions` for the whole `program`.
 pub(crate) async fn run(program: Command, args: &Args) -> anyhow::Result<Exit> {
     print(&script(args.shell, program));
     Ok(Exit::Fine)
 }
 
-/// Runs the verb `man` for the whole `program`.
 pub(crate) async fn man(program: Command, args: &ManArgs) -> anyhow::Result<Exit> {
     match &args.out {
         Some(folder) => pages(folder, program)?,

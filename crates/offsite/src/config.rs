@@ -17,6 +17,7 @@ mod rate;
 mod schema;
 #[cfg(test)]
 mod table_tests;
+mod word;
 
 use std::{
     collections::BTreeMap,
@@ -33,29 +34,24 @@ pub use self::{
     cloud::{Cloud, CloudUrl, InvalidCloud, StorageClass},
     credentials::{Credentials, CredentialsError, S3Keys},
     error::ConfigError,
-    keeping::{InvalidPart, InvalidPlain, PlainCopies, VerifyPart},
-    log::{InvalidLog, LogFormat, LogLevel, LogRules},
-    notify::{Address, Email, Healthchecks, InvalidNotify, MacNotices, Notify, NotifySecrets, Ntfy, Security, Webhook},
+    keeping::{InvalidPart, PlainCopies, VerifyPart},
+    log::{LogFormat, LogLevel, LogRules},
+    notify::{Address, Email, Healthchecks, InvalidAddress, MacNotices, Notify, NotifySecrets, Ntfy, Security, Webhook},
     place::{InvalidPlace, MAC, PlaceName},
     rate::{InvalidRate, Rate},
     schema::SCHEMA,
+    word::InvalidWord,
 };
 pub use crate::home::Home;
 
-/// What the owner decided.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
-    /// The file this came from.
     pub path: PathBuf,
-    /// The Mac's repository.
     pub repository: PathBuf,
     /// When the night's run is due, in the Mac's own time zone.
     pub at: TimeOfDay,
-    /// Archives kept on the Mac, per job.
     pub keep: NonZeroUsize,
-    /// What part of the repository each night reads back.
     pub verify: VerifyPart,
-    /// Which archives also lie there as plain copies.
     pub plain: PlainCopies,
     /// How old the newest archive, or the last good run, may be before it is an alarm.
     pub overdue: SignedDuration,
@@ -63,43 +59,32 @@ pub struct Config {
     pub battery: u8,
     /// How long one start of the daemon waits for a Pi that does not answer. Up to a day.
     pub wait: SignedDuration,
-    /// What differs for single jobs.
     pub jobs: BTreeMap<JobName, JobRules>,
-    /// Where to pull from; at least one.
     pub pis: Vec<Pi>,
-    /// Where to push to; may be empty.
     pub clouds: Vec<Cloud>,
-    /// Whom to tell, and how.
     pub notify: Notify,
-    /// What the log says, and how long it is kept.
     pub log: LogRules,
     /// Where the journal, the lock and the key are.
     pub state: PathBuf,
 }
 
-/// What differs for one job.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct JobRules {
-    /// Archives kept on the Mac.
     pub keep: Option<NonZeroUsize>,
     /// How old the newest archive may be.
     pub overdue: Option<SignedDuration>,
 }
 
-/// A Pi to pull from, over SFTP.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pi {
-    /// What it is called here.
     pub name: PlaceName,
     /// Host name or address, or what ~/.ssh/config calls it.
     pub host: String,
-    /// SSH port, if not as ssh has it.
     pub port: Option<u16>,
     /// The pulling account, if not as ssh has it.
     pub user: Option<String>,
     /// The agent's repository, as that account sees it.
     pub path: String,
-    /// How the account proves itself.
     pub auth: PiAuth,
     /// Host keys that are trusted, if not as ssh has it.
     pub known_hosts: Option<PathBuf>,
@@ -107,7 +92,6 @@ pub struct Pi {
     pub ssh_config: SshConfig,
     /// Most that is received in a second.
     pub limit: Option<Rate>,
-    /// Connections that the pull is spread over.
     pub connections: NonZeroUsize,
 }
 
@@ -118,7 +102,6 @@ pub enum PiAuth {
     Ssh,
     /// A private key's file; its passphrase, if it has one, is in `OFFSITE_SSH_PASSPHRASE`.
     Key(PathBuf),
-    /// The running ssh-agent.
     Agent,
 }
 
@@ -127,30 +110,24 @@ pub enum PiAuth {
 pub enum SshConfig {
     /// Those that `ssh` itself reads.
     Usual,
-    /// None.
     None,
-    /// This file.
     File(PathBuf),
 }
 
 impl Config {
-    /// Reads and checks the file at `path`.
     pub fn load(path: &Path, home: &Home) -> Result<Self, ConfigError> {
         let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
         Self::parse(path, &text, home)
     }
 
-    /// Checks `text`, which was read from `path`.
     pub fn parse(path: &Path, text: &str, home: &Home) -> Result<Self, ConfigError> {
         file::parse(path, text, home)
     }
 
-    /// How many archives of `job` the Mac keeps.
     pub fn keep_of(&self, job: &JobName) -> NonZeroUsize {
         self.jobs.get(job).and_then(|rules| rules.keep).unwrap_or(self.keep)
     }
 
-    /// How old the newest archive of `job` may be.
     pub fn overdue_of(&self, job: &JobName) -> SignedDuration {
         self.jobs.get(job).and_then(|rules| rules.overdue).unwrap_or(self.overdue)
     }

@@ -21,15 +21,6 @@ use crate::{
     install,
 };
 
-/// Arguments of `offsite config`.
-#[derive(Debug, clap::Args)]
-pub(crate) struct Args {
-    /// What to do with it.
-    #[command(subcommand)]
-    pub verb: Verb,
-}
-
-/// What to do with the configuration.
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Verb {
     /// Read it, and say in words what it means and what is unwise; exits with 2 if it is wrong
@@ -45,11 +36,10 @@ pub(crate) enum Verb {
 /// The system's programs are waited for no longer; a clock that they do not tell of is doctor's business.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Runs the verb.
-pub(crate) async fn run(globals: &Globals, args: &Args) -> anyhow::Result<Exit> {
-    let (text, exit) = match args.verb {
+pub(crate) async fn run(globals: &Globals, verb: &Verb) -> anyhow::Result<Exit> {
+    let (text, exit) = match verb {
         Verb::Schema => (SCHEMA.to_owned(), Exit::Fine),
-        Verb::Check { json } => match globals.load() {
+        &Verb::Check { json } => match globals.load() {
             Ok(config) => (check(&config, json).await?, Exit::Fine),
             Err(error) if json => (object(&globals.config_path()?, Some(error.to_string()), &[]), Exit::Usage),
             Err(error) => return Err(error.into()),
@@ -78,7 +68,6 @@ async fn check(config: &Config, json: bool) -> anyhow::Result<String> {
     Ok(text)
 }
 
-/// When the alarm clocks ring that are installed.
 async fn rings(home: &Home) -> Vec<TimeOfDay> {
     let home = home.clone();
     let asked = tokio::task::spawn_blocking(move || install::state(&home));

@@ -38,10 +38,8 @@ pub(crate) struct Args {
     pub keep: Option<PathBuf>,
 }
 
-/// Nights that are played.
 const NIGHTS: u64 = 3;
 
-/// Runs the verb.
 pub(crate) async fn run(_globals: &Globals, args: &Args) -> anyhow::Result<Exit> {
     let (root, temporary) = folder(args.keep.as_deref())?;
     play(&root).await?;
@@ -113,7 +111,6 @@ async fn play(root: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Restores the newest archive and compares it with the house as it was.
 async fn back(stage: &Stage, globals: &Globals, name: &str, from: from::From) -> anyhow::Result<()> {
     let into = stage.restored(name);
     let args = restore::Args {
@@ -137,7 +134,6 @@ async fn back(stage: &Stage, globals: &Globals, name: &str, from: from::From) ->
     Ok(())
 }
 
-/// What each night moved, from the receipts.
 fn moved(stage: &Stage) -> anyhow::Result<String> {
     let config = stage.globals().load()?;
     let mut rows = vec![["night", "the archive is", "Pi to Mac", "", "Mac to cloud", ""].map(str::to_owned).to_vec()];

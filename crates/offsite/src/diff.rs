@@ -20,7 +20,7 @@ use crate::{
         near::Nearest,
         order::Joined,
         reading::{self, Files, Hashes},
-        show::Style,
+        show::{Show, Style},
         typed,
     },
     exit::Exit,
@@ -28,8 +28,7 @@ use crate::{
     human::Align,
     out::{Out, quiet},
     restore::{
-        self,
-        from::{self, From},
+        self, from,
         select::{self, Wanted},
     },
 };
@@ -77,23 +76,14 @@ pub(crate) struct Args {
     /// End with 5 if something changed
     #[arg(long)]
     pub exit_code: bool,
-    /// Sizes in bytes
-    #[arg(long, conflicts_with = "json")]
-    pub bytes: bool,
-    /// Print one JSON object a line
-    #[arg(long)]
-    pub json: bool,
-    /// Where to look.
     #[command(flatten)]
-    pub from: From,
+    pub show: Show,
 }
 
 /// The second word: a path begins with a slash, an archive never does.
 #[derive(Debug, Clone)]
 pub(crate) enum Second {
-    /// The later archive.
     Archive(Wanted),
-    /// A path.
     Path(PathBuf),
 }
 
@@ -104,30 +94,19 @@ fn second(text: OsString) -> Result<Second, InvalidName> {
     text.to_string_lossy().parse().map(Second::Archive)
 }
 
-/// Two archives that cannot be compared.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DiffError {
     #[error("cannot compare {a} with {b}: they are of different jobs")]
-    Jobs {
-        a: ArchiveName,
-        b: ArchiveName,
-    },
+    Jobs { a: ArchiveName, b: ArchiveName },
     #[error("cannot compare {archive} with the one before it: there is none in {place}")]
-    NoneBefore {
-        archive: ArchiveName,
-        place: String,
-    },
+    NoneBefore { archive: ArchiveName, place: String },
     #[error("cannot compare at {} and at {}: name one path", first.display(), second.display())]
-    Paths {
-        first: PathBuf,
-        second: PathBuf,
-    },
+    Paths { first: PathBuf, second: PathBuf },
 }
 
 /// Sign, length, path, notes.
 const COLUMNS: &[Align] = &[Align::Left, Align::Right, Align::Left];
 
-/// Runs the verb.
 pub(crate) async fn run(globals: &Globals, args: &Args) -> anyhow::Result<Exit> {
     quiet(compare(globals, args).await)
 }
@@ -141,7 +120,7 @@ async fn compare(globals: &Globals, args: &Args) -> anyhow::Result<Exit> {
         (Some(Second::Archive(later)), path) => (Some(later), path.as_ref()),
         (None, path) => (None, path.as_ref()),
     };
-    let opened = from::open(globals, &args.from).await?;
+    let opened = from::open(globals, &args.show.from).await?;
     let archives = opened.repository.archives().await?;
     let first = restore::choose_among(&archives, &opened, &args.a)?.info;
     let (a, b) = match later {
@@ -166,7 +145,6 @@ fn same_job(a: &ArchiveInfo, b: &ArchiveInfo) -> Result<(), DiffError> {
     if a.job == b.job { Ok(()) } else { Err(DiffError::Jobs { a: a.clone(), b: b.clone() }) }
 }
 
-/// What was read of both archives.
 #[derive(Default)]
 struct Read([Hashes; 2]);
 
@@ -220,15 +198,14 @@ async fn open_questions(repository: &Repository, nights: &[Night; 2], wanted: &[
     Ok(read)
 }
 
-/// Goes through both, prints what changed, and gives the sums.
 fn walk(nights: &[Night; 2], wanted: &[u8], read: &Read, args: &Args) -> anyhow::Result<Sums> {
-    let style = Style::new(args.bytes);
+    let style = Style::new(args.show.bytes);
     let mut near = Nearest::to(wanted);
     let mut found = wanted.is_empty();
     let mut sums = Sums::default();
     let mut out = Out::new(COLUMNS);
     let [a, b] = nights;
-    if !args.json {
+    if !args.show.json {
         out.line(&format!("{} -> {}", a.name, b.name))?;
     }
     for items in Joined::of(nights)? {
@@ -246,7 +223,7 @@ fn walk(nights: &[Night; 2], wanted: &[u8], read: &Read, args: &Args) -> anyhow:
             continue;
         }
         let path: &PathText = &any.entry.path;
-        if args.json {
+        if args.show.json {
             out.json(&change::json(&change, path, before.as_ref(), after.as_ref()))?;
         } else {
             out.row(change::cells(&change, path, before.as_ref(), after.as_ref(), &style))?;
@@ -256,7 +233,7 @@ fn walk(nights: &[Night; 2], wanted: &[u8], read: &Read, args: &Args) -> anyhow:
         let archive = format!("neither {} nor {}", a.name, b.name);
         return Err(BrowseError::Missing { archive, path: absolute(wanted), near }.into());
     }
-    if args.json {
+    if args.show.json {
         out.json(&sums.json(&a.name, &b.name))?;
     } else {
         out.line(&sums.text(&style))?;

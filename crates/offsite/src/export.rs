@@ -39,24 +39,17 @@ pub(crate) struct Args {
     /// Where to: a file that does not exist yet, or `-` for a pipe [default: JOB-TIME.tar.zst here]
     #[arg(value_name = "FILE|-")]
     pub to: Option<PathBuf>,
-    /// Where from.
     #[command(flatten)]
     pub from: From,
 }
 
-/// An archive that was not exported.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ExportError {
     #[error("{} exists already", path.display())]
-    Exists {
-        path: PathBuf,
-    },
+    Exists { path: PathBuf },
     /// It cannot be written; nothing is there.
     #[error("cannot write {}", path.display())]
-    Write {
-        path: PathBuf,
-        source: io::Error,
-    },
+    Write { path: PathBuf, source: io::Error },
     #[error("cannot export to a terminal")]
     Terminal,
 }
@@ -64,7 +57,6 @@ pub(crate) enum ExportError {
 /// Large enough that a pipe or a disk is asked a few times per frame only.
 const BUFFER: usize = 1 << 20;
 
-/// Runs the verb.
 pub(crate) async fn run(globals: &Globals, args: &Args) -> anyhow::Result<Exit> {
     let pipe = args.to.as_deref() == Some(Path::new("-"));
     if pipe && io::stdout().is_terminal() {

@@ -17,7 +17,7 @@ use crate::{
         content::{Sameness, sameness},
         item::Item,
         order::Joined,
-        show::{COLUMNS, Style, cells},
+        show::{COLUMNS, Show, Style, cells},
     },
     exit::Exit,
     globals::Globals,
@@ -25,7 +25,7 @@ use crate::{
     out::{Out, quiet},
     restore::{
         self,
-        from::{self, From, Opened},
+        from::{self, Opened},
         select::{self, SelectError, Wanted},
     },
 };
@@ -59,18 +59,10 @@ pub(crate) struct Args {
     /// Take capitals and small letters for the same
     #[arg(long, short)]
     pub ignore_case: bool,
-    /// Sizes in bytes
-    #[arg(long, conflicts_with = "json")]
-    pub bytes: bool,
-    /// Print one JSON object a line
-    #[arg(long)]
-    pub json: bool,
-    /// Where to look.
     #[command(flatten)]
-    pub from: From,
+    pub show: Show,
 }
 
-/// What is looked for.
 #[derive(Debug, Clone)]
 pub(crate) struct Pattern {
     text: String,
@@ -99,7 +91,6 @@ impl FromStr for Pattern {
 }
 
 impl Pattern {
-    /// Whether a trimmed path is meant.
     fn fits(&self, key: &[u8], ignore_case: bool) -> bool {
         let name = if self.whole { key } else { key.rsplit(|&byte| byte == b'/').next().unwrap_or(key) };
         let matcher = if ignore_case { &self.any_case } else { &self.exact };
@@ -107,7 +98,6 @@ impl Pattern {
     }
 }
 
-/// Nothing that was looked for is there.
 #[derive(Debug, thiserror::Error)]
 #[error("nothing is called {} in {looked} of {place}", patterns.join(" or "))]
 pub(crate) struct NothingFound {
@@ -116,19 +106,18 @@ pub(crate) struct NothingFound {
     place: String,
 }
 
-/// Runs the verb.
 pub(crate) async fn run(globals: &Globals, args: &Args) -> anyhow::Result<Exit> {
     quiet(search(globals, args).await)
 }
 
 async fn search(globals: &Globals, args: &Args) -> anyhow::Result<Exit> {
-    let opened = from::open(globals, &args.from).await?;
+    let opened = from::open(globals, &args.show.from).await?;
     let archives = opened.repository.archives().await?;
     let jobs = match &args.job {
         Some(job) => vec![job.clone()],
         None => select::jobs(&archives),
     };
-    let mut search = Search { args, style: Style::new(args.bytes), found: 0, looked: 0 };
+    let mut search = Search { args, style: Style::new(args.show.bytes), found: 0, looked: 0 };
     for job in &jobs {
         if args.all {
             search.all(&opened, &archives, job).await?;
@@ -160,7 +149,6 @@ impl Search<'_> {
         patterns.is_empty() || patterns.iter().any(|pattern| pattern.fits(key, self.args.ignore_case))
     }
 
-    /// What is in one archive.
     fn newest(&mut self, night: &Night) -> anyhow::Result<()> {
         let mut out = Out::new(COLUMNS);
         self.looked += 1;
@@ -170,7 +158,7 @@ impl Search<'_> {
                 continue;
             }
             self.found += 1;
-            if self.args.json {
+            if self.args.show.json {
                 out.json(&item.json(&night.name))?;
             } else {
                 out.row(cells(&item, &item.entry.path.to_string(), &self.style))?;
@@ -179,7 +167,6 @@ impl Search<'_> {
         Ok(out.finish()?)
     }
 
-    /// What is in all archives of a job, and when it changed.
     async fn all(&mut self, opened: &Opened, archives: &Archives, job: &JobName) -> anyhow::Result<()> {
         let mut infos: Vec<&ArchiveInfo> = archives.good.iter().filter(|info| info.name.job == *job).collect();
         if infos.is_empty() {
@@ -208,7 +195,7 @@ impl Search<'_> {
             self.found += 1;
             let path = any.entry.path.clone();
             let versions = history::versions(&nights, items);
-            if self.args.json {
+            if self.args.show.json {
                 out.json(&history::json(job, &path, &nights, &versions))?;
             } else {
                 out.line(&path.to_string())?;
@@ -231,7 +218,6 @@ mod history {
     /// The same thing in archives that follow each other.
     #[derive(Debug)]
     pub(super) struct Version {
-        /// The first of these archives, and the last.
         pub(super) first: usize,
         pub(super) last: usize,
         /// What is there; `None` where it is gone.

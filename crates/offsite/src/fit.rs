@@ -10,30 +10,19 @@ use crate::{
     platform::{self, Platform},
 };
 
-/// Where it goes if nobody wants it elsewhere.
 pub(crate) const PROPOSAL: &str = "~/Backups/offsite";
 
-/// A folder that cannot be the repository.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Unfit {
     #[error("{0:?} is neither absolute nor below ~/")]
     Relative(String),
     #[error("{} is in {guard}: macOS keeps background jobs out of it, and may carry files away from it; choose another folder, as {PROPOSAL}", folder.display())]
-    Guarded {
-        folder: PathBuf,
-        guard: &'static str,
-    },
+    Guarded { folder: PathBuf, guard: &'static str },
     #[error("{} comes over a network ({kind}), where what was written is not sure to stay; choose a disk of this machine", folder.display())]
-    Network {
-        folder: PathBuf,
-        kind: String,
-    },
+    Network { folder: PathBuf, kind: String },
 }
 
 /// Whether `folder` may be the repository.
-///
-/// # Errors
-/// [`Unfit`]
 pub(crate) fn judge(folder: &Path, home: &Home, platform: &dyn Platform) -> Result<(), Unfit> {
     if let Some(guard) = platform.guards(folder, home) {
         return Err(Unfit::Guarded { folder: folder.to_owned(), guard });

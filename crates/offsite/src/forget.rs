@@ -3,9 +3,11 @@
 //! Retention does this every night by itself; the verb is for what the rule may never drop (a suspicious archive, one named for the future)
 //! and for telling the journal that a loss was meant. The last good archive of a job is refused unless asked for in so many words.
 
+use std::collections::BTreeSet;
+
 use anyhow::bail;
 use jiff::Timestamp;
-use offsite_archive::ArchiveName;
+use offsite_archive::{ArchiveName, InvalidName};
 use offsite_repository::{ArchiveInfo, Repository, apply_prune, plan_prune};
 
 use crate::{
@@ -16,15 +18,16 @@ use crate::{
     journal::{Fact, Receipt, Standing},
     night::retain::{since, unknown_needs},
     places,
+    restore::select::{self, Wanted},
     state::State,
 };
 
 /// Arguments of `offsite forget`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The archives, as `offsite archives` names them
-    #[arg(required = true, value_name = "ARCHIVE")]
-    pub archives: Vec<ArchiveName>,
+    /// The archives, as `offsite archives` names them, or each by the beginning of its time: services/2026-11-22
+    #[arg(required = true, value_name = "ARCHIVE", value_parser = named)]
+    pub archives: Vec<Wanted>,
     /// At this cloud of the configuration instead of this Mac
     #[arg(long, value_name = "CLOUD")]
     pub cloud: Option<String>,
@@ -36,22 +39,24 @@ pub(crate) struct Args {
     pub dry_run: bool,
 }
 
-/// Why an archive is not forgotten.
+/// What other verbs take as "the newest" changes with each night, so it is no name for something that is to go.
+fn named(text: &str) -> Result<Wanted, String> {
+    match text.parse().map_err(|error: InvalidName| error.to_string())? {
+        Wanted::Latest | Wanted::Newest(_) => {
+            Err("say which one, by its name or the beginning of its time (services/2026-11-22); see: offsite archives".to_owned())
+        }
+        named => Ok(named),
+    }
+}
+
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ForgetError {
     #[error("{archive} is not in {place}")]
-    NotThere {
-        archive: ArchiveName,
-        place: PlaceName,
-    },
+    NotThere { archive: ArchiveName, place: PlaceName },
     #[error("{archive} is the last good archive of its job in {place}")]
-    Last {
-        archive: ArchiveName,
-        place: PlaceName,
-    },
+    Last { archive: ArchiveName, place: PlaceName },
 }
 
-/// Runs the verb.
 pub(crate) async fn run(globals: &Globals, args: &Args) -> anyhow::Result<Exit> {
     let config = globals.load()?;
     let state = State::open(&config.state)?;
@@ -59,20 +64,23 @@ pub(crate) async fn run(globals: &Globals, args: &Args) -> anyhow::Result<Exit> 
     let (place, repository) = open(&config, args.cloud.as_deref()).await?;
     let journal = state.journal();
     let standing = Standing::of(&journal.read()?.receipts);
-    let there = repository.archives().await?.good;
-    for archive in &args.archives {
-        check(archive, &args.archives, &place, &there, &standing, args.last)?;
+    let there = repository.archives().await?;
+    let named = args.archives.iter().map(|wanted| select::named_in(wanted, &there, place.as_str()));
+    let going: Vec<ArchiveName> = named.collect::<Result<BTreeSet<_>, _>>()?.into_iter().collect();
+    for archive in &going {
+        check(archive, &going, &place, &there.good, &standing, args.last)?;
     }
     if args.dry_run {
-        args.archives.iter().for_each(|archive| say!("would forget {archive} ({place})"));
+        going.iter().for_each(|archive| say!("would forget {archive} ({place})"));
         return Ok(Exit::Fine);
     }
     // Where it cannot be told what waits, nothing is pruned below.
     let before = plan_prune(&repository).await;
     // The receipt first, as in the night: what is there without one is found again, what is gone but expected is an alarm.
-    journal.append(&Receipt { time: Timestamp::now(), fact: Fact::Forgot { place: place.clone(), archives: args.archives.clone() } })?;
-    offsite_repository::forget(&repository, &args.archives).await?;
-    args.archives.iter().for_each(|archive| say!("forgot {archive} ({place})"));
+    journal
+        .append(&Receipt { time: Timestamp::now(), fact: Fact::Forgot { place: place.clone(), archives: going.clone(), by_hand: true } })?;
+    offsite_repository::forget(&repository, &going).await?;
+    going.iter().for_each(|archive| say!("forgot {archive} ({place})"));
     let standing = Standing::of(&journal.read()?.receipts);
     if unknown_needs(&standing, &place) {
         say!("nothing is pruned while {place} lacks the manifest of another archive: what that needs is not known (offsite status)");
@@ -83,7 +91,11 @@ pub(crate) async fn run(globals: &Globals, args: &Args) -> anyhow::Result<Exit> 
     if !before.remove.is_empty() {
         say!("what a transfer brought that did not end waits here for the next night: offsite sync");
     }
-    say!("{} free; a place that still has such an archive may bring it back with the next sync", human::size(pruned.freed));
+    let after = match &args.cloud {
+        None => "a Pi that still has it does not bring it back; to want it again: offsite sync --again ARCHIVE",
+        Some(_) => "what this Mac still has, the next sync sends there again",
+    };
+    say!("{} free; {after}", human::size(pruned.freed));
     Ok(Exit::Fine)
 }
 

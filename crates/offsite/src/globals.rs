@@ -16,7 +16,6 @@ pub struct Globals {
 }
 
 impl Globals {
-    /// Where the configuration is.
     pub fn config_path(&self) -> Result<PathBuf, ConfigError> {
         match &self.config {
             Some(path) => Ok(path.clone()),

@@ -14,7 +14,10 @@ use std::io;
 
 use offsite_repository::{CopyError, LocalError, RepositoryError};
 
-pub(crate) use self::network::{no_route, private};
+pub(crate) use self::{
+    keys::{VAULT_LOST, differs},
+    network::{no_route, private},
+};
 use crate::{
     accept::AcceptError,
     config::{ConfigError, CredentialsError},
@@ -52,7 +55,6 @@ pub(crate) fn message(error: &anyhow::Error) -> String {
     text
 }
 
-/// The process's exit for an error.
 pub(crate) fn exit(error: &anyhow::Error) -> Exit {
     if find::<ConfigError>(error).is_some() || matches!(unanswered(error), Some(AskError::Lacking { .. })) {
         return Exit::Usage;
@@ -63,7 +65,6 @@ pub(crate) fn exit(error: &anyhow::Error) -> Exit {
     }
 }
 
-/// The first cause of a type.
 fn find<E: std::error::Error + 'static>(error: &anyhow::Error) -> Option<&E> {
     error.chain().find_map(|cause| cause.downcast_ref())
 }
@@ -122,7 +123,6 @@ fn first_minutes(error: &anyhow::Error) -> Option<String> {
     }
 }
 
-/// The question that got no answer.
 fn unanswered(error: &anyhow::Error) -> Option<&AskError> {
     match find::<TrustError>(error) {
         Some(TrustError::Ask(error)) => Some(error),
@@ -162,9 +162,9 @@ fn storage(error: &anyhow::Error) -> Option<&'static str> {
         return Some("two archives of one name come from two Pis or a reset clock: rename the job on one of them");
     }
     let step = find::<RepositoryError>(error).and_then(|error| match error {
-        RepositoryError::NotARepository { .. } => {
-            Some("check the path; on this Mac make it with: offsite init; on the Pi: offsite-agent init")
-        }
+        RepositoryError::NotARepository { .. } => Some(
+            "mount its disk, if it is on one; else check the path; on this Mac make it with: offsite init; on the Pi: offsite-agent init",
+        ),
         RepositoryError::Version { .. } => Some("update this offsite"),
         RepositoryError::NoSuchArchive { .. } => Some("see which there are: offsite archives"),
         RepositoryError::Manifest { .. } | RepositoryError::Table { .. } => {
@@ -255,7 +255,7 @@ mod tests {
             (
                 Error::new(unknown),
                 "error: host key of pi.local port 22 is not in /home/owner/.ssh/known_hosts: the server presented ssh-ed25519 SHA256:abc\n\
-                 next:  compare SHA256:abc with the Pi's own (on the Pi: ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub); if they are the same, \
+                 next:  at a terminal: offsite init; or compare SHA256:abc with the Pi's own (on the Pi: ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub); if they are the same, \
                  add this line to /home/owner/.ssh/known_hosts: pi.local ssh-ed25519 AAAA",
             ),
             (

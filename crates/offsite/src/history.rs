@@ -58,14 +58,12 @@ fn at_least_one(text: &str) -> Result<usize, String> {
     }
 }
 
-/// A night of which there is nothing to tell.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the journal knows nothing of the night {night}")]
 pub(crate) struct UnknownNight {
     pub night: OwedId,
 }
 
-/// What `--json` prints.
 #[derive(Debug, Serialize)]
 struct Json<'n> {
     version: u32,
@@ -77,7 +75,6 @@ struct Json<'n> {
     receipts: Option<Vec<&'n Receipt>>,
 }
 
-/// Runs the verb.
 pub(crate) async fn run(globals: &Globals, args: &Args) -> anyhow::Result<Exit> {
     let config = globals.load()?;
     let read = State::at(&config.state).journal().read()?;
@@ -105,7 +102,6 @@ pub(crate) async fn run(globals: &Globals, args: &Args) -> anyhow::Result<Exit> 
     Ok(Exit::Fine)
 }
 
-/// The nights that were asked for.
 fn choose<'n, 'r>(nights: &'n [Night<'r>], args: &Args) -> Result<&'n [Night<'r>], UnknownNight> {
     if let Some(night) = args.night {
         let of = |at: &Night<'_>| at.line.first() <= night.day() && night.day() <= at.line.last();

@@ -10,11 +10,8 @@ pub struct NoHome;
 /// The folders of one user; a value, so that tests need no environment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Home {
-    /// `HOME`.
     pub home: PathBuf,
-    /// `XDG_CONFIG_HOME`.
     pub config: Option<PathBuf>,
-    /// `XDG_STATE_HOME`.
     pub state: Option<PathBuf>,
 }
 
@@ -31,7 +28,6 @@ impl Home {
         Self { home: absolute("HOME").unwrap_or_default(), config: absolute("XDG_CONFIG_HOME"), state: absolute("XDG_STATE_HOME") }
     }
 
-    /// A user without XDG variables.
     pub fn at(home: &Path) -> Self {
         Self { home: home.to_owned(), config: None, state: None }
     }

@@ -82,18 +82,16 @@ pub(crate) fn count(n: u64, one: &str, many: &str) -> String {
     format!("{} {}", number(n), if n == 1 { one } else { many })
 }
 
-/// `part` of `whole` in per cent, rounded up so that something is never shown as nothing; `0 %` of nothing.
+/// `part` of `whole` in per cent, rounded up; something is never shown as nothing; `0 %` of nothing.
 pub(crate) fn percent(part: u64, whole: u64) -> String {
-    let percent = if whole == 0 { 0 } else { (u128::from(part) * 100).div_ceil(u128::from(whole)) };
-    format!("{percent} %")
+    let (hundredfold, whole) = (u128::from(part) * 100, u128::from(whole));
+    if (1..whole).contains(&hundredfold) { "less than 1 %".to_owned() } else { format!("{} %", hundredfold.div_ceil(whole.max(1))) }
 }
 
 /// How a column stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Align {
-    /// Text.
     Left,
-    /// Numbers.
     Right,
 }
 
@@ -176,7 +174,10 @@ mod tests {
         assert_eq!([0, 999, 1000, 1_234_567].map(number), ["0", "999", "1,000", "1,234,567"]);
         assert_eq!(count(1, "archive", "archives"), "1 archive");
         assert_eq!(count(0, "archive", "archives"), "0 archives");
-        assert_eq!([percent(0, 0), percent(0, 5), percent(1, 1000), percent(5, 5)], ["0 %", "0 %", "1 %", "100 %"]);
+        assert_eq!(
+            [percent(0, 0), percent(0, 5), percent(1, 1000), percent(1, 99), percent(5, 5)],
+            ["0 %", "0 %", "less than 1 %", "2 %", "100 %"]
+        );
     }
 
     #[test]

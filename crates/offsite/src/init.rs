@@ -37,7 +37,6 @@ use self::{
 };
 use crate::{cli::Cli, config::Home, exit::Exit, globals::Globals};
 
-/// The commented configuration, with every key.
 pub(crate) const EXAMPLE: &str = include_str!("init/offsite.example.yaml");
 
 /// Arguments of `offsite init`.
@@ -119,7 +118,6 @@ pub(crate) fn configuration(args: &Args, home: &Home) -> anyhow::Result<String> 
     Ok(draft.text())
 }
 
-/// Runs the verb.
 pub(crate) async fn run(globals: &Globals, args: &Args) -> anyhow::Result<Exit> {
     let mut args = args.clone();
     args.repository = args.repository.as_deref().map(absolute).transpose().context("cannot tell the working folder")?;

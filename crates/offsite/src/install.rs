@@ -32,11 +32,10 @@ pub(crate) use self::{
     job::{Job, Kind},
     label::{Domain, Label, Target},
     launchctl::{Call, Launchctl, Means, RealLaunchctl, Reply},
-    mac::{Ids, Mac, There},
+    mac::{Ids, Mac},
     owner::Owner,
     plan::Step,
-    printed::{Printed, disabled, printed},
-    state::{Clock, Installed, Program, command, state, wrong_hour},
+    state::{Clock, Installed, Program, command, has_file, state, wrong_hour},
     wake::Wake,
 };
 use crate::{config::Config, exit::Exit, globals::Globals, owed::Schedule, platform};
@@ -64,7 +63,6 @@ pub(crate) struct Args {
     pub dry_run: bool,
 }
 
-/// Runs the verb.
 pub(crate) async fn run(globals: &Globals, args: &Args) -> anyhow::Result<Exit> {
     let here = Here::find(globals, args.user.as_deref())?;
     let config = Config::load(&here.config, &here.home)?;
@@ -145,7 +143,6 @@ fn on_systemd(args: &Args, here: &Here, config: &Config) -> anyhow::Result<Exit>
     Ok(Exit::Fine)
 }
 
-/// The words to type again after sudo.
 fn again(args: &Args) -> Vec<&str> {
     let mut words = vec!["install"];
     words.extend(args.user.as_deref().map(|name| ["--user", name]).into_iter().flatten());
@@ -155,14 +152,12 @@ fn again(args: &Args) -> Vec<&str> {
     words
 }
 
-/// When the next run is due, in the machine's own zone.
 fn next(config: &Config) -> Option<String> {
     let zone = TimeZone::system();
     let next = Schedule { at: config.at, zone: zone.clone() }.next(Timestamp::now())?;
     Some(next.to_zoned(zone).strftime("%A %Y-%m-%d %H:%M").to_string())
 }
 
-/// The power schedule as it is.
 fn sched(pmset: &dyn Tool) -> Result<String, InstallError> {
     let arguments = ["-g".to_owned(), "sched".to_owned()];
     let run = |source| InstallError::Run { program: "pmset", arguments: arguments.join(" "), source };
@@ -197,7 +192,6 @@ pub(crate) fn removal(globals: &Globals, here: &Here) -> anyhow::Result<(Vec<Ste
     Ok((steps, refused))
 }
 
-/// Does the steps of a removal.
 pub(crate) fn remove(steps: &[Step]) -> Result<(), InstallError> {
     let (pmset, systemctl) = (Real(|| platform::current().pmset()), Real(|| platform::current().systemctl()));
     apply(steps, &Hands { launchctl: &RealLaunchctl, pmset: &pmset, systemctl: &systemctl }).map(|_| ())

@@ -17,6 +17,6 @@ pub use self::{
     append::{Journal, JournalError},
     cache::Known,
     read::{Damaged, Read, parse},
-    receipt::{BadLine, Fact, Holding, Outcome, Receipt, Step, Waiting},
+    receipt::{BadLine, Fact, Holding, Outcome, Receipt, Step, Waiting, Warned},
     standing::{Compared, Drilled, Failure, Moved, Standing, Tried, Waited},
 };

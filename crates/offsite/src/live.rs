@@ -47,7 +47,6 @@ struct Held {
 }
 
 impl Live {
-    /// Begins to tell that `verb` works since `now`.
     pub fn begin(state: &State, verb: &str, now: Timestamp) -> Self {
         let held = Held::begin(state, verb, now);
         if let Some(held) = &held {
@@ -56,7 +55,6 @@ impl Live {
         Self { held }
     }
 
-    /// What it does now, and on what.
     pub fn phase(&self, phase: Phase, object: impl ToString) {
         if let Some(held) = &self.held {
             held.writer.phase(phase, object.to_string());
@@ -117,7 +115,6 @@ pub(crate) fn label(label: &str) {
     phase(now, object);
 }
 
-/// How far what this process does now is.
 pub(crate) fn progress(progress: Progress) {
     if let Some(writer) = current().upgrade() {
         writer.progress(progress);

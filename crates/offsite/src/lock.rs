@@ -21,16 +21,11 @@ pub struct Lock {
 /// A lock that cannot be had.
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
+    /// `holder` is what that one wrote about itself; empty if it has not yet.
     #[error("another offsite is at work{}", holder_text(holder))]
-    Busy {
-        /// What that one wrote about itself; empty if it has not yet.
-        holder: String,
-    },
+    Busy { holder: String },
     #[error("cannot use the lock {}", path.display())]
-    File {
-        path: PathBuf,
-        source: io::Error,
-    },
+    File { path: PathBuf, source: io::Error },
 }
 
 fn holder_text(holder: &str) -> String {
@@ -59,7 +54,6 @@ impl Lock {
     }
 }
 
-/// Replaces the text for whoever meets the lock.
 fn introduce(file: &mut File, text: &str) -> io::Result<()> {
     file.set_len(0)?;
     file.seek(SeekFrom::Start(0))?;

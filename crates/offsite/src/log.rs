@@ -68,7 +68,6 @@ fn layer<S: Subscriber + for<'s> LookupSpan<'s>>(log: Log, rules: LogRules) -> i
     log.with_filter(Targets::new().with_default(others).with_target("offsite", level))
 }
 
-/// Writes events.
 struct Log {
     days: Mutex<Days>,
     format: LogFormat,

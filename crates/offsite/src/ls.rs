@@ -12,17 +12,13 @@ use crate::{
         BrowseError, Night, absolute, below,
         item::Item,
         near::Nearest,
-        show::{COLUMNS, Style, cells},
+        show::{COLUMNS, Show, Style, cells},
         typed,
     },
     exit::Exit,
     globals::Globals,
     out::{Out, OutError, quiet},
-    restore::{
-        self,
-        from::{self, From},
-        select::Wanted,
-    },
+    restore::{self, from, select::Wanted},
 };
 
 const EXAMPLES: &str = "Examples:
@@ -49,28 +45,20 @@ pub(crate) struct Args {
     /// Everything below it too, by whole paths
     #[arg(long, short = 'R')]
     pub recursive: bool,
-    /// Sizes in bytes
-    #[arg(long, conflicts_with = "json")]
-    pub bytes: bool,
-    /// Print one JSON object a line
-    #[arg(long)]
-    pub json: bool,
-    /// Where to look.
     #[command(flatten)]
-    pub from: From,
+    pub show: Show,
 }
 
-/// Runs the verb.
 pub(crate) async fn run(globals: &Globals, args: &Args) -> anyhow::Result<Exit> {
     quiet(list(globals, args).await)
 }
 
 async fn list(globals: &Globals, args: &Args) -> anyhow::Result<Exit> {
-    let opened = from::open(globals, &args.from).await?;
+    let opened = from::open(globals, &args.show.from).await?;
     let chosen = restore::choose(&opened, &args.what).await?;
     let night = Night::chosen(&opened, &chosen).await?;
     let out = Out::new(COLUMNS);
-    let mut listing = Listing { archive: &night.name, style: Style::new(args.bytes), json: args.json, out, blocks: 0 };
+    let mut listing = Listing { archive: &night.name, style: Style::new(args.show.bytes), json: args.show.json, out, blocks: 0 };
     match &args.path {
         Some(path) => listing.below(&night, &typed(path), args.recursive)?,
         None => listing.sources(&night, args.recursive)?,
@@ -88,7 +76,6 @@ struct Listing<'a> {
 }
 
 impl Listing<'_> {
-    /// What is at or below `wanted`.
     fn below(&mut self, night: &Night, wanted: &[u8], recursive: bool) -> anyhow::Result<()> {
         let mut near = Nearest::to(wanted);
         let mut found = false;
@@ -111,7 +98,6 @@ impl Listing<'_> {
         if found || wanted.is_empty() { Ok(()) } else { Err(missing().into()) }
     }
 
-    /// Every source, with what lies in it.
     fn sources(&mut self, night: &Night, recursive: bool) -> anyhow::Result<()> {
         let mut source: Option<Vec<u8>> = None;
         let mut level = Level::default();
@@ -133,7 +119,6 @@ impl Listing<'_> {
         Ok(())
     }
 
-    /// The headline of a source.
     fn block(&mut self, item: &Item) -> Result<(), OutError> {
         if self.json {
             return self.out.json(&item.json(self.archive));
@@ -143,7 +128,6 @@ impl Listing<'_> {
         self.out.line(&format!("{}{}:", if self.blocks == 1 { "" } else { "\n" }, item.entry.path))
     }
 
-    /// An item by its whole path.
     fn whole(&mut self, item: &Item) -> Result<(), OutError> {
         self.row(item, &item.entry.path.to_string())
     }
@@ -177,10 +161,8 @@ impl Listing<'_> {
     }
 }
 
-/// Where a listing of one folder is.
 #[derive(Default)]
 struct Level {
-    /// The last name that was shown.
     shown: Vec<u8>,
 }
 

@@ -151,13 +151,24 @@ impl Night<'_> {
             self.fail(Step::Configure, PlaceName::mac(), &error.into())?;
         }
         crate::drill::clean(&State::at(&self.config.state));
+        // The line takes as long as the look, and they have nothing to do with each other.
+        let first = self.config.pis.iter().find(|pi| !tonight.away.contains(&pi.name));
+        let mut reaching = first.map(|pi| (&pi.name, self.reach(pi)));
         live::phase(Phase::Check, "what this Mac holds");
         self.note_losses().await?;
         let mac = self.mac.repository.clone();
         self.renew_recover(&PlaceName::mac(), &mac).await?;
         for pi in &self.config.pis {
             live::phase(Phase::Reach, &pi.name);
-            if tonight.away.contains(&pi.name) { self.leave_out(pi) } else { self.pull(pi).await? }
+            if tonight.away.contains(&pi.name) {
+                self.leave_out(pi);
+                continue;
+            }
+            let reaching = match reaching.take_if(|(name, _)| **name == pi.name) {
+                Some((_, reaching)) => reaching,
+                None => self.reach(pi),
+            };
+            self.pull(pi, reaching).await?;
         }
         // Also where no Pi answered: a killed night may have left something without receipt.
         self.judge().await?;
@@ -176,6 +187,7 @@ impl Night<'_> {
             self.retain(&cloud.name, &repository, Some(cloud.keep)).await?;
             self.seen(&cloud.name, &repository).await?;
         }
+        self.revoke().await?;
         Ok(match (self.failures, self.successes) {
             (0, _) if tonight.lacking().is_empty() => Outcome::Fine,
             (0, _) => Outcome::Incomplete,

@@ -12,7 +12,6 @@ use crate::{
 /// Rows whose columns are made to agree; memory stays small, and the first rows come soon.
 const BATCH: usize = 1000;
 
-/// Output that could not be written.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum OutError {
     #[error("nobody reads the output any more")]
@@ -35,7 +34,6 @@ pub(crate) fn quiet(result: anyhow::Result<Exit>) -> anyhow::Result<Exit> {
     }
 }
 
-/// See the module.
 pub(crate) struct Out {
     to: BufWriter<Stdout>,
     columns: &'static [Align],
@@ -48,7 +46,6 @@ impl Out {
         Self { to: BufWriter::new(io::stdout()), columns, rows: Vec::new() }
     }
 
-    /// A row of columns.
     pub(crate) fn row(&mut self, cells: Vec<String>) -> Result<(), OutError> {
         self.rows.push(cells);
         if self.rows.len() == BATCH { self.settle() } else { Ok(()) }
@@ -60,7 +57,6 @@ impl Out {
         Ok(writeln!(self.to, "{text}")?)
     }
 
-    /// A line of JSON.
     pub(crate) fn json(&mut self, value: &impl Serialize) -> Result<(), OutError> {
         let text = serde_json::to_string(value).map_err(|error| OutError::Write(error.into()))?;
         self.line(&text)
@@ -72,7 +68,6 @@ impl Out {
         Ok(self.to.write_all(table(self.columns, &rows).as_bytes())?)
     }
 
-    /// Writes what is left.
     pub(crate) fn finish(mut self) -> Result<(), OutError> {
         self.settle()?;
         Ok(self.to.flush()?)

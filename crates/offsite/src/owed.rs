@@ -17,12 +17,9 @@ use crate::config::TimeOfDay;
 /// and a Mac that flies west would be overdue before its next one.
 const AGAIN: SignedDuration = SignedDuration::from_hours(8);
 
-/// When runs are due.
 #[derive(Debug, Clone)]
 pub struct Schedule {
-    /// The time of day.
     pub at: TimeOfDay,
-    /// The Mac's time zone.
     pub zone: TimeZone,
 }
 
@@ -36,17 +33,14 @@ pub struct OwedId(civil::Date);
 pub struct Owed {
     /// The slot it will settle: the newest that is due.
     pub id: OwedId,
-    /// When that slot was due.
     pub due: Timestamp,
 }
 
 impl OwedId {
-    /// The slot of a civil day.
     pub const fn new(day: civil::Date) -> Self {
         Self(day)
     }
 
-    /// Its civil day.
     pub const fn day(self) -> civil::Date {
         self.0
     }
@@ -82,7 +76,6 @@ impl Schedule {
         days.into_iter().flatten().find_map(|day| self.due(day).filter(|due| *due <= now).map(|due| Owed { id: OwedId(day), due }))
     }
 
-    /// The first slot after `now`.
     pub fn next(&self, now: Timestamp) -> Option<Timestamp> {
         let today = now.to_zoned(self.zone.clone()).date();
         let days = [today.yesterday().ok(), Some(today), today.tomorrow().ok(), today.checked_add(2.days()).ok()];

@@ -17,73 +17,40 @@ use offsite_sftp::{SftpError, SftpStore, Target};
 use crate::{
     cloud::{self, CloudError},
     config::{Cloud, Config, Pi, PlaceName},
-    key::{Key, KeyError},
+    key::{self, KeyError},
     state::State,
 };
 use addresses::Addresses;
 
-/// The Mac's repository.
 #[derive(Debug, Clone)]
 pub(crate) struct Mac {
-    /// The folder, for plain copies.
     pub local: LocalStore,
-    /// What is in it.
     pub repository: Repository,
 }
 
-/// A place that cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum PlaceError {
     #[error("cannot open the repository {}", path.display())]
-    Folder {
-        path: PathBuf,
-        source: LocalError,
-    },
+    Folder { path: PathBuf, source: LocalError },
     #[error("cannot open the repository {}", path.display())]
-    Repository {
-        path: PathBuf,
-        source: RepositoryError,
-    },
+    Repository { path: PathBuf, source: RepositoryError },
     #[error("{} is a repository of layout {layout}, the Mac's has the layout packs", path.display())]
-    Layout {
-        path: PathBuf,
-        layout: Layout,
-    },
+    Layout { path: PathBuf, layout: Layout },
     #[error("cannot reach {pi} ({host})")]
-    Reach {
-        pi: PlaceName,
-        host: String,
-        source: SftpError,
-    },
+    Reach { pi: PlaceName, host: String, source: SftpError },
     #[error("cannot open the repository {path} on {pi}")]
-    Pi {
-        pi: PlaceName,
-        path: String,
-        source: RepositoryError,
-    },
+    Pi { pi: PlaceName, path: String, source: RepositoryError },
     #[error(transparent)]
     Cloud(#[from] CloudError),
     #[error("cannot open the cloud {cloud}")]
-    Key {
-        cloud: PlaceName,
-        source: KeyError,
-    },
+    Key { cloud: PlaceName, source: KeyError },
     #[error("cannot open the cloud {cloud}")]
-    Vault {
-        cloud: PlaceName,
-        source: VaultError,
-    },
-    #[error("the cloud {cloud} held copies, and now it holds no vault: is it the right address, is the disk mounted?")]
-    VaultLost {
-        cloud: PlaceName,
-        source: VaultError,
-    },
+    Vault { cloud: PlaceName, source: VaultError },
+    #[error("the cloud {cloud} held copies, and now it holds no vault")]
+    VaultLost { cloud: PlaceName, source: VaultError },
 }
 
 /// Opens the Mac's repository, which `offsite init` made.
-///
-/// # Errors
-/// [`PlaceError::Folder`], [`PlaceError::Repository`] and [`PlaceError::Layout`].
 pub(crate) async fn mac(config: &Config) -> Result<Mac, PlaceError> {
     let path = || config.repository.clone();
     let local = LocalStore::open(&config.repository).map_err(|source| PlaceError::Folder { path: path(), source })?;
@@ -96,15 +63,12 @@ pub(crate) async fn mac(config: &Config) -> Result<Mac, PlaceError> {
 }
 
 /// Connects to a Pi and opens its repository. The host key must be known.
-///
-/// # Errors
-/// [`PlaceError::Reach`] and [`PlaceError::Pi`].
 pub(crate) async fn pi(config: &Config, pi: &Pi) -> Result<Reached, PlaceError> {
     let reach = |source| PlaceError::Reach { pi: pi.name.clone(), host: pi.host.clone(), source };
     let target = target(config, pi).await.map_err(reach)?;
     let store = SftpStore::connect(&target).await.map_err(reach)?;
     let address = store.address();
-    let opened = Repository::open(Arc::new(store)).await;
+    let opened = Repository::open_and_list(Arc::new(store)).await;
     let repository = opened.map_err(|source| PlaceError::Pi { pi: pi.name.clone(), path: pi.path.clone(), source })?;
     Ok(Reached { repository, address })
 }
@@ -120,10 +84,8 @@ pub(crate) async fn target(config: &Config, pi: &Pi) -> Result<Target, SftpError
     Ok(target)
 }
 
-/// A Pi that was reached.
 #[derive(Debug)]
 pub(crate) struct Reached {
-    /// What it holds.
     pub repository: Repository,
     /// Where it is, if that was ours to find out.
     address: Option<IpAddr>,
@@ -140,13 +102,13 @@ impl Reached {
     }
 }
 
-/// Opens a cloud's vault with the key in the state folder. One that was never pushed to (`fresh`) is made.
+/// Opens a cloud's vault with the key in the state folder. One that was never pushed to is made, if `fresh`.
 ///
 /// # Errors
-/// All that concern clouds; [`PlaceError::VaultLost`] if there is no vault although there was one.
+/// All that concern clouds; [`PlaceError::VaultLost`] if there is no vault although there was one, by the journal.
 pub(crate) async fn cloud(config: &Config, cloud: &Cloud, fresh: bool) -> Result<Repository, PlaceError> {
     let name = || cloud.name.clone();
-    let key = Key::load(&State::at(&config.state).key()).map_err(|source| PlaceError::Key { cloud: name(), source })?;
+    let key = key::load(config).map_err(|source| PlaceError::Key { cloud: name(), source })?;
     let store = cloud::open(cloud)?;
     let mut options = SealedOptions::default();
     options.pack_class = cloud.class.as_ref().map(|class| class.as_str().to_owned());
@@ -155,7 +117,7 @@ pub(crate) async fn cloud(config: &Config, cloud: &Cloud, fresh: bool) -> Result
             let made = create_vault(store, &key.master, &key.slots, &options).await;
             made.map_err(|source| PlaceError::Vault { cloud: name(), source })
         }
-        Err(source @ VaultError::NoVault { .. }) => Err(PlaceError::VaultLost { cloud: name(), source }),
+        Err(source @ VaultError::NoVault { .. }) if key::held(config, &cloud.name) => Err(PlaceError::VaultLost { cloud: name(), source }),
         opened => opened.map_err(|source| PlaceError::Vault { cloud: name(), source }),
     }
 }

@@ -20,19 +20,12 @@ pub use volume::network;
 
 use crate::home::Home;
 
-/// What differs between systems.
 pub trait Platform: Send + Sync {
-    /// The system's name, for messages.
     fn name(&self) -> &'static str;
-    /// Folder of journal, lock and key.
     fn state_folder(&self, home: &Home) -> PathBuf;
-    /// Folder of log files.
     fn log_folder(&self, home: &Home) -> PathBuf;
-    /// Whether launchd starts jobs here.
     fn has_launchd(&self) -> bool;
-    /// launchd's own command, where there is one.
     fn launchctl(&self) -> Option<Command>;
-    /// The command that asks the owner's systemd, where there is one.
     fn systemctl(&self) -> Option<Command>;
     /// The command that shows and sets when the machine wakes by itself, where there is one.
     fn pmset(&self) -> Option<Command>;
@@ -51,16 +44,12 @@ pub trait Platform: Send + Sync {
     fn guards(&self, folder: &Path, home: &Home) -> Option<&'static str>;
 }
 
-/// How a computer with a battery is powered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Power {
-    /// Whether it is on mains.
     pub mains: bool,
-    /// How full the battery is.
     pub percent: u8,
 }
 
-/// The system this was compiled for.
 pub fn current() -> &'static dyn Platform {
     if cfg!(target_os = "macos") { &MacOs } else { &Linux }
 }

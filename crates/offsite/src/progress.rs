@@ -26,14 +26,12 @@ impl Bar {
         Self(bar)
     }
 
-    /// Shows how far it is.
     pub(crate) fn set(&self, progress: Progress) {
         live::progress(progress);
         self.0.set_length(progress.total);
         self.0.set_position(progress.done);
     }
 
-    /// Writes a line above the bar.
     pub(crate) fn line(&self, text: &str) {
         self.0.suspend(|| report!("{text}"));
     }

@@ -110,7 +110,6 @@ fn ended(stopped: Option<io::Error>) -> Result<(), OutError> {
 mod tests {
     use super::*;
 
-    /// Takes what there is room for, and then fails.
     struct Small(Vec<u8>, usize, ErrorKind);
 
     impl Write for Small {

@@ -21,13 +21,11 @@ use crate::{
 /// Bytes that must be free for what a night writes here. With less, most starts end with an error that leaves no receipt.
 const ROOM: u64 = 1_000_000;
 
-/// The folder.
 #[derive(Debug, Clone)]
 pub struct State {
     folder: PathBuf,
 }
 
-/// A state folder that cannot be made.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot make the state folder {}", path.display())]
 pub struct StateError {
@@ -48,17 +46,14 @@ impl State {
         Self { folder: folder.to_owned() }
     }
 
-    /// The folder.
     pub fn folder(&self) -> &Path {
         &self.folder
     }
 
-    /// The journal.
     pub fn journal(&self) -> Journal {
         Journal::at(self.folder.join("journal.jsonl"))
     }
 
-    /// Takes the lock for `verb`.
     pub fn lock(&self, verb: &str, now: Timestamp) -> Result<Lock, LockError> {
         Lock::take(&self.folder.join("lock"), verb, now)
     }

@@ -16,6 +16,7 @@ pub use self::{
     gather::{Facts, Held, Local, gather, gather_at},
     report::{
         DrilledReport, JobReport, LastRun, MovedReport, PlaceKind, PlaceReport, Report, Rule321, RunReport, TripwireReport, WaitingReport,
+        WarningsReport,
     },
     screen::{headline, screen},
 };

@@ -4,6 +4,7 @@
 //! what a job of the system may do, and once a night is settled, nothing else makes one owed.
 
 use jiff::{Timestamp, tz::TimeZone};
+use offsite_archive::ArchiveName;
 
 use crate::{
     config::Config,
@@ -26,7 +27,8 @@ use crate::{
 Examples:
   offsite sync             a night, now
   offsite sync --dry-run   what it would move and forget
-  offsite sync --by-daemon a night by what `offsite install` installed, with the rights that the system gives it")]
+  offsite sync --by-daemon a night by what `offsite install` installed, with the rights that the system gives it
+  offsite sync --again services/2026-11-22T030000Z   also what was forgotten here by hand")]
 pub(crate) struct Args {
     /// Say what would be pulled, pushed and forgotten, and change nothing
     #[arg(long, short = 'n')]
@@ -34,9 +36,17 @@ pub(crate) struct Args {
     /// Leave it to the daemon: a night is owed from now on, and its next start plays it
     #[arg(long, conflicts_with = "dry_run")]
     pub by_daemon: bool,
+    /// Also pull this archive, which was forgotten here by hand
+    #[arg(long, value_name = "ARCHIVE", conflicts_with = "dry_run")]
+    pub again: Vec<ArchiveName>,
 }
 
-/// Runs the verb.
+#[derive(Debug, thiserror::Error)]
+#[error("{archive} was not forgotten by hand on this Mac, so nothing keeps it from being pulled")]
+struct NotRefused {
+    archive: ArchiveName,
+}
+
 pub(crate) async fn run(globals: &Globals, args: &Args) -> anyhow::Result<Exit> {
     let config = globals.load()?;
     if args.dry_run {
@@ -44,8 +54,16 @@ pub(crate) async fn run(globals: &Globals, args: &Args) -> anyhow::Result<Exit> 
     }
     let state = State::open(&config.state)?;
     let lock = state.lock("sync", Timestamp::now())?;
+    let journal = state.journal();
+    let standing = if args.again.is_empty() { Standing::default() } else { journal.standing()?.standing };
+    if let Some(archive) = args.again.iter().find(|archive| !standing.refused.contains(archive)) {
+        return Err(NotRefused { archive: archive.clone() }.into());
+    }
+    for archive in &args.again {
+        journal.append(&Receipt { time: Timestamp::now(), fact: Fact::Again { archive: archive.clone() } })?;
+    }
     if args.by_daemon {
-        state.journal().append(&Receipt { time: Timestamp::now(), fact: Fact::Asked })?;
+        journal.append(&Receipt { time: Timestamp::now(), fact: Fact::Asked })?;
         drop(lock);
         return leave();
     }

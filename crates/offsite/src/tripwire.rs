@@ -18,9 +18,8 @@ pub(crate) const LAST: usize = 5;
 /// The size of an archive, as its manifest says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Shape {
-    /// Length of the raw tar stream, in bytes.
+    /// Of the raw tar stream, in bytes.
     pub raw: u64,
-    /// Number of entries.
     pub entries: u64,
     /// Number of sources; each has one entry even when it is empty.
     pub sources: u64,
@@ -29,13 +28,11 @@ pub struct Shape {
 /// An earlier archive of the same job that is complete, and not suspicious or accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Good {
-    /// Its size.
     pub shape: Shape,
     /// Whether a person accepted it: what came before it is then no measure any more.
     pub accepted: bool,
 }
 
-/// What looks wrong.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase", tag = "what")]
 #[non_exhaustive]
@@ -47,39 +44,15 @@ pub enum Why {
     /// It is named for a time more than a day ahead: the Pi's clock is wrong.
     Ahead,
     /// Less than two thirds of the usual bytes.
-    Smaller {
-        /// Raw bytes now.
-        now: u64,
-        /// Median of the last good ones.
-        usual: u64,
-    },
+    Smaller { now: u64, usual: u64 },
     /// Fewer than two thirds of the usual entries.
-    Fewer {
-        /// Entries now.
-        now: u64,
-        /// Median of the last good ones.
-        usual: u64,
-    },
-    /// Much less of the archive before is still in it than usually. Per cent of that archive's bytes.
-    Replaced {
-        /// What is still there.
-        stays: u64,
-        /// What usually is: the median of the last good nights.
-        usual: u64,
-        /// What would have been enough.
-        least: u64,
-    },
-    /// Less of the archive before is still in it, and what came instead does not compress although what went did.
-    Scrambled {
-        /// What is still there, in per cent of that archive's bytes.
-        stays: u64,
-        /// What would have been enough.
-        least: u64,
-        /// What compression left of what went, in per cent.
-        was: u64,
-        /// What it leaves of what came.
-        is: u64,
-    },
+    Fewer { now: u64, usual: u64 },
+    /// Much less of the archive before is still in it than usually, by the median of the last good nights, and than is enough. Per cent of that
+    /// archive's bytes.
+    Replaced { stays: u64, usual: u64, least: u64 },
+    /// Less of the archive before is still in it than is enough, and what came instead does not compress although what went did: `was` per cent
+    /// were left of what went, `is` are of what came.
+    Scrambled { stays: u64, least: u64, was: u64, is: u64 },
 }
 
 impl fmt::Display for Why {

@@ -20,7 +20,6 @@ pub(crate) struct Args {
     pub dry_run: bool,
 }
 
-/// Runs the verb.
 pub(crate) async fn run(globals: &Globals, args: &Args) -> anyhow::Result<Exit> {
     let here = Here::find(globals, args.user.as_deref())?;
     let config = here.config();

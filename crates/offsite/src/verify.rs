@@ -20,10 +20,9 @@ use offsite_repository::{
     plain_copies, plain_path, rescue, set_damaged_aside, verify as read_back,
 };
 
-pub(crate) use self::heal::heal;
+pub(crate) use self::heal::{heal, whole};
 use self::report::Stays;
 pub(crate) use self::{
-    heal::NoCloud,
     report::{Checked, Copy, Report},
     rounds::Rounds,
 };
@@ -59,7 +58,6 @@ pub(crate) struct Args {
     pub json: bool,
 }
 
-/// Runs the verb.
 pub(crate) async fn run(globals: &Globals, args: &Args) -> anyhow::Result<Exit> {
     let config = globals.load()?;
     let state = State::open(&config.state)?;
@@ -234,7 +232,6 @@ fn note(journal: &Journal, fact: Fact) -> anyhow::Result<()> {
     Ok(journal.append(&Receipt { time: Timestamp::now(), fact })?)
 }
 
-/// How many frames of an archive are not there or not good.
 fn lost_frames(damages: &[Damage]) -> u64 {
     damages.len() as u64
 }

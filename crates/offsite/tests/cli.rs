@@ -87,6 +87,35 @@ fn a_mistake_in_the_configuration_is_named_and_nothing_is_made() {
 }
 
 #[test]
+fn config_check_tells_a_program_what_it_tells_a_person() {
+    let home = Home::configured();
+    let asked = || {
+        let ended = home.run(&["config", "check", "--json"]);
+        let told: serde_json::Value = serde_json::from_str(&ended.out).unwrap();
+        assert_eq!((ended.err.as_str(), &told["version"], &told["config"]), ("", &1.into(), &"HOME/.config/offsite/offsite.yaml".into()));
+        (ended.code, told)
+    };
+    let text = fs::read_to_string(home.config()).unwrap();
+    fs::write(home.config(), format!("keep: 2\nverify: none\n{text}")).unwrap();
+    let said = home.run(&["config", "check"]).out;
+    let notes: Vec<&str> = said.lines().filter_map(|line| line.strip_prefix("note: ")).collect();
+    assert!(["keep is 2, ", "verify is none: "].iter().all(|begins| notes.iter().any(|note| note.starts_with(begins))), "{said}");
+    let (code, told) = asked();
+    assert_eq!((code, &told["error"], &told["notes"]), (0, &serde_json::Value::Null, &notes.into()));
+
+    fs::write(home.config(), text.replace("repository:", "repositry:")).unwrap();
+    let said = home.run(&["config", "check"]);
+    let (code, told) = asked();
+    let error = told["error"].as_str().unwrap();
+    assert!(error.starts_with("HOME/.config/offsite/offsite.yaml:1: unknown key \"repositry\""), "{error}");
+    assert!(said.err.starts_with(&format!("error: {error}\n")), "{error}: {}", said.err);
+    assert_eq!((said.code, code, &told["notes"]), (2, 2, &serde_json::json!([])));
+    fs::remove_file(home.config()).unwrap();
+    let (code, told) = asked();
+    assert!(code == 2 && told["error"].as_str().unwrap().starts_with("cannot read the configuration HOME/"), "{told}");
+}
+
+#[test]
 fn init_writes_once_and_makes_the_repository() {
     let home = Home::new();
     let ended = home.run(&["init", "--pi", "me@10.0.0.5:2222", "--repository", "store"]);

@@ -17,6 +17,8 @@ mod keep;
 mod matrix;
 #[path = "nights/mute.rs"]
 mod mute;
+#[path = "nights/paper.rs"]
+mod paper;
 #[path = "nights/room.rs"]
 mod room;
 #[path = "nights/tripwire.rs"]

@@ -10,19 +10,15 @@ use serde::Serialize;
 
 use super::{Night, item::Data};
 
-/// What is known of two contents.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Sameness {
-    /// They are the same, byte for byte.
     Same,
-    /// They are not.
     Different,
     /// They are equally long, and only reading them would tell.
     Unknown,
 }
 
-/// Compares the content of a file in two archives.
 pub(crate) fn sameness(a: (&Night, &Data), b: (&Night, &Data)) -> Sameness {
     let (of_a, of_b) = (print(a.0, &a.1.range), print(b.0, &b.1.range));
     if a.1.size != b.1.size {
@@ -59,7 +55,6 @@ pub(crate) fn print(night: &Night, range: &Range<u64>) -> [u8; 16] {
     short(&hash.finalize())
 }
 
-/// The first half of a hash.
 pub(super) fn short(hash: &blake3::Hash) -> [u8; 16] {
     let mut short = [0; 16];
     short.copy_from_slice(&hash.as_bytes()[..16]);

@@ -16,7 +16,7 @@ pub(crate) struct Data {
     pub(crate) at: u64,
     /// Where its data lies, a sparse file's map included, without padding.
     pub(crate) range: Range<u64>,
-    /// Length of the file, in bytes.
+    /// In bytes.
     pub(crate) size: u64,
     /// How it was cut.
     pub(crate) class: Option<Class>,
@@ -36,13 +36,11 @@ impl Data {
         self.range.end - self.range.start == self.size
     }
 
-    /// The whole member in the stream, padding included.
     pub(crate) fn extent(&self) -> Range<u64> {
         self.at..self.range.end.checked_next_multiple_of(512).unwrap_or(u64::MAX)
     }
 }
 
-/// An entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Item {
     pub(crate) entry: Entry,
@@ -51,7 +49,6 @@ pub(crate) struct Item {
 }
 
 impl Item {
-    /// Its path as paths are compared.
     pub(crate) fn key(&self) -> &[u8] {
         trim(&self.entry.path.0)
     }
@@ -66,7 +63,6 @@ impl Item {
         if self.data.is_some() { Kind::File } else { self.entry.kind }
     }
 
-    /// Its line of `--json`: the keys mean what they mean in a manifest.
     pub(crate) fn json<'a>(&'a self, archive: &'a ArchiveName) -> Line<'a> {
         let entry = &self.entry;
         Line {
@@ -86,7 +82,6 @@ impl Item {
     }
 }
 
-/// One entry as `--json` prints it.
 #[derive(Debug, Serialize)]
 pub(crate) struct Line<'a> {
     archive: &'a ArchiveName,

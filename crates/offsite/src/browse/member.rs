@@ -9,30 +9,19 @@ use offsite_archive::{ArchiveName, Kind, Member, PathText, Segment, TarError, Ta
 
 use super::{absolute, item::Data, trim};
 
-/// A member that cannot be had, or is another.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum MemberError {
     #[error("cannot trust {archive}: where its manifest has the file {path}, its data has {found}")]
-    Lies {
-        archive: ArchiveName,
-        path: PathText,
-        found: String,
-    },
+    Lies { archive: ArchiveName, path: PathText, found: String },
     #[error("cannot read {path} of {archive}")]
-    Tar {
-        archive: ArchiveName,
-        path: PathText,
-        source: TarError,
-    },
+    Tar { archive: ArchiveName, path: PathText, source: TarError },
 }
 
 /// Bytes that are read at once, at most.
 const BUFFER: usize = 256 << 10;
 
-/// What follows next in a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Part<'a> {
-    /// These bytes.
     Bytes(&'a [u8]),
     /// As many zeros, which are not stored.
     Hole(u64),

@@ -58,7 +58,6 @@ enum Rest<'a> {
 /// What one look over all entries tells.
 #[derive(Default)]
 struct Survey {
-    /// The length of each run.
     runs: Vec<u64>,
     /// Files that have a further name.
     links: HashSet<[u8; 16]>,

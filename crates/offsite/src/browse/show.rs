@@ -4,17 +4,29 @@ use jiff::{Timestamp, tz::TimeZone};
 use offsite_archive::{Entry, Kind, Mtime};
 
 use super::item::Item;
-use crate::human::{Align, number, plain, size};
+use crate::{
+    human::{Align, number, plain, size},
+    restore::from::From,
+};
 
-/// The columns of [`cells`].
 pub(crate) const COLUMNS: &[Align] = &[Align::Left, Align::Left, Align::Left, Align::Right, Align::Left, Align::Left];
 
-/// How sizes and times are shown.
+/// What every list of entries takes: how it is shown, and from where.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Show {
+    /// Sizes in bytes
+    #[arg(long, conflicts_with = "json")]
+    pub bytes: bool,
+    /// Print one JSON object a line
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub from: From,
+}
+
 #[derive(Debug, Clone)]
 pub(crate) struct Style {
-    /// Sizes as numbers of bytes.
     pub(crate) bytes: bool,
-    /// Where times are meant.
     pub(crate) zone: TimeZone,
 }
 
@@ -23,7 +35,6 @@ impl Style {
         Self { bytes, zone: TimeZone::system() }
     }
 
-    /// A length.
     pub(crate) fn size(&self, bytes: u64) -> String {
         if self.bytes { number(bytes) } else { size(bytes) }
     }
@@ -74,7 +85,6 @@ pub(crate) fn ids(entry: &Entry) -> String {
     format!("{}:{}", entry.uid, entry.gid)
 }
 
-/// The entry as a row, called `name`.
 pub(crate) fn cells(item: &Item, name: &str, style: &Style) -> Vec<String> {
     let entry = &item.entry;
     let length = match (entry.device, item.kind()) {

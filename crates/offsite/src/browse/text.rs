@@ -3,11 +3,9 @@
 //! Invariant: what comes in pieces is judged as if it came at once. A character that is not whole at the end of a piece is held back until
 //! the next one tells what it is: its first byte alone says nothing, and without it the second may be a control character.
 
-/// Something that is no text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct NoText;
 
-/// Judges bytes as they come.
 #[derive(Debug, Default)]
 pub(crate) struct Text {
     /// The beginning of a character, at most three bytes.

@@ -4,40 +4,28 @@ use std::{fmt, num::NonZeroUsize, path::PathBuf, str::FromStr};
 
 use super::{Credentials, PlaceName};
 
-/// A place for sealed copies.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cloud {
-    /// What it is called here.
     pub name: PlaceName,
-    /// Where it is.
     pub url: CloudUrl,
     /// Another S3 server than Amazon's, with its scheme.
     pub endpoint: Option<String>,
-    /// S3 region.
     pub region: Option<String>,
     /// Storage class of packs; all else stays in the default class, because it is read.
     pub class: Option<StorageClass>,
-    /// Archives kept, per job.
     pub keep: NonZeroUsize,
     /// What opens the door.
     pub credentials: Credentials,
 }
 
-/// Where a cloud is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CloudUrl {
-    /// `s3://bucket/prefix`.
-    S3 {
-        /// The bucket.
-        bucket: String,
-        /// The prefix without slashes at either end; may be empty.
-        prefix: String,
-    },
+    /// The prefix has no slash at either end and may be empty.
+    S3 { bucket: String, prefix: String },
     /// `file:///folder`: a disk that is carried away.
     File(PathBuf),
 }
 
-/// Why a cloud's address or class is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidCloud {
     #[error("a cloud is at s3://<bucket>/<prefix> or file:///<folder>, not {0:?}")]
@@ -95,7 +83,6 @@ impl fmt::Display for CloudUrl {
 pub struct StorageClass(String);
 
 impl StorageClass {
-    /// The word.
     pub fn as_str(&self) -> &str {
         &self.0
     }

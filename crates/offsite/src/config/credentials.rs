@@ -10,7 +10,6 @@ use std::{
 
 use zeroize::Zeroizing;
 
-/// Where a cloud's credentials are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Credentials {
     /// `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY` and perhaps `AWS_SESSION_TOKEN` of the process.
@@ -19,14 +18,10 @@ pub enum Credentials {
     File(PathBuf),
 }
 
-/// An S3 key pair.
 #[derive(Clone)]
 pub struct S3Keys {
-    /// Public half.
     pub access_key_id: String,
-    /// Secret half.
     pub secret_access_key: Zeroizing<String>,
-    /// Present with temporary credentials.
     pub session_token: Option<Zeroizing<String>>,
 }
 
@@ -36,30 +31,16 @@ impl fmt::Debug for S3Keys {
     }
 }
 
-/// Credentials that cannot be had.
 #[derive(Debug, thiserror::Error)]
 pub enum CredentialsError {
     #[error("cannot read the credentials {}", path.display())]
-    Read {
-        path: PathBuf,
-        source: io::Error,
-    },
+    Read { path: PathBuf, source: io::Error },
     #[error("the credentials {} can be read by others: mode {mode:04o}, wanted 0600", path.display())]
-    Open {
-        path: PathBuf,
-        mode: u32,
-    },
+    Open { path: PathBuf, mode: u32 },
     #[error("{}:{line}: expected {}, then '=' and the value", path.display(), one_of(names))]
-    Line {
-        path: PathBuf,
-        line: usize,
-        names: Vec<&'static str>,
-    },
+    Line { path: PathBuf, line: usize, names: Vec<&'static str> },
     #[error("{name} is not set in {place}")]
-    Missing {
-        name: &'static str,
-        place: String,
-    },
+    Missing { name: &'static str, place: String },
 }
 
 fn one_of(names: &[&str]) -> String {

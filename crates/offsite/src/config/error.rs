@@ -10,10 +10,7 @@ pub enum ConfigError {
     #[error(transparent)]
     NoHome(#[from] NoHome),
     #[error("cannot read the configuration {}", path.display())]
-    Read {
-        path: PathBuf,
-        source: io::Error,
-    },
+    Read { path: PathBuf, source: io::Error },
     /// Not YAML, an unknown key, a wrong value, or values that do not go together: with file, line, key and the nearest valid word.
     #[error(transparent)]
     Invalid(offsite_agent::config::ConfigError),

@@ -11,7 +11,6 @@ pub enum VerifyPart {
     OneOf(NonZeroU32),
 }
 
-/// A text that names no part.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("expected `none`, `all` or a part as 1/7 (1/1 to 1/366), not {0:?}")]
 pub struct InvalidPart(String);
@@ -58,30 +57,11 @@ impl fmt::Display for VerifyPart {
 /// Which archives also lie beside the packs as a plain `.tar.zst`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PlainCopies {
-    /// None.
     None,
     /// The newest good one of each job.
     Newest,
     /// Every one that is whole and not suspicious: as much disk as without deduplication.
     All,
-}
-
-/// A text that names no choice.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("expected `newest`, `none` or `all`, not {0:?}")]
-pub struct InvalidPlain(String);
-
-impl FromStr for PlainCopies {
-    type Err = InvalidPlain;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text {
-            "none" => Ok(Self::None),
-            "newest" => Ok(Self::Newest),
-            "all" => Ok(Self::All),
-            other => Err(InvalidPlain(other.chars().take(80).collect())),
-        }
-    }
 }
 
 #[cfg(test)]

@@ -28,7 +28,6 @@ pub(super) fn line_of(text: &str, key: &str) -> Option<usize> {
 struct Line<'a> {
     number: usize,
     indent: usize,
-    /// Where the dash before the body stands, if there is one.
     dash: Option<usize>,
     body: &'a str,
 }
@@ -49,7 +48,6 @@ impl<'a> Line<'a> {
         self.body.split_once(':').map(|(name, _)| name.trim().trim_matches(['"', '\'']))
     }
 
-    /// Where whatever stands on this line begins.
     fn start(&self) -> usize {
         self.dash.unwrap_or(self.indent)
     }
@@ -69,7 +67,6 @@ fn named<'a, 'b>(block: &'b [Line<'a>], name: &str) -> Option<&'b [Line<'a>]> {
     Some(&block[start..=start + length])
 }
 
-/// The items of a list.
 fn items<'a, 'b>(block: &'b [Line<'a>]) -> impl Iterator<Item = &'b [Line<'a>]> {
     let dash = block.first().and_then(|line| line.dash);
     let starts: Vec<usize> = block.iter().enumerate().filter(|(_, line)| dash.is_some() && line.dash == dash).map(|(at, _)| at).collect();

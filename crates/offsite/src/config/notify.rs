@@ -3,19 +3,6 @@
 //! Every channel is optional and there is one of each kind. What opens a channel is not in here but in a file of mode 0600 or in the
 //! environment, as with the clouds; an address that is a secret by itself (a ping address, a topic nobody may guess) may stand there too.
 
-/// The server and the topic of a topic's address.
-pub(crate) fn topic(url: &Url) -> Option<(Url, String)> {
-    let good = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
-    let topic = url.path().strip_prefix('/').filter(|topic| (1..=64).contains(&topic.len()) && topic.bytes().all(good))?.to_owned();
-    let mut server = url.clone();
-    server.set_path("/");
-    server.set_query(None);
-    Some((server, topic))
-}
-
-#[cfg(test)]
-mod tests;
-
 use std::{fmt, path::Path, str::FromStr};
 
 use reqwest::Url;
@@ -28,32 +15,24 @@ use crate::platform;
 /// Whom to tell.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Notify {
-    /// What opens the channels.
     pub credentials: Credentials,
     /// The Mac's own notices.
     pub macos: MacNotices,
-    /// ntfy.
     pub ntfy: Option<Ntfy>,
-    /// healthchecks.
     pub healthchecks: Option<Healthchecks>,
     /// Any program that takes JSON.
     pub webhook: Option<Webhook>,
-    /// Mail.
     pub email: Option<Email>,
 }
 
-/// What the Mac itself shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MacNotices {
-    /// Nothing.
     None,
     /// Alarms, and that all is well again.
     Alarms,
-    /// Good nights too.
     EveryNight,
 }
 
-/// A topic of an ntfy server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ntfy {
     /// The topic's address; absent: `NTFY_URL` of the credentials.
@@ -71,7 +50,6 @@ pub struct Healthchecks {
     pub url: Option<Url>,
 }
 
-/// An address that takes JSON by POST.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Webhook {
     /// The address; absent: `WEBHOOK_URL` of the credentials.
@@ -80,16 +58,12 @@ pub struct Webhook {
     pub every_night: bool,
 }
 
-/// Mail through one server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Email {
-    /// Whom it is from.
     pub from: Address,
     /// Whom it is for; at least one.
     pub to: Vec<Address>,
-    /// The server.
     pub host: String,
-    /// Its port.
     pub port: u16,
     /// How the line is kept private.
     pub security: Security,
@@ -99,7 +73,6 @@ pub struct Email {
     pub every_night: bool,
 }
 
-/// A mail address, with or without a name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Address(pub lettre::message::Mailbox);
 
@@ -114,48 +87,15 @@ pub enum Security {
     None,
 }
 
-/// Why a value of `notify` is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum InvalidNotify {
-    #[error("expected `none`, `alarms` or `every_night`, not {0:?}")]
-    Macos(String),
-    #[error("expected `starttls`, `tls` or `none`, not {0:?}")]
-    Security(String),
-    #[error("expected a mail address, as owner@example.org or Owner <owner@example.org>, not {0:?}")]
-    Address(String),
-}
-
-impl FromStr for MacNotices {
-    type Err = InvalidNotify;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text {
-            "none" => Ok(Self::None),
-            "alarms" => Ok(Self::Alarms),
-            "every_night" => Ok(Self::EveryNight),
-            _ => Err(InvalidNotify::Macos(text.chars().take(80).collect())),
-        }
-    }
-}
-
-impl FromStr for Security {
-    type Err = InvalidNotify;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text {
-            "starttls" => Ok(Self::StartTls),
-            "tls" => Ok(Self::Tls),
-            "none" => Ok(Self::None),
-            _ => Err(InvalidNotify::Security(text.chars().take(80).collect())),
-        }
-    }
-}
+#[error("expected a mail address, as owner@example.org or Owner <owner@example.org>, not {0:?}")]
+pub struct InvalidAddress(String);
 
 impl FromStr for Address {
-    type Err = InvalidNotify;
+    type Err = InvalidAddress;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let invalid = || InvalidNotify::Address(text.chars().take(200).collect());
+        let invalid = || InvalidAddress(text.chars().take(200).collect());
         if text.chars().any(char::is_control) {
             return Err(invalid());
         }
@@ -170,7 +110,6 @@ impl fmt::Display for Address {
 }
 
 impl Security {
-    /// Where such a server usually listens.
     fn port(self) -> u16 {
         match self {
             Self::StartTls => 587,
@@ -193,7 +132,6 @@ impl Default for Notify {
     }
 }
 
-/// What opens the channels.
 #[derive(Clone)]
 pub struct NotifySecrets {
     values: Vec<(&'static str, Zeroizing<String>)>,
@@ -205,7 +143,6 @@ impl fmt::Debug for NotifySecrets {
     }
 }
 
-/// The names that the credentials may have.
 pub(crate) const SECRETS: [&str; 10] = [
     "NTFY_URL",
     "NTFY_TOKEN",
@@ -293,11 +230,9 @@ struct EmailFile {
     every_night: bool,
 }
 
-/// A key and what is wrong with it.
 pub(super) type Problem = (String, String);
 
 impl NotifyFile {
-    /// Checks what serde cannot.
     pub(super) fn check(self, home: &Home) -> Result<Notify, Problem> {
         let usual = Notify::default();
         Ok(Notify {
@@ -326,8 +261,8 @@ fn at(key: &str, problem: impl Into<String>) -> Problem {
     (format!("notify.{key}"), problem.into())
 }
 
-fn value<T: FromStr<Err = InvalidNotify>>(key: &str, text: &str) -> Result<T, Problem> {
-    text.parse().map_err(|error: InvalidNotify| at(key, error.to_string()))
+fn value<T: FromStr<Err: fmt::Display>>(key: &str, text: &str) -> Result<T, Problem> {
+    text.parse().map_err(|error: T::Err| at(key, error.to_string()))
 }
 
 /// An address of the web. The problem does not repeat it: it may be a secret.
@@ -342,6 +277,16 @@ pub(crate) fn web(text: &str) -> Option<Url> {
     let url = Url::parse(text.trim()).ok().filter(|url| matches!(url.scheme(), "https" | "http") && url.host_str().is_some())?;
     // Ping addresses get a path and a query of ours, and a user in an address would be shown where addresses are.
     (url.username().is_empty() && url.password().is_none() && url.fragment().is_none()).then_some(url)
+}
+
+/// The server and the topic of a topic's address.
+pub(crate) fn topic(url: &Url) -> Option<(Url, String)> {
+    let good = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
+    let topic = url.path().strip_prefix('/').filter(|topic| (1..=64).contains(&topic.len()) && topic.bytes().all(good))?.to_owned();
+    let mut server = url.clone();
+    server.set_path("/");
+    server.set_query(None);
+    Some((server, topic))
 }
 
 fn ntfy(file: NtfyFile) -> Result<Ntfy, Problem> {
@@ -377,7 +322,6 @@ fn email(file: EmailFile) -> Result<Email, Problem> {
 }
 
 impl Notify {
-    /// Whether anybody is told of anything.
     pub fn is_silent(&self) -> bool {
         let Self { credentials: _, macos, ntfy, healthchecks, webhook, email } = self;
         *macos == MacNotices::None && ntfy.is_none() && healthchecks.is_none() && webhook.is_none() && email.is_none()
@@ -395,7 +339,6 @@ impl Notify {
         }
     }
 
-    /// The file of the credentials, if it is one.
     pub fn secrets_file(&self) -> Option<&Path> {
         match &self.credentials {
             Credentials::Env => None,
@@ -403,3 +346,6 @@ impl Notify {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

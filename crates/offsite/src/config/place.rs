@@ -13,18 +13,15 @@ pub const MAC: &str = "mac";
 #[serde(into = "String", try_from = "String")]
 pub struct PlaceName(String);
 
-/// A text that cannot name a place.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("a place is named by 1 to 64 of a-z, 0-9, '-' and '_', beginning with a letter or digit, not {0:?}")]
 pub struct InvalidPlace(pub String);
 
 impl PlaceName {
-    /// The Mac.
     pub fn mac() -> Self {
         Self(MAC.to_owned())
     }
 
-    /// The name as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }

@@ -9,7 +9,6 @@ const LEAST: u64 = 64_000;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rate(NonZeroU64);
 
-/// A text that is no rate.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("expected a rate of 64 KB/s or more, as `20 MB/s` or `500 KB/s`, not {0:?}")]
 pub struct InvalidRate(pub String);

@@ -3,7 +3,6 @@
 //! Written by hand, because half of what is valid is in no type: units, ranges, spellings. Tests hold it against the parser, key by key and both
 //! ways, so that a key that was forgotten in either is found; what neither knows of the other is then said by the parser, which decides.
 
-/// The schema, draft 2020-12.
 pub const SCHEMA: &str = include_str!("../../../../docs/offsite.schema.json");
 
 #[cfg(test)]

@@ -15,7 +15,6 @@ use crate::{
     install, platform,
 };
 
-/// What the system says of the folders.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Ground {
     /// Why the repository should not be where it is.
@@ -27,7 +26,6 @@ pub(crate) struct Ground {
 }
 
 impl Ground {
-    /// Looks at the folders, or at what is there above them.
     pub(crate) fn of(config: &Config, home: &Home) -> Self {
         let device = |folder: &Path| fs::metadata(existing(folder)).ok().map(|facts| facts.dev());
         let own = device(&config.repository);
@@ -48,7 +46,6 @@ fn above(folder: &Path) -> PathBuf {
     folder.parent().unwrap_or(folder).to_owned()
 }
 
-/// Notes on `config`, whose text is `source`.
 pub(crate) fn notes(config: &Config, source: &str, ground: &Ground) -> Vec<String> {
     let mut notes: Vec<String> = ground.repository.iter().cloned().collect();
     let mut note = |text: String| notes.push(text);

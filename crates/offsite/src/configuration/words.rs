@@ -10,7 +10,6 @@ use crate::{
     owed::Schedule,
 };
 
-/// What `config` means, some lines.
 pub(crate) fn words(config: &Config, home: &Home, now: Timestamp, zone: &TimeZone) -> String {
     let short = |path: &Path| match path.strip_prefix(&home.home) {
         Ok(below) if home.home.is_absolute() => format!("~/{}", below.display()),

@@ -8,12 +8,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// A tree, read; contents stay on the disk.
 #[derive(Debug)]
 pub(super) struct Tree {
     root: PathBuf,
     nodes: BTreeMap<PathBuf, Node>,
-    /// Regular files.
     pub(super) files: u64,
     /// Their lengths, in bytes.
     pub(super) bytes: u64,
@@ -25,14 +23,12 @@ struct Node {
     mode: u32,
     mtime: (i64, i64),
     size: u64,
-    /// Where a symbolic link points.
     link: Option<PathBuf>,
     /// The first name, by path, of the same file.
     first: PathBuf,
 }
 
 impl Tree {
-    /// Reads the tree at `root`; `root` itself is part of it.
     pub(super) fn read(root: &Path) -> io::Result<Self> {
         let mut tree = Self { root: root.to_owned(), nodes: BTreeMap::new(), files: 0, bytes: 0 };
         tree.walk(Path::new(""), &mut BTreeMap::new())?;
@@ -74,7 +70,6 @@ fn kind(meta: &fs::Metadata) -> &'static str {
     }
 }
 
-/// Every way in which `b` is not `a`, one line each, by path.
 pub(super) fn differences(a: &Tree, b: &Tree) -> Vec<String> {
     let mut found = Vec::new();
     for (path, was) in &a.nodes {

@@ -167,7 +167,6 @@ fn half_random(random: &mut Random, length: usize) -> Vec<u8> {
     bytes
 }
 
-/// Lines of a log.
 fn log(random: &mut Random, lines: u64) -> Vec<u8> {
     let mut text = Vec::new();
     for line in 0..lines {

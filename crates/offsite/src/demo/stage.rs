@@ -21,7 +21,6 @@ use zeroize::Zeroizing;
 use super::house;
 use crate::{globals::Globals, key::Key, state::State};
 
-/// Everything the demo plays with.
 pub(super) struct Stage {
     root: PathBuf,
     agent: offsite_agent::Config,
@@ -51,7 +50,6 @@ impl Stage {
         Ok(stage)
     }
 
-    /// Configuration, repository and key of the Mac.
     async fn mac(&mut self) -> anyhow::Result<()> {
         let port = self.server.as_ref().map_or(22, EmbeddedServer::port);
         let mac = |name: &str| quoted(&self.root.join("mac").join(name));
@@ -71,17 +69,15 @@ impl Stage {
         Repository::create(Arc::new(store), Layout::Packs).await?;
         let (vault, master, recovery) = (VaultId::random()?, MasterKey::random()?, RecoveryKey::random()?);
         let slots = vec![Slot::for_recovery(vault, &master, &recovery)?];
-        Key { vault, master, slots }.save_new(&State::open(&config.state)?.key())?;
+        Key { vault, master, slots, revoked: Default::default() }.save_new(&State::open(&config.state)?.key())?;
         self.recovery = Zeroizing::new(recovery.groups().iter().map(|group| group.as_str()).collect::<Vec<_>>().join("-"));
         Ok(())
     }
 
-    /// What names the Mac's configuration.
     pub(super) fn globals(&self) -> Globals {
         Globals { config: Some(self.root.join("mac/offsite.yaml")) }
     }
 
-    /// Where the house is.
     pub(super) fn house(&self) -> PathBuf {
         self.root.join("pi/srv/services")
     }
@@ -91,23 +87,19 @@ impl Stage {
         self.root.join("house-as-it-was")
     }
 
-    /// The cloud's address.
     pub(super) fn cloud_url(&self) -> String {
         format!("file://{}", self.root.join("cloud").display())
     }
 
-    /// A folder to restore into.
     pub(super) fn restored(&self, from: &str) -> PathBuf {
         self.root.join("restored").join(from)
     }
 
-    /// Where the house lies after a restore into `into`.
     pub(super) fn house_in(&self, into: &Path) -> PathBuf {
         let house = self.house();
         into.join(house.strip_prefix("/").unwrap_or(&house))
     }
 
-    /// A day passes in the house.
     pub(super) fn live(&self, day: u64, now: Timestamp) -> io::Result<()> {
         house::live(&self.house(), day, SystemTime::from(now))
     }

@@ -12,14 +12,11 @@ use crate::{
     human::{count, number},
 };
 
-/// What became of a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Change {
     /// Nothing that is told.
     None,
-    /// It is new.
     Added,
-    /// It is gone.
     Removed,
     /// Its content, its kind or where it points is another; and what else changed.
     Modified(Vec<String>),
@@ -70,7 +67,6 @@ pub(crate) fn change(a: Option<&Item>, b: Option<&Item>, same: impl Fn(&Data, &D
     }
 }
 
-/// What changed besides content and time.
 fn notes(a: &Item, b: &Item) -> Vec<String> {
     let (mut notes, a, b) = (Vec::new(), &a.entry, &b.entry);
     if a.mode != b.mode {
@@ -102,7 +98,6 @@ fn called(kind: Kind) -> &'static str {
 /// Said of a file whose time and length are as before while its frames are not, so that nobody takes it for the same.
 const UNREAD: &str = "its content was not read";
 
-/// A change as a row.
 pub(super) fn cells(change: &Change, path: &PathText, a: Option<&Item>, b: Option<&Item>, style: &Style) -> Vec<String> {
     let (sign, notes): (_, &[String]) = match change {
         Change::None => (" ", &[]),
@@ -131,7 +126,6 @@ pub(super) fn cells(change: &Change, path: &PathText, a: Option<&Item>, b: Optio
     vec![sign.to_owned(), sizes, name]
 }
 
-/// One side of a change as `--json` prints it.
 #[derive(Serialize)]
 struct Side<'a> {
     kind: Kind,
@@ -152,7 +146,6 @@ impl<'a> Side<'a> {
     }
 }
 
-/// A change as `--json` prints it.
 #[derive(Serialize)]
 pub(super) struct Json<'a> {
     change: &'static str,
@@ -223,12 +216,10 @@ impl Sums {
         }
     }
 
-    /// Whether anything changed, or may have.
     pub(crate) fn any(&self) -> bool {
         self.added + self.removed + self.modified + self.maybe + self.metadata > 0
     }
 
-    /// One line.
     pub(crate) fn text(&self, style: &Style) -> String {
         let mut parts = vec![
             format!("{} added ({})", number(self.added), style.size(self.added_bytes)),
@@ -254,7 +245,6 @@ impl Sums {
     }
 }
 
-/// The last line of `--json`.
 #[derive(Serialize)]
 pub(super) struct Summary<'a> {
     summary: Inner<'a>,

@@ -1,21 +1,24 @@
 //! Next steps for reaching a Pi.
 
-use std::net::IpAddr;
+use std::{io::ErrorKind, net::IpAddr};
 
 use offsite_sftp::SftpError;
 
 use super::find;
 use crate::platform;
 
+/// Of a network, and not of a host, that cannot be reached.
+const OFFLINE: &str = "this Mac has no network, or none that leads there: join one; a later start tries again";
+
 pub(super) fn hint(error: &anyhow::Error) -> Option<String> {
     use SftpError as E;
     Some(match find::<E>(error)? {
         E::HostKeyUnknown { known_hosts, fingerprint, line, .. } => format!(
-            "compare {fingerprint} with the Pi's own (on the Pi: ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub); if they are the same, add this line to {}: {line}",
+            "at a terminal: offsite init; or compare {fingerprint} with the Pi's own (on the Pi: ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub); if they are the same, add this line to {}: {line}",
             known_hosts.display()
         ),
         E::HostKeyChanged { host, name, known_hosts, .. } => format!(
-            "if the Pi was set up anew: ssh-keygen -R '{name}' -f {}, then compare the new key as for a first time; if it was not, someone else answers at {host}: do not go on",
+            "if the Pi was set up anew: ssh-keygen -R '{name}' -f {}, then compare the new key as for a first time (at a terminal: offsite init); if it was not, someone else answers at {host}: do not go on",
             known_hosts.display()
         ),
         E::HostKeyRevoked { .. } => "the key was revoked on purpose: give the Pi a new host key".to_owned(),
@@ -37,6 +40,7 @@ pub(super) fn hint(error: &anyhow::Error) -> Option<String> {
         }
         E::Resolve { .. } => "check the name; .local names come back some seconds after a wake, an address always works".to_owned(),
         E::Refused { host, port } => format!("check that SSH runs on the Pi and on that port: ssh -p {port} {host}"),
+        E::NoRoute { source, .. } if source.kind() == ErrorKind::NetworkUnreachable => OFFLINE.to_owned(),
         E::NoRoute { host, .. } => no_route(host, platform::current().has_launchd(), None),
         E::Connect { host, .. } | E::ConnectTimeout { host, .. } => {
             format!("check that the Pi is on and in this network: ping {host}; a later start tries again")
@@ -99,24 +103,41 @@ mod tests {
     use super::*;
 
     #[test]
+    fn who_sits_at_a_terminal_need_not_edit_a_file() {
+        let changed = SftpError::HostKeyChanged {
+            host: "pi".into(),
+            port: 22,
+            name: "pi".into(),
+            known_hosts: "/k".into(),
+            line: 1,
+            recorded: "ssh-ed25519 SHA256:old".into(),
+            algorithm: "ssh-ed25519".into(),
+            fingerprint: "SHA256:abc".into(),
+        };
+        let next = hint(&changed.into()).unwrap();
+        let (again, never) = (next.find("at a terminal: offsite init"), next.find("do not go on"));
+        assert!(again.is_some() && again < never, "{next}");
+    }
+
+    #[test]
     fn a_home_network_is_told_from_the_rest_of_the_world() {
-        for host in [
-            "192.168.1.7",
-            "10.1.2.3",
-            "172.16.0.1",
-            "169.254.3.4",
-            "fe80::1",
-            "fd00::7",
-            "::ffff:10.0.0.1",
-            "pi",
-            "pi.local",
-            "pi.fritz.box",
-        ] {
+        let addresses = ["192.168.1.7", "10.1.2.3", "172.16.0.1", "169.254.3.4", "fe80::1", "fd00::7", "::ffff:10.0.0.1"];
+        for host in addresses.into_iter().chain(["pi", "pi.local", "pi.fritz.box"]) {
             assert!(at_home(host), "{host}");
         }
         for host in ["8.8.8.8", "172.32.0.1", "127.0.0.1", "2001:db8::1", "pi.example.org"] {
             assert!(!at_home(host), "{host}");
         }
+    }
+
+    #[test]
+    fn without_a_network_it_is_not_the_pi_that_is_off() {
+        let next = |kind: ErrorKind| {
+            let error = SftpError::NoRoute { host: "8.8.8.8".into(), port: 22, source: std::sync::Arc::new(kind.into()) };
+            hint(&error.into()).unwrap()
+        };
+        assert!(next(ErrorKind::NetworkUnreachable).starts_with("this Mac has no network"));
+        assert!(next(ErrorKind::HostUnreachable).starts_with("check that the Pi is on"));
     }
 
     #[test]

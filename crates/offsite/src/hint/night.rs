@@ -45,7 +45,6 @@ fn place(error: &anyhow::Error) -> Option<&'static str> {
     })
 }
 
-/// What a place offers and the Mac does not take.
 fn refused(error: &anyhow::Error) -> Option<&'static str> {
     if find::<JournalLost>(error).is_some() {
         return Some("if this Mac was not set up anew, see whether all is there that should be: offsite archives");
@@ -95,7 +94,6 @@ fn copy(error: &anyhow::Error) -> Option<&'static str> {
     }
 }
 
-/// What an object store answers when it is not well.
 fn answered(error: &anyhow::Error) -> Option<&'static str> {
     let says = |text: &str| error.chain().any(|cause| cause.to_string().contains(text));
     if says("NoSuchBucket") {

@@ -30,7 +30,6 @@ fn cold(error: &anyhow::Error) -> Option<&'static str> {
     )
 }
 
-/// What was asked for does not fit.
 fn asked(error: &anyhow::Error) -> Option<&'static str> {
     match find::<SelectError>(error) {
         Some(SelectError::Unreadable { .. }) => {
@@ -58,7 +57,6 @@ fn asked(error: &anyhow::Error) -> Option<&'static str> {
     }
 }
 
-/// What was looked for is not there, or not to be looked at.
 fn looked(error: &anyhow::Error) -> Option<&'static str> {
     if find::<NothingFound>(error).is_some() {
         return Some("try a part of its name, in every archive: offsite find --all -i '*PART*'");
@@ -80,7 +78,6 @@ fn looked(error: &anyhow::Error) -> Option<&'static str> {
     find::<DiffError>(error).map(|_| "see which archives there are: offsite archives")
 }
 
-/// What was read cannot be put down.
 fn written(error: &anyhow::Error) -> Option<&'static str> {
     match find::<TargetError>(error) {
         Some(TargetError::NotEmpty { .. }) => return Some("name a new folder, or let what is there be replaced: --overwrite"),
@@ -107,7 +104,6 @@ fn written(error: &anyhow::Error) -> Option<&'static str> {
     }
 }
 
-/// It cannot be read.
 fn read(error: &anyhow::Error) -> Option<&'static str> {
     let stream = match find::<BridgeError>(error) {
         Some(BridgeError::Read(stream)) => stream,

@@ -15,14 +15,12 @@ use crate::{
     owed::{OwedId, Schedule},
 };
 
-/// A line and what it is made of.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Night<'r> {
     pub(super) line: Line,
     pub(super) receipts: Vec<&'r Receipt>,
 }
 
-/// One line of the history.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub(super) enum Line {
@@ -30,14 +28,8 @@ pub(super) enum Line {
     Run(Run),
     /// A night whose run waited, and never began.
     Waited { night: OwedId, time: Timestamp, why: Waiting, text: String },
-    /// Nights of which nothing is known: nobody started offsite then.
-    Gap {
-        night: OwedId,
-        last: OwedId,
-        nights: u64,
-        /// Whether it reaches to now: nothing has made up for it.
-        open: bool,
-    },
+    /// Nights of which nothing is known: nobody started offsite then. `open` is one that reaches to now: nothing has made up for it.
+    Gap { night: OwedId, last: OwedId, nights: u64, open: bool },
 }
 
 /// What one run did. Sizes are bytes.
@@ -63,7 +55,6 @@ pub(super) struct Run {
     pub(super) lost: Vec<Lost>,
 }
 
-/// Archives that moved, and what that cost.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub(super) struct Moved {
     pub(super) archives: u64,
@@ -91,7 +82,6 @@ pub(super) struct Lost {
 }
 
 impl Line {
-    /// The first day it speaks of.
     pub(super) fn first(&self) -> civil::Date {
         match self {
             Self::Run(run) => run.day,
@@ -99,7 +89,6 @@ impl Line {
         }
     }
 
-    /// The last day it speaks of.
     pub(super) fn last(&self) -> civil::Date {
         match self {
             Self::Gap { last, .. } => last.day(),
@@ -196,7 +185,7 @@ impl Run {
             }
             Fact::Pulled { moved, .. } => self.pulled.add(*moved),
             Fact::Pushed { cloud, moved, .. } => self.pushed.entry(cloud.clone()).or_default().add(*moved),
-            Fact::Forgot { place, archives } => *self.forgotten.entry(place.clone()).or_default() += archives.len() as u64,
+            Fact::Forgot { place, archives, .. } => *self.forgotten.entry(place.clone()).or_default() += archives.len() as u64,
             Fact::Failed { step, object, message, .. } => {
                 let failed = Failed { step: *step, object: object.clone(), message: message.clone() };
                 if !self.failures.contains(&failed) {

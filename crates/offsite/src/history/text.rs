@@ -21,7 +21,6 @@ pub(super) fn none(since: Option<civil::Date>, look: Look) -> String {
     wrap(&said, "", "", look.width).join("\n") + "\n"
 }
 
-/// One line for each night, and below it what went wrong.
 pub(super) fn list(nights: &[Night<'_>], zone: &TimeZone, look: Look) -> String {
     let head = ["NIGHT", "BEGAN", "TOOK", "ENDED", "PULLED", "PUSHED", "FORGOT"].map(str::to_owned).to_vec();
     let runs = nights.iter().filter_map(|night| if let Line::Run(run) = &night.line { Some(row(run, zone)) } else { None });
@@ -71,7 +70,6 @@ pub(super) fn list(nights: &[Night<'_>], zone: &TimeZone, look: Look) -> String 
     text
 }
 
-/// All that is known of some lines.
 pub(super) fn detail(nights: &[Night<'_>], zone: &TimeZone, look: Look) -> String {
     let mut text = list(nights, zone, look);
     for night in nights.iter().filter(|night| !night.receipts.is_empty()) {
@@ -173,7 +171,6 @@ fn sentence(run: &Run, zone: &TimeZone, look: Look) -> Vec<String> {
     lines
 }
 
-/// What went wrong, one sentence each.
 fn problems(run: &Run) -> Vec<String> {
     let mut problems: Vec<String> =
         run.failures.iter().map(|failed| human::plain(&format!("{} {}: {}", failed.step, failed.object, failed.message))).collect();

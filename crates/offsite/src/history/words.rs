@@ -5,7 +5,6 @@ use crate::{
     journal::{Fact, Outcome},
 };
 
-/// What `fact` says, as one sentence without its end.
 pub(super) fn of(fact: &Fact) -> String {
     let share = |moved: u64, total: u64| format!("{} of {} moved ({})", size(moved), size(total), percent(moved, total));
     match fact {
@@ -24,15 +23,18 @@ pub(super) fn of(fact: &Fact) -> String {
             let jobs: Vec<String> = jobs.iter().map(|(job, holding)| format!("{job} {}", holding.count)).collect();
             format!("{place} holds {}", if jobs.is_empty() { "nothing".to_owned() } else { jobs.join(", ") })
         }
-        Fact::Pulled { pi, archive, moved, total, complete, .. } => {
+        Fact::Pulled { pi, archive, moved, total, complete, warnings, .. } => {
             let lacks = if *complete == Some(false) { "; something that should be in it is not" } else { "" };
-            format!("pulled {archive} from {pi}: {}{lacks}", share(*moved, *total))
+            let warned = if warnings.is_none() { String::new() } else { format!("; {}", count(warnings.count, "warning", "warnings")) };
+            format!("pulled {archive} from {pi}: {}{lacks}{warned}", share(*moved, *total))
         }
         Fact::Pushed { cloud, archive, moved, total, .. } => format!("pushed {archive} to {cloud}: {}", share(*moved, *total)),
         Fact::Verified { place, archive, .. } => format!("verified {archive} in {place}"),
-        Fact::Forgot { place, archives } => {
+        Fact::Again { archive } => format!("wanted again: {archive}"),
+        Fact::Forgot { place, archives, by_hand } => {
             let names: Vec<String> = archives.iter().map(ToString::to_string).collect();
-            format!("forgot {} in {place}: {}", count(names.len() as u64, "archive", "archives"), names.join(", "))
+            let who = if *by_hand { " by hand" } else { "" };
+            format!("forgot{who} {} in {place}: {}", count(names.len() as u64, "archive", "archives"), names.join(", "))
         }
         Fact::Failed { step, object, message, hint } => {
             let next = hint.as_ref().map(|hint| format!("; next: {hint}")).unwrap_or_default();

@@ -4,7 +4,6 @@
 
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
-/// How wide `text` is.
 pub(crate) fn width(text: &str) -> usize {
     text.width()
 }
@@ -46,24 +45,6 @@ pub(crate) fn wrap(text: &str, first: &str, next: &str, most: Option<usize>) -> 
     lines
 }
 
-/// The beginning of `text` that fits into `most` columns, with `…` where something was cut off.
-pub(crate) fn cut(text: &str, most: usize) -> String {
-    if width(text) <= most {
-        return text.to_owned();
-    }
-    let mut short = String::new();
-    for char in text.chars() {
-        if width(&short) + char.width().unwrap_or(0) + 1 > most {
-            break;
-        }
-        short.push(char);
-    }
-    if most > 0 {
-        short.push('…');
-    }
-    short
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -79,11 +60,6 @@ mod tests {
         assert_eq!(wrap("写真写真", "", "", Some(5)), ["写真", "写真"]);
     }
 
-    #[test]
-    fn what_is_cut_says_so() {
-        assert_eq!([cut("abcd", 4), cut("abcde", 4), cut("写真写", 4), cut("abc", 0)], ["abcd", "abc…", "写…", ""]);
-    }
-
     proptest! {
         #[test]
         fn no_line_is_too_wide_and_no_word_is_lost(text in "[a-z写\u{301} ]{0,60}", most in 6_usize..40) {
@@ -93,11 +69,6 @@ mod tests {
             }
             let letters = |text: &str| text.chars().filter(|char| !" -".contains(*char)).collect::<String>();
             prop_assert_eq!(letters(&lines.concat()), letters(&text));
-        }
-
-        #[test]
-        fn what_is_cut_fits(text in "\\PC{0,30}", most in 0_usize..20) {
-            prop_assert!(width(&cut(&text, most)) <= most);
         }
     }
 }

@@ -30,10 +30,8 @@ pub struct ColorArg {
     pub color: Color,
 }
 
-/// How text may look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Look {
-    /// Whether to colour.
     pub paint: Paint,
     /// Columns, if they are limited: never less than [`LEAST`].
     pub width: Option<usize>,
@@ -41,10 +39,8 @@ pub struct Look {
     pub height: Option<usize>,
 }
 
-/// Whether to colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Paint {
-    /// Yes.
     pub on: bool,
 }
 
@@ -53,29 +49,24 @@ impl Paint {
         if self.on { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
     }
 
-    /// Green.
     pub fn good(self, text: &str) -> String {
         self.with("32", text)
     }
 
-    /// Red.
     pub fn bad(self, text: &str) -> String {
         self.with("1;31", text)
     }
 
-    /// Yellow.
     pub fn doubtful(self, text: &str) -> String {
         self.with("33", text)
     }
 
-    /// Bold.
     pub fn strong(self, text: &str) -> String {
         self.with("1", text)
     }
 }
 
 impl Look {
-    /// Plain text of any width.
     pub const PLAIN: Self = Self { paint: Paint { on: false }, width: None, height: None };
 
     /// What standard output is good for.

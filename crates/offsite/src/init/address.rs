@@ -2,10 +2,8 @@
 
 use offsite_sftp::openssh::SshHost;
 
-/// The account that the line for the Pi makes.
 pub(super) const ACCOUNT: &str = "offsite";
 
-/// Where a Pi is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct PiAddress {
     /// The pulling account, if one is named.

@@ -9,7 +9,6 @@ use zeroize::Zeroizing;
 
 use crate::key::hidden;
 
-/// One question.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Question<'a> {
     /// What is asked, without a mark at its end.
@@ -20,46 +19,26 @@ pub(super) struct Question<'a> {
     pub flag: &'static str,
 }
 
-/// An answer that could not be had.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum AskError {
     #[error("the answers ended at the question {question:?}")]
-    Ended {
-        question: String,
-    },
+    Ended { question: String },
     #[error("there is no terminal to ask at, and no {flag} was given: {question}")]
-    Lacking {
-        question: String,
-        flag: &'static str,
-    },
+    Lacking { question: String, flag: &'static str },
     #[error("cannot ask: {question}")]
-    Terminal {
-        question: String,
-        source: io::Error,
-    },
+    Terminal { question: String, source: io::Error },
 }
 
-/// Who is asked.
 pub(super) trait Ask {
     /// Whether there is somebody who can do something and come back.
     fn person(&self) -> bool;
-    /// Tells.
     fn say(&mut self, text: &str);
     /// An answer without spaces around it: what was typed, or the proposal. Never empty without an empty proposal.
-    ///
-    /// # Errors
-    /// [`AskError`].
     fn line(&mut self, question: &Question<'_>) -> Result<String, AskError>;
     /// As [`line`](Self::line), without showing what is typed.
-    ///
-    /// # Errors
-    /// [`AskError`].
     fn secret(&mut self, question: &Question<'_>) -> Result<Zeroizing<String>, AskError>;
 
     /// Yes or no.
-    ///
-    /// # Errors
-    /// [`AskError`].
     fn yes(&mut self, text: &str, proposal: bool, flag: &'static str) -> Result<bool, AskError> {
         loop {
             let proposal = Some(if proposal { "yes" } else { "no" });
@@ -72,7 +51,6 @@ pub(super) trait Ask {
     }
 }
 
-/// The person at the terminal.
 #[derive(Debug)]
 pub(super) struct Terminal;
 

@@ -20,12 +20,9 @@ use crate::{
 const FLAG: &str = "--cloud";
 const CREDENTIALS: &str = "~/.config/offsite/aws.env";
 
-/// What the owner chose.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Destination {
-    /// Nowhere, for now.
     None,
-    /// There.
     Url(CloudUrl),
 }
 
@@ -40,42 +37,26 @@ impl FromStr for Destination {
     }
 }
 
-/// What stands in the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct CloudDraft {
-    /// What it is called.
     pub name: &'static str,
-    /// Its address.
     pub url: String,
-    /// Another S3 server.
     pub endpoint: Option<String>,
-    /// S3 region.
     pub region: Option<String>,
-    /// Storage class of the packs.
     pub class: Option<String>,
-    /// `env`, or a file.
     pub credentials: Option<String>,
 }
 
-/// What the command line said.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Given {
-    /// Where.
     pub destination: Option<Destination>,
-    /// Another S3 server.
     pub endpoint: Option<String>,
-    /// S3 region.
     pub region: Option<String>,
-    /// Storage class of the packs.
     pub class: Option<String>,
-    /// `env`, or a file.
     pub credentials: Option<String>,
 }
 
 /// Asks where. `None` for nowhere. `written` are the files of credentials that this conversation has made, which alone it may make anew.
-///
-/// # Errors
-/// If nobody answers, or a file cannot be written.
 pub(super) fn choose(ask: &mut dyn Ask, home: &Home, given: &Given, written: &mut Vec<PathBuf>) -> anyhow::Result<Option<CloudDraft>> {
     let destination = match &given.destination {
         Some(destination) => destination.clone(),
@@ -93,8 +74,8 @@ pub(super) fn choose(ask: &mut dyn Ask, home: &Home, given: &Given, written: &mu
 fn asked(ask: &mut dyn Ask) -> anyhow::Result<Destination> {
     if ask.person() {
         ask.say(
-            "\nSealed copies can go away from home as well: s3://BUCKET/PREFIX at any S3 store, or file:///FOLDER on a disk that is\n\
-             carried away. Nobody there can read them. `none` for now: it can be added later.",
+            "\nSealed copies can go elsewhere as well: s3://BUCKET/PREFIX at any S3 store, or file:///FOLDER on another disk, which is\n\
+             away from home only if you carry it there. Nobody there can read them. `none` for now: it can be added later.",
         );
     }
     loop {
@@ -165,10 +146,8 @@ fn write_credentials(ask: &mut dyn Ask, path: &Path, written: &mut Vec<PathBuf>)
     Ok(())
 }
 
-/// What is at a destination.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum There {
-    /// Nothing of ours.
     Nothing,
     /// A vault that the key of this Mac opens, as far as its name tells.
     Ours,
@@ -177,9 +156,6 @@ pub(super) enum There {
 }
 
 /// Reaches a destination and looks for a vault. The folder of a `file://` one is made if the folder above it is there: then its disk is, too.
-///
-/// # Errors
-/// If it cannot be reached.
 pub(super) async fn look(cloud: &Cloud, key: Option<&Key>) -> anyhow::Result<There> {
     if let CloudUrl::File(folder) = &cloud.url {
         make(folder)?;
@@ -204,9 +180,6 @@ fn make(folder: &Path) -> anyhow::Result<()> {
 }
 
 /// Tries a destination; whether it is to be used.
-///
-/// # Errors
-/// If nobody answers, or without a person if it cannot be reached.
 pub(super) async fn reaches(ask: &mut dyn Ask, cloud: &Cloud, key: Option<&Key>) -> anyhow::Result<bool> {
     match look(cloud, key).await {
         Ok(There::Nothing) => ask.say(&format!("{} can be reached, and is empty.", cloud.url)),

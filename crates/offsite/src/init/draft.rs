@@ -7,20 +7,15 @@ use std::fmt::Write as _;
 
 use super::{EXAMPLE, address::PiAddress, destination::CloudDraft};
 
-/// What was answered.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Draft {
-    /// Where the Pi is.
     pub pi: Option<PiAddress>,
     /// The account is what ssh says.
     pub user_of_ssh: bool,
     /// The agent's repository.
     pub path: Option<String>,
-    /// What stands behind `key:`.
     pub key: Option<String>,
-    /// What stands behind `repository:`.
     pub repository: Option<String>,
-    /// Where sealed copies go.
     pub cloud: Option<CloudDraft>,
 }
 

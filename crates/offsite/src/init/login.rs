@@ -19,7 +19,6 @@ use offsite_sftp::{
 use super::ask::{Ask, Question};
 use crate::config::{Home, Pi, PiAuth, SshConfig};
 
-/// What the owner chose.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum LoginKey {
     /// One of its own, made if it is not there.
@@ -43,13 +42,9 @@ impl FromStr for LoginKey {
     }
 }
 
-/// Where our own key is.
 pub(super) const OWN: &str = "~/.ssh/offsite_ed25519";
 
 /// Asks which key, and makes it if it is to be made. Gives what stands behind `key:` in the configuration, if anything.
-///
-/// # Errors
-/// If nobody answers, or the key can be neither used nor made.
 pub(super) fn choose(ask: &mut dyn Ask, home: &Home, chosen: Option<&LoginKey>) -> anyhow::Result<Option<String>> {
     let mut chosen = match chosen {
         Some(chosen) => chosen.clone(),
@@ -102,7 +97,6 @@ fn used(ask: &mut dyn Ask, home: &Home, chosen: &LoginKey) -> anyhow::Result<Opt
     }
 }
 
-/// Makes the key unless it is there; `false` if it is.
 fn made(path: &Path) -> Result<bool, KeyFileError> {
     if path.exists() {
         return keys::public_of(path).map(|_| false);

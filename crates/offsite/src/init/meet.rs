@@ -16,7 +16,6 @@ use crate::{
     places::{self, PlaceError, Reached},
 };
 
-/// How it ended.
 #[derive(Debug)]
 pub(super) enum Met {
     /// The agent's repository is there.
@@ -25,10 +24,8 @@ pub(super) enum Met {
     NotThere,
 }
 
-/// What an error asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Turn {
-    /// A host key to compare.
     Trust(Presented),
     /// Our key is not known there.
     Authorise,
@@ -56,9 +53,6 @@ fn turn(error: &PlaceError) -> Turn {
 
 /// Connects to `pi`, and asks until it works. `fingerprint` is a host key that the owner trusts; `elsewhere` is whether another path may be
 /// named; `shown` is whether the line for the Pi was shown already.
-///
-/// # Errors
-/// If nobody answers any more, a host key is not trusted, or without a person whatever goes wrong.
 pub(super) async fn meet(
     ask: &mut dyn Ask,
     config: &Config,
@@ -110,7 +104,6 @@ fn again(ask: &mut dyn Ask) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Shows the line for the Pi, and what it does.
 pub(super) fn show_line(ask: &mut dyn Ask, pi: &Pi) {
     let account = pi.user.clone().or_else(|| login::ssh(pi).map(|found| found.user));
     let text = match (account, login::public(pi)) {

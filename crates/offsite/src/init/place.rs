@@ -15,9 +15,6 @@ use crate::{
 const FLAG: &str = "--repository";
 
 /// Asks where, for archives of `expected` bytes at first. Gives what stands in the configuration.
-///
-/// # Errors
-/// If nobody answers, or without a person if the folder cannot be.
 pub(super) fn choose(ask: &mut dyn Ask, home: &Home, chosen: Option<&Path>, expected: Option<u64>) -> anyhow::Result<String> {
     let mut chosen = chosen.map(|folder| folder.to_string_lossy().into_owned());
     if ask.person() && chosen.is_none() {

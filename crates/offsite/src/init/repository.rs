@@ -17,7 +17,6 @@ use crate::{
     state::State,
 };
 
-/// The repository is not where it was.
 #[derive(Debug, thiserror::Error)]
 #[error("{} holds no repository, and the journal tells of the one that was there: no empty one was made", folder.display())]
 pub(crate) struct RepositoryAway {
@@ -25,9 +24,6 @@ pub(crate) struct RepositoryAway {
 }
 
 /// Opens the repository, or makes it if it is not there and never was.
-///
-/// # Errors
-/// [`RepositoryAway`], and what the folder or what lies in it is no repository for.
 pub(super) async fn open(ask: &mut dyn Ask, config: &Config) -> anyhow::Result<()> {
     let folder = &config.repository;
     if was_here(&Standing::of(&State::at(&config.state).journal().read()?.receipts)) && !is_here(config).await? {

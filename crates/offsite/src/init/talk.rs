@@ -1,4 +1,4 @@
-//! The order of the conversation: the Pi, this Mac, a place away from home, the first night, every night.
+//! The order of the conversation: the Pi, this Mac, a place for sealed copies, the first night, every night.
 //!
 //! Nothing is undone and nothing is done twice: a key, a host key, the configuration, a repository that are there are used. So whatever ends
 //! this (an interrupt, a power cut, a no), the next `offsite init` uses what was made. Answers are kept from when the configuration is written.
@@ -35,20 +35,16 @@ use crate::{
     state::State,
 };
 
-/// The agent's repository in its own example.
 const PATH: &str = "/srv/backup/offsite";
 
-/// One conversation.
 pub(super) struct Talk<'a> {
     pub(super) ask: &'a mut dyn Ask,
     pub(super) globals: &'a Globals,
     pub(super) args: &'a Args,
     pub(super) home: Home,
-    /// The configuration's file.
     pub(super) path: PathBuf,
 }
 
-/// What the Pi holds.
 #[derive(Debug, Default, Clone, Copy)]
 struct Stock {
     archives: usize,
@@ -57,7 +53,6 @@ struct Stock {
 }
 
 impl Talk<'_> {
-    /// From the first question to the last.
     pub(super) async fn run(mut self) -> anyhow::Result<Exit> {
         let there = self.path.try_exists().with_context(|| format!("cannot look for the configuration {}", self.path.display()))?;
         let (config, stock) = if there { self.again().await? } else { self.first().await? };
@@ -76,12 +71,10 @@ impl Talk<'_> {
         self.ask.person() || self.args.yes
     }
 
-    /// Whether the Pi is to be reached now.
     fn meets(&self) -> bool {
         self.thorough() || self.args.fingerprint.is_some()
     }
 
-    /// With a configuration that is there.
     async fn again(&mut self) -> anyhow::Result<(Config, Option<Stock>)> {
         self.ask.say(&format!("kept  {}, which is there already", self.path.display()));
         if self.args.pi.is_some() || self.args.path.is_some() || self.args.repository.is_some() || self.args.cloud.is_some() {
@@ -103,7 +96,6 @@ impl Talk<'_> {
         Ok((config, stock))
     }
 
-    /// Without one: asks, tries, and writes it.
     async fn first(&mut self) -> anyhow::Result<(Config, Option<Stock>)> {
         if self.ask.person() {
             self.ask.say(
@@ -132,7 +124,6 @@ impl Talk<'_> {
         Ok((config, stock))
     }
 
-    /// Asks where the Pi is, and who logs in there.
     fn pi(&mut self, draft: &mut Draft) -> anyhow::Result<()> {
         let address = match &self.args.pi {
             Some(address) => address.clone(),
@@ -174,7 +165,6 @@ impl Talk<'_> {
         }
     }
 
-    /// Goes to the Pi until its repository is found, and says what is in it.
     async fn reach(&mut self, draft: &mut Draft) -> anyhow::Result<Option<Stock>> {
         let mut shown = false;
         loop {
@@ -199,7 +189,6 @@ impl Talk<'_> {
         }
     }
 
-    /// Says what a Pi holds.
     async fn look(&mut self, pi: &Pi, reached: &Reached) -> anyhow::Result<Stock> {
         let archives = reached.repository.archives().await.with_context(|| format!("cannot list the archives of {}", pi.name))?;
         let mut jobs: BTreeMap<&JobName, Vec<&ArchiveInfo>> = BTreeMap::new();
@@ -229,7 +218,7 @@ impl Talk<'_> {
         Ok(stock)
     }
 
-    /// Asks for a place away from home until it can be reached, or is none.
+    /// Asks where sealed copies go until that can be reached, or is nowhere.
     async fn destination(&mut self, draft: &mut Draft) -> anyhow::Result<()> {
         let mut given = Given {
             destination: self.args.cloud.clone(),
@@ -325,7 +314,6 @@ impl Talk<'_> {
         also(self.globals, &["install"]).await
     }
 
-    /// This program with this configuration, to be typed.
     fn command(&self, verb: &str) -> String {
         let program = std::env::current_exe().map_or_else(|_| "offsite".to_owned(), |path| quoted(&path));
         match &self.globals.config {
@@ -365,14 +353,12 @@ fn load_key(config: &Config) -> Result<Option<Key>, KeyError> {
     }
 }
 
-/// For a shell.
 fn quoted(path: &Path) -> String {
     let text = path.display().to_string();
     let plain = text.chars().all(|char| char.is_ascii_alphanumeric() || "/._-".contains(char));
     if plain { text } else { format!("'{}'", text.replace('\'', "'\\''")) }
 }
 
-/// The desk at which a key is made.
 struct AtTheDesk<'a>(&'a mut dyn Ask);
 
 impl Desk for AtTheDesk<'_> {

@@ -14,57 +14,36 @@ use offsite_sftp::SftpError;
 
 use super::ask::{Ask, AskError, Question};
 
-/// The option that answers the question.
 pub(super) const FLAG: &str = "--host-key-fingerprint";
 
-/// A host key that is not trusted, or could not be written down.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum TrustError {
     #[error("the host key {fingerprint} of {host} was not confirmed, so it is not trusted")]
-    Declined {
-        host: String,
-        fingerprint: String,
-    },
+    Declined { host: String, fingerprint: String },
     #[error("{host} presented the host key {fingerprint}, and not {wanted}")]
-    Differs {
-        host: String,
-        fingerprint: String,
-        wanted: String,
-    },
+    Differs { host: String, fingerprint: String, wanted: String },
     /// The fingerprint of a key of another kind was given, which says nothing about this one.
     #[error("{host} presented a host key of the kind {presented}, and the fingerprint that was given is of its {given} key")]
-    Kind {
-        host: String,
-        presented: String,
-        given: String,
-    },
+    Kind { host: String, presented: String, given: String },
     #[error(transparent)]
     Ask(#[from] AskError),
     #[error("cannot add the host key of {host} to {}", path.display())]
-    Write {
-        host: String,
-        path: PathBuf,
-        source: io::Error,
-    },
+    Write { host: String, path: PathBuf, source: io::Error },
 }
 
-/// What was presented, and where it would be written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Presented {
     /// The server's name as it stands in the file.
     pub host: String,
-    /// The file.
     pub known_hosts: PathBuf,
     /// As `ssh-keygen -l` shows it.
     pub fingerprint: String,
     /// `ssh-ed25519` and the like.
     pub algorithm: String,
-    /// The line to add.
     pub line: String,
 }
 
 impl Presented {
-    /// What an unknown host key's error tells.
     pub(super) fn of(error: &SftpError) -> Option<Self> {
         match error {
             SftpError::HostKeyUnknown { host, known_hosts, algorithm, fingerprint, line, .. } => Some(Self {
@@ -130,15 +109,12 @@ fn confirm(ask: &mut dyn Ask, presented: &Presented, given: Option<&str>) -> Res
     }
 }
 
-/// What a fingerprint that somebody gave says.
 #[derive(Debug, PartialEq, Eq)]
 enum Compared {
     Same,
     /// Of a key of another kind, which a server has beside the one that it presented: it says nothing.
     OtherKind(String),
-    /// Another key.
     Other(String),
-    /// There is none in it.
     Nothing,
 }
 

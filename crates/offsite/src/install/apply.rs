@@ -24,12 +24,8 @@ use super::{
     printed::Printed,
 };
 
-/// A program of the system that is asked with arguments.
 pub(crate) trait Tool {
     /// Its answer.
-    ///
-    /// # Errors
-    /// If it cannot be started.
     fn run(&self, arguments: &[String]) -> io::Result<Reply>;
 }
 
@@ -44,21 +40,14 @@ impl Tool for Real {
     }
 }
 
-/// What the steps are done with.
 pub(crate) struct Hands<'a> {
-    /// launchd.
     pub launchctl: &'a dyn Launchctl,
-    /// The Mac's power schedule.
     pub pmset: &'a dyn Tool,
-    /// systemd.
     pub systemctl: &'a dyn Tool,
 }
 
 /// Does the steps, in order, up to the first that fails. Gives the jobs that launchd will have only after the owner's next login: nobody is
 /// logged in at the screen now.
-///
-/// # Errors
-/// The first step that fails.
 pub(crate) fn apply(steps: &[Step], hands: &Hands<'_>) -> Result<Vec<Label>, InstallError> {
     let mut later = Vec::new();
     for step in steps {

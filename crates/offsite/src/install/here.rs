@@ -48,7 +48,6 @@ impl Here {
         (!self.same).then(|| InstallError::NotAsAnother { what, name: self.owner.name.clone() })
     }
 
-    /// This command once more, with the administrator's rights.
     pub(crate) fn sudo(&self, globals: &Globals, words: &[&str]) -> String {
         let mut line = vec!["sudo".to_owned(), quoted(&self.program.to_string_lossy())];
         // Under sudo nothing of this process's environment is left that could lead to the configuration.
@@ -83,7 +82,6 @@ impl Here {
     }
 }
 
-/// For a shell.
 fn quoted(word: &str) -> String {
     let plain = |letter: char| letter.is_ascii_alphanumeric() || "/._-+:@,=".contains(letter);
     if !word.is_empty() && word.chars().all(plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', "'\\''")) }

@@ -22,37 +22,28 @@ pub(super) const GRACE: u32 = 20;
 /// How far a night steps back for who works on the machine. The usual value: nothing that is idle is slower for it.
 pub(super) const NICE: i32 = 10;
 
-/// A daemon to install, and what belongs to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Job {
-    /// The offsite program.
     pub program: PathBuf,
     /// The configuration. Always named: where its default is depends on variables of the shell that installs.
     pub config: PathBuf,
     /// When the run is due.
     pub at: TimeOfDay,
-    /// The owner's home folder.
     pub home: PathBuf,
     /// XDG variables that lead to the owner's folders. For systemd; a Mac's folders do not follow them.
     pub xdg: Vec<(&'static str, PathBuf)>,
-    /// Folder of log files.
     pub logs: PathBuf,
     /// Folder of notices that nobody has been shown yet.
     pub notices: PathBuf,
-    /// What starts it.
     pub kind: Kind,
 }
 
-/// What starts a daemon.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// The owner's login at the screen.
     Agent,
     /// The Mac, as this account.
-    System {
-        /// The account.
-        user: String,
-    },
+    System { user: String },
 }
 
 impl Kind {
@@ -66,7 +57,6 @@ impl Kind {
 }
 
 impl Job {
-    /// The daemon's label.
     pub(crate) fn label(&self) -> Label {
         match self.kind {
             Kind::Agent => Label::Login,
@@ -74,18 +64,7 @@ impl Job {
         }
     }
 
-    /// The label of the daemon of the other kind, which must go: both would fire.
-    pub(crate) fn other(&self) -> Label {
-        match self.kind {
-            Kind::Agent => Label::System,
-            Kind::System { .. } => Label::Login,
-        }
-    }
-
     /// The lists to install, with their labels: the daemon's, and beside one of the system the one that shows notices.
-    ///
-    /// # Errors
-    /// If a path cannot stand in a property list.
     pub(crate) fn lists(&self) -> Result<Vec<(Label, String)>, InstallError> {
         let mut lists = vec![(self.label(), self.xml(self.daemon()?)?)];
         if let Kind::System { .. } = self.kind {
@@ -107,7 +86,6 @@ impl Job {
         String::from_utf8(xml).map_err(|_| InstallError::NotText { path: self.program.clone() })
     }
 
-    /// What both lists have.
     fn base(&self, label: Label, verb: &str) -> Result<Launchd, InstallError> {
         let log = self.logs.join("launchd.log");
         for path in [&log, &self.program] {

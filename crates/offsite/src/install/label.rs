@@ -17,10 +17,8 @@ pub(crate) enum Label {
 }
 
 impl Label {
-    /// All that an install may have left.
     pub(crate) const ALL: [Self; 3] = [Self::System, Self::Login, Self::Notices];
 
-    /// The label, as launchd has it.
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::System => "offsite.system",
@@ -45,7 +43,6 @@ impl fmt::Display for Label {
     }
 }
 
-/// Where jobs live.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Domain {
     /// From boot on.
@@ -63,12 +60,9 @@ impl fmt::Display for Domain {
     }
 }
 
-/// One job in one domain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Target {
-    /// Where.
     pub domain: Domain,
-    /// Which.
     pub label: Label,
 }
 

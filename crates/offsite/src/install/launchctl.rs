@@ -7,7 +7,6 @@ use std::{io, path::PathBuf, process::Command, time::Duration};
 
 use super::label::{Domain, Target};
 
-/// A call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Call {
     /// Read a list and take the job on.
@@ -16,25 +15,19 @@ pub(crate) enum Call {
     Bootout(Target),
     /// Take away the mark that keeps the job from being loaded; it outlives lists and restarts.
     Enable(Target),
-    /// Set that mark.
-    Disable(Target),
-    /// Start the job now.
     Kickstart(Target),
-    /// Tell about the job.
     Print(Target),
     /// Tell which jobs of the domain bear that mark.
     PrintDisabled(Domain),
 }
 
 impl Call {
-    /// As arguments of launchctl.
     pub(crate) fn arguments(&self) -> Vec<String> {
         let words = |verb: &str, rest: Vec<String>| [vec![verb.to_owned()], rest].concat();
         match self {
             Self::Bootstrap(domain, list) => words("bootstrap", vec![domain.to_string(), list.to_string_lossy().into_owned()]),
             Self::Bootout(target) => words("bootout", vec![target.to_string()]),
             Self::Enable(target) => words("enable", vec![target.to_string()]),
-            Self::Disable(target) => words("disable", vec![target.to_string()]),
             Self::Kickstart(target) => words("kickstart", vec![target.to_string()]),
             Self::Print(target) => words("print", vec![target.to_string()]),
             Self::PrintDisabled(domain) => words("print-disabled", vec![domain.to_string()]),
@@ -42,22 +35,16 @@ impl Call {
     }
 }
 
-/// What a program answered.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Reply {
     /// Its exit code; 128 and the signal's number if a signal ended it.
     pub code: i32,
-    /// Standard output.
     pub out: String,
-    /// Standard error.
     pub err: String,
 }
 
 impl Reply {
     /// What `command` answers.
-    ///
-    /// # Errors
-    /// If it cannot be started.
     pub(crate) fn of(mut command: Command) -> io::Result<Self> {
         use std::os::unix::process::ExitStatusExt;
         let output = command.output()?;
@@ -66,7 +53,6 @@ impl Reply {
         Ok(Self { code, out: text(output.stdout), err: text(output.stderr) })
     }
 
-    /// What it means, as far as the code alone tells.
     pub(crate) fn means(&self) -> Means {
         match self.code {
             0 => Means::Done,
@@ -79,7 +65,6 @@ impl Reply {
         }
     }
 
-    /// Its words on one line.
     pub(crate) fn words(&self) -> String {
         let said = if self.err.trim().is_empty() { &self.out } else { &self.err };
         let line = said.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -87,10 +72,8 @@ impl Reply {
     }
 }
 
-/// What launchctl's exit code means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Means {
-    /// Done.
     Done,
     /// There is no such job.
     Absent,
@@ -98,11 +81,9 @@ pub(crate) enum Means {
     NoDomain,
     /// The job is being ended, or taken on; ask again.
     Ending,
-    /// Anything else.
     Refused,
 }
 
-/// launchd, as far as offsite needs it.
 pub(crate) trait Launchctl {
     /// Makes one call.
     ///
@@ -114,7 +95,6 @@ pub(crate) trait Launchctl {
     fn pause(&self);
 }
 
-/// The real one.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RealLaunchctl;
 

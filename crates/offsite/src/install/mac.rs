@@ -10,16 +10,13 @@ use super::{
 /// The numbers that a file's owner has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Ids {
-    /// The account's.
     pub uid: u32,
-    /// The group's.
     pub gid: u32,
 }
 
 /// A Mac; a value, so that tests have one in a temporary folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Mac {
-    /// `/Library`.
     pub library: PathBuf,
     /// Whose backups these are.
     pub owner: Owner,
@@ -33,7 +30,6 @@ impl Mac {
         Self { library: "/Library".into(), owner, root: Ids { uid: 0, gid: 0 } }
     }
 
-    /// Where launchd looks for the list.
     pub(crate) fn list(&self, label: Label) -> PathBuf {
         let file = format!("{label}.plist");
         match label {
@@ -50,20 +46,15 @@ impl Mac {
         }
     }
 
-    /// The owner's numbers.
     pub(crate) fn ids(&self) -> Ids {
         Ids { uid: self.owner.uid, gid: self.owner.gid }
     }
 
-    /// The job in its domain.
     pub(crate) fn target(&self, label: Label) -> Target {
         label.target(self.owner.uid)
     }
 
     /// What of offsite's is there, in any domain: a list, a job, or both.
-    ///
-    /// # Errors
-    /// If launchctl cannot be run, or refuses to tell.
     pub(crate) fn look(&self, launchctl: &dyn Launchctl) -> Result<Vec<There>, InstallError> {
         let mut there = Vec::new();
         for label in Label::ALL {
@@ -80,14 +71,10 @@ impl Mac {
     }
 }
 
-/// Something of offsite's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct There {
-    /// What.
     pub label: Label,
-    /// Its list, if the file is there.
     pub list: Option<PathBuf>,
-    /// What launchd has, if it has the job.
     pub job: Option<Printed>,
     /// Whether it is marked not to be loaded.
     pub switched_off: bool,

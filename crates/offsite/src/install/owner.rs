@@ -9,34 +9,23 @@ use nix::unistd::{Uid, User};
 
 use super::InstallError;
 
-/// An account.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Owner {
-    /// Its name.
     pub name: String,
-    /// Its number.
     pub uid: u32,
-    /// The number of its group.
     pub gid: u32,
-    /// Its home folder.
     pub home: PathBuf,
 }
 
-/// Who runs this process, and on whose behalf.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Caller<'a> {
-    /// The effective user's number.
     pub(super) uid: u32,
-    /// `SUDO_USER`.
     pub(super) sudo: Option<&'a str>,
 }
 
-/// Which account to ask the system for.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Whose<'a> {
-    /// By its name.
     Name(&'a str),
-    /// By its number.
     Number(u32),
 }
 
@@ -51,7 +40,6 @@ pub(super) fn whose<'a>(named: Option<&'a str>, caller: Caller<'a>) -> Result<Wh
     }
 }
 
-/// Asks the system.
 pub(super) fn look_up(whose: &Whose<'_>) -> Result<Owner, InstallError> {
     let (asked, found) = match whose {
         Whose::Name(name) => ((*name).to_owned(), User::from_name(name)),

@@ -15,37 +15,26 @@ use super::{
     wake::{self, Remembered, Wake},
 };
 
-/// One step.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Step {
-    /// Make a folder, with those above it that are missing, and give them to their owner.
+    /// Make a folder, with those above it that are missing, with `mode`, and give them to their owner.
     Folder {
-        /// The folder.
         path: PathBuf,
-        /// Its owner.
         owner: Ids,
-        /// Its permissions, if it is made.
         mode: u32,
     },
     /// Give a file that is there to its owner: launchd does not start a job that cannot write its log.
     Give {
-        /// The file.
         path: PathBuf,
-        /// Its owner.
         owner: Ids,
     },
     /// Write a file, whole or not at all, which only its owner may change.
     Write {
-        /// The file.
         path: PathBuf,
-        /// What it holds.
         text: String,
-        /// Its owner.
         owner: Ids,
     },
-    /// Remove a file.
     Remove {
-        /// The file.
         path: PathBuf,
     },
     /// End the job if it is there, and wait until it is gone.
@@ -54,14 +43,10 @@ pub(crate) enum Step {
     Enable(Target),
     /// Make launchd read the list, and ask it whether it has the job now.
     Load {
-        /// The job.
         target: Target,
-        /// Its list.
         list: PathBuf,
-        /// The program that it must run.
         program: PathBuf,
     },
-    /// Start the job now.
     Start(Target),
     /// Ask the system's power schedule.
     Pmset(Vec<String>),
@@ -89,9 +74,6 @@ impl fmt::Display for Step {
 }
 
 /// What installing `job` takes on a Mac where `there` is there. `now` starts it although nothing else would.
-///
-/// # Errors
-/// If the job cannot be written as a list.
 pub(super) fn install(mac: &Mac, job: &Job, there: &[There], now: bool) -> Result<Vec<Step>, InstallError> {
     let private = |path: &Path| Step::Folder { path: path.to_owned(), owner: mac.ids(), mode: 0o700 };
     let mut steps = vec![private(&job.logs), Step::Give { path: job.logs.join("launchd.log"), owner: mac.ids() }, private(&job.notices)];
@@ -118,7 +100,6 @@ fn load(mac: &Mac, label: Label, text: &str, program: &Path) -> Vec<Step> {
     steps
 }
 
-/// What removing everything that is `there` takes.
 pub(super) fn uninstall(mac: &Mac, there: &[There]) -> Vec<Step> {
     there.iter().flat_map(|found| remove(mac, found)).collect()
 }

@@ -12,11 +12,8 @@ pub(crate) struct Printed {
     pub list: Option<PathBuf>,
     /// "running", "not running", "spawn scheduled", …
     pub state: Option<String>,
-    /// The program that it runs.
     pub program: Option<PathBuf>,
-    /// How often it was started.
     pub runs: Option<u64>,
-    /// The process, while there is one.
     pub pid: Option<u32>,
     /// How the last process ended; `None` if none has, or a signal ended it.
     pub last_exit: Option<i32>,
@@ -24,7 +21,6 @@ pub(crate) struct Printed {
     pub last_signal: Option<String>,
 }
 
-/// Reads what `launchctl print TARGET` says.
 pub(crate) fn printed(text: &str) -> Printed {
     let mut found = Printed::default();
     let mut depth = 0_usize;

@@ -5,7 +5,6 @@ use std::fmt::Write;
 use super::{Clock, Installed, Job, Kind, Label, Step, Wake, job::RETRY};
 use crate::config::{Pi, PiAuth};
 
-/// The steps that would be done, one on a line.
 pub(super) fn steps(steps: &[Step], sudo: Option<&str>) {
     for (at, step) in steps.iter().enumerate() {
         say!("{:>2}. {step}", at + 1);
@@ -15,7 +14,6 @@ pub(super) fn steps(steps: &[Step], sudo: Option<&str>) {
     }
 }
 
-/// After an installation with launchd.
 pub(super) fn installed(job: &Job, found: &[Installed], later: &[Label], next: Option<&str>, wake: Option<Wake>) -> String {
     let mut text = String::new();
     let mut line = |words: String| {
@@ -90,7 +88,6 @@ pub(super) fn keys(pis: &[Pi], passphrase: bool) -> String {
     text
 }
 
-/// After an installation with systemd.
 pub(super) fn timer(user: &str, next: Option<&str>, lingers: bool) -> String {
     let mut text =
         format!("offsite.timer is installed: your systemd starts the daemon, also every {} minutes for what is owed\n", RETRY / 60);

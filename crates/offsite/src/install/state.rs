@@ -13,7 +13,6 @@ use crate::{
     platform,
 };
 
-/// What starts the daemon.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Clock {
     /// launchd, from boot on.
@@ -25,7 +24,6 @@ pub(crate) enum Clock {
 }
 
 impl Clock {
-    /// What a person types to have it start the daemon at once.
     pub(crate) fn kick(self) -> &'static str {
         match self {
             Self::System => "sudo launchctl kickstart system/offsite.system",
@@ -35,14 +33,12 @@ impl Clock {
     }
 }
 
-/// The program that is started.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Program {
     /// The one that asks.
     This,
     /// Another file, which is there.
     Other(PathBuf),
-    /// One that is not there any more.
     Gone(PathBuf),
     /// The list or unit does not say.
     Unknown,
@@ -51,11 +47,9 @@ pub(crate) enum Program {
 /// One alarm clock that is installed. Two on one machine both fire.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Installed {
-    /// Which.
     pub clock: Clock,
     /// Its list or unit, if the file is there; without one it is gone after the next boot or login.
     pub list: Option<PathBuf>,
-    /// Whether launchd or systemd has it now.
     pub loaded: bool,
     /// Not switched off (Login Items, `launchctl disable`, `systemctl disable`).
     pub enabled: bool,
@@ -80,7 +74,6 @@ impl Installed {
     }
 }
 
-/// What a person types to have it installed, or installed anew.
 pub(crate) fn command(launchd: bool) -> &'static str {
     if launchd { "sudo offsite install" } else { "offsite install" }
 }
@@ -102,10 +95,19 @@ fn hour_of_list(list: &plist::Value) -> Option<TimeOfDay> {
     TimeOfDay::new(number("Hour")?, number("Minute")?)
 }
 
+/// Whether there is a file by which launchd or systemd would start the daemon. Asks no program, so it does not know whether that is switched on;
+/// [`state()`] does.
+pub(crate) fn has_file(home: &Home) -> bool {
+    let files = if platform::current().has_launchd() { lists(Path::new("/Library"), home) } else { systemd::timers(home) };
+    files.iter().any(|file| file.exists())
+}
+
+fn lists(library: &Path, home: &Home) -> Vec<PathBuf> {
+    let (system, login) = (library.join("LaunchDaemons"), home.home.join("Library/LaunchAgents"));
+    vec![system.join(format!("{}.plist", Label::System)), login.join(format!("{}.plist", Label::Login))]
+}
+
 /// What is installed for the owner with this home folder, who runs this process. Nothing: empty.
-///
-/// # Errors
-/// If launchctl or systemctl cannot be asked.
 pub(crate) fn state(home: &Home) -> Result<Vec<Installed>, InstallError> {
     let this = std::env::current_exe().ok();
     if platform::current().has_launchd() {
@@ -118,7 +120,6 @@ pub(crate) fn state(home: &Home) -> Result<Vec<Installed>, InstallError> {
     Ok(systemd::state(&systemd::folder(home, systemctl), systemctl, this.as_deref()).into_iter().collect())
 }
 
-/// The daemons among what is there.
 pub(super) fn on_mac(mac: &Mac, launchctl: &dyn Launchctl, this: Option<&Path>) -> Result<Vec<Installed>, InstallError> {
     let clock = |label| match label {
         Label::System => Some(Clock::System),
@@ -143,7 +144,6 @@ fn installed(clock: Clock, found: &There, this: Option<&Path>) -> Installed {
     }
 }
 
-/// The program that a list names.
 fn named_in(list: &Path) -> Option<PathBuf> {
     let keys = plist::Value::from_file(list).ok()?.into_dictionary()?;
     keys.get("Program")?.as_string().map(PathBuf::from)
@@ -161,6 +161,20 @@ pub(super) fn judge(program: Option<&Path>, this: Option<&Path>) -> Program {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_file_that_is_looked_for_is_the_one_that_is_installed() {
+        let home = Home::at(Path::new("/Users/owner"));
+        let mac = Mac::of(super::super::Owner { name: "owner".into(), uid: 501, gid: 20, home: home.home.clone() });
+        assert_eq!(lists(Path::new("/Library"), &home), [Label::System, Label::Login].map(|label| mac.list(label)));
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::at(folder.path());
+        let there = || systemd::timers(&home).iter().any(|file| file.exists());
+        assert!(!there());
+        std::fs::create_dir_all(folder.path().join(".config/systemd/user")).unwrap();
+        std::fs::write(folder.path().join(".config/systemd/user/offsite.timer"), "").unwrap();
+        assert!(there());
+    }
 
     #[test]
     fn the_hour_is_read_from_what_is_installed() {

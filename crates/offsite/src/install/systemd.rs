@@ -29,6 +29,12 @@ pub(super) fn folder(home: &Home, systemctl: &dyn Tool) -> PathBuf {
     if looks { folder } else { usual }
 }
 
+/// Where the timer may lie, whichever of them this owner's systemd looks into.
+pub(super) fn timers(home: &Home) -> Vec<PathBuf> {
+    let folders = [Some(home.home.join(".config")), home.config.clone()].into_iter().flatten();
+    folders.map(|folder| folder.join("systemd/user").join(TIMER)).collect()
+}
+
 /// The units, with their files' names. `mounts` is `/proc/self/mountinfo`, for the disk that `repository` lies on.
 ///
 /// # Errors
@@ -43,7 +49,6 @@ pub(super) fn units(job: &Job, repository: &Path, mounts: &str) -> Result<Vec<(&
     Ok(vec![(SERVICE, units::service(&arguments, &variables, disk.as_deref())), (TIMER, units::timer(job.at))])
 }
 
-/// What installing the units takes.
 pub(super) fn install(folder: &Path, owner: Ids, units: &[(&'static str, String)], now: bool) -> Vec<Step> {
     let ask = |words: &[&str]| Step::Systemctl(words.iter().map(|&word| word.to_owned()).collect());
     // A shell without a bus, as after su, is found out before there are units that nothing starts.
@@ -122,7 +127,7 @@ fn show(systemctl: &dyn Tool, unit: &str, properties: &str) -> String {
     ask(systemctl, &["show", &format!("--property={properties}"), unit])
 }
 
-/// The answer; empty if there is none.
+/// Empty if there is no answer.
 fn ask(systemctl: &dyn Tool, words: &[&str]) -> String {
     let arguments: Vec<String> = words.iter().map(|&word| word.to_owned()).collect();
     systemctl.run(&arguments).ok().filter(|reply| reply.code == 0).map(|reply| reply.out).unwrap_or_default()

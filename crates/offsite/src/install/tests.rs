@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{fake::Fake, wake::Remembered, *};
+use super::{fake::Fake, mac::There, wake::Remembered, *};
 use crate::config::Home;
 
 /// A Mac with its owner, who is whoever runs the tests; so is its administrator.
@@ -202,10 +202,10 @@ fn without_a_login_at_the_screen_what_belongs_to_it_comes_later() {
 #[test]
 fn what_was_switched_off_is_switched_on_by_installing() {
     let home = House::new();
-    home.launchd.call(&Call::Disable(home.target(Label::System))).unwrap();
+    home.launchd.disabled.borrow_mut().insert(home.target(Label::System));
     home.install(system()).unwrap();
     // And a mark outlives the installation; status must see it.
-    home.launchd.call(&Call::Disable(home.target(Label::System))).unwrap();
+    home.launchd.disabled.borrow_mut().insert(home.target(Label::System));
     let found = state::on_mac(&home.mac, &home.launchd, None).unwrap();
     assert!(found[0].loaded && !found[0].enabled);
 }
@@ -395,16 +395,15 @@ fn the_mac_is_woken_only_if_nobody_else_wakes_it_and_what_is_ours_is_given_back(
     assert_eq!(plan::sleep_on(&home.state(), ""), []);
 }
 
+fn here(root: bool, same: bool, config: &str) -> Here {
+    let owner = Owner { name: "owner".into(), uid: 501, gid: 20, home: "/Users/owner".into() };
+    let home = Home::at(&owner.home);
+    Here { root, same, owner, home, config: config.into(), program: "/Users/owner/my bin/offsite".into() }
+}
+
 #[test]
 fn a_command_to_type_is_whole() {
-    let here = |config: &str| Here {
-        root: false,
-        same: false,
-        owner: Owner { name: "owner".into(), uid: 501, gid: 20, home: "/Users/owner".into() },
-        home: Home::at(Path::new("/Users/owner")),
-        config: config.into(),
-        program: "/Users/owner/my bin/offsite".into(),
-    };
+    let here = |config| here(false, false, config);
     let args = Args { now: true, wake: true, user: Some("o'brien".into()), ..Args::default() };
     let usual = here("/Users/owner/.config/offsite/offsite.yaml").sudo(&Globals::default(), &again(&args));
     assert_eq!(usual, r"sudo '/Users/owner/my bin/offsite' install --user 'o'\''brien' --now --wake");
@@ -450,14 +449,7 @@ fn how_a_pi_is_reached_is_told_where_it_may_fail_without_a_login() {
 
 #[test]
 fn a_systemd_of_the_owners_own_is_asked_by_the_owner_alone() {
-    let here = |root, same| Here {
-        root,
-        same,
-        owner: Owner { name: "owner".into(), uid: 501, gid: 20, home: "/home/owner".into() },
-        home: Home::at(Path::new("/home/owner")),
-        config: "/home/owner/offsite.yaml".into(),
-        program: "/usr/bin/offsite".into(),
-    };
+    let here = |root, same| here(root, same, "/Users/owner/offsite.yaml");
     assert!(here(false, true).not_ours("installed").is_none());
     assert!(matches!(here(true, false).not_ours("installed"), Some(InstallError::NotAsRoot { .. })));
     let shown = crate::hint::render(&here(false, false).not_ours("removed").unwrap().into());

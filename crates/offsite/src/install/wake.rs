@@ -19,16 +19,12 @@ pub(super) const FILE: &str = "wake.json";
 /// A time of the Mac's own zone at which it wakes or is switched on, every day.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Wake {
-    /// 0 to 23.
     pub hour: u8,
-    /// 0 to 59.
     pub minute: u8,
 }
 
-/// What was set here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Remembered {
-    /// What was asked for last.
     #[serde(flatten)]
     pub(super) wake: Wake,
     /// What it takes the place of, until it has: power may be cut in between.
@@ -37,12 +33,10 @@ pub(super) struct Remembered {
 }
 
 impl Remembered {
-    /// What the file in `folder` says, if there is one.
     pub(super) fn read(folder: &Path) -> Option<Self> {
         serde_json::from_slice(&std::fs::read(folder.join(FILE)).ok()?).ok()
     }
 
-    /// As the file's text.
     pub(super) fn text(self) -> String {
         let Self { wake, before } = self;
         let mut text = serde_json::json!(wake);
@@ -52,14 +46,12 @@ impl Remembered {
         text.to_string() + "\n"
     }
 
-    /// Which of them a line of the schedule is.
     fn of(self, line: &str) -> Option<Wake> {
         [Some(self.wake), self.before].into_iter().flatten().find(|wake| wake.is(line))
     }
 }
 
 impl Wake {
-    /// In time for a run at `at`.
     pub(crate) fn before(at: TimeOfDay) -> Self {
         let day = 24 * 60;
         let minutes = (u16::from(at.hour()) * 60 + u16::from(at.minute()) + day - EARLY) % day;
@@ -67,7 +59,6 @@ impl Wake {
         Self { hour: (minutes / 60) as u8, minute: (minutes % 60) as u8 }
     }
 
-    /// Arguments of pmset that set it.
     pub(super) fn arguments(self) -> [String; 4] {
         ["repeat".into(), "wakeorpoweron".into(), "MTWRFSU".into(), format!("{self}:00")]
     }
@@ -87,10 +78,8 @@ impl std::fmt::Display for Wake {
     }
 }
 
-/// What the schedule is.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Standing {
-    /// There is none.
     Free,
     /// It is what was set here, at this time.
     Ours(Wake),
@@ -98,7 +87,6 @@ pub(super) enum Standing {
     Theirs(Vec<String>),
 }
 
-/// Reads what `pmset -g sched` says.
 pub(super) fn standing(sched: &str, remembered: Option<Remembered>) -> Standing {
     let mut lines = Vec::new();
     let mut repeating = false;

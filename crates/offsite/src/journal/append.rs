@@ -21,20 +21,13 @@ pub struct Journal {
     path: PathBuf,
 }
 
-/// A journal that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum JournalError {
     #[error("cannot read the journal {}", path.display())]
-    Read {
-        path: PathBuf,
-        source: io::Error,
-    },
+    Read { path: PathBuf, source: io::Error },
     /// A receipt could not be made durable; what it says does not count.
     #[error("cannot append to the journal {}", path.display())]
-    Append {
-        path: PathBuf,
-        source: io::Error,
-    },
+    Append { path: PathBuf, source: io::Error },
 }
 
 impl Journal {
@@ -43,7 +36,6 @@ impl Journal {
         Self { path: path.into() }
     }
 
-    /// The file.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -112,7 +104,6 @@ fn mend(file: &mut File) -> io::Result<()> {
     file.set_len(length - torn.len() as u64)
 }
 
-/// Tells the log of a receipt that was just written.
 fn tell(receipt: &Receipt) {
     // A fact is text and numbers in maps with names, and cannot fail to be told; if it did, the journal has it.
     let Ok(told) = serde_json::to_string(&receipt.fact) else { return };

@@ -19,10 +19,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{BadLine, Journal, JournalError, Standing, parse, standing::Fold};
 
-/// What the journal adds up to.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Known {
-    /// The sum.
     pub standing: Standing,
     /// Numbers of lines that no offsite wrote whole, and that nobody acknowledged.
     pub damaged: Vec<usize>,
@@ -195,7 +193,7 @@ mod tests {
     use super::*;
     use crate::{
         config::PlaceName,
-        journal::{Fact, Holding, Receipt, Step},
+        journal::{Fact, Holding, Receipt, Step, Warned},
         tripwire::Why,
     };
 
@@ -224,11 +222,12 @@ mod tests {
                 total: 3,
                 verified: true,
                 complete: Some(complete),
+                warnings: Warned::of(&["a".to_owned()], &[]),
             }),
             name().prop_map(|archive| Fact::Pushed { cloud: "cold".parse().unwrap(), archive, sequence: 1, moved: 2, total: 3 }),
             (place(), name()).prop_map(|(place, archive)| Fact::Lost { place, archive, frames: Some(1) }),
             (place(), name()).prop_map(|(place, archive)| Fact::Verified { place, archive, since: None }),
-            (place(), name()).prop_map(|(place, archive)| Fact::Forgot { place, archives: vec![archive] }),
+            (place(), name(), any::<bool>()).prop_map(|(place, archive, by_hand)| Fact::Forgot { place, archives: vec![archive], by_hand }),
             (place(), name()).prop_map(|(place, archive)| Fact::Drilled { place, archive, files: 1, bytes: 1 }),
             name().prop_map(|archive| Fact::Suspicious { archive, why: Why::Empty }),
             prop_oneof![Just(Step::Push), Just(Step::Drill), Just(Step::Notify)].prop_map(|step| Fact::Failed {
@@ -249,7 +248,6 @@ mod tests {
         BadLine { line, hash: String::new() }
     }
 
-    /// The sum without any cache.
     fn whole(text: &str) -> Known {
         let read = parse(text.as_bytes());
         Known { standing: Standing::of(&read.receipts), damaged: read.damaged.iter().map(|damaged| damaged.line).collect() }

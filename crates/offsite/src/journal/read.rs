@@ -6,10 +6,8 @@ use serde::Deserialize;
 
 use super::{BadLine, Receipt, receipt::KINDS};
 
-/// What a journal says.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Read {
-    /// The receipts in file order.
     pub receipts: Vec<Receipt>,
     /// Lines that no offsite wrote whole; a person should look.
     pub damaged: Vec<Damaged>,
@@ -19,14 +17,12 @@ pub struct Read {
     pub torn: bool,
 }
 
-/// A line that is no receipt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Damaged {
     /// Its number, from 1.
     pub line: usize,
     /// The BLAKE3 of its bytes.
     pub hash: String,
-    /// What is wrong with it.
     pub problem: String,
 }
 
@@ -36,7 +32,6 @@ impl From<Damaged> for BadLine {
     }
 }
 
-/// Reads a journal's bytes.
 pub fn parse(bytes: &[u8]) -> Read {
     let mut read = Read::default();
     let mut lines = bytes.split(|byte| *byte == b'\n').enumerate().peekable();
@@ -56,7 +51,6 @@ pub fn parse(bytes: &[u8]) -> Read {
     read
 }
 
-/// What a line tells of, and nothing else of it.
 #[derive(Deserialize)]
 struct Kind<'a> {
     #[serde(borrow)]

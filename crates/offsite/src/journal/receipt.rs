@@ -16,12 +16,10 @@ use crate::{
     tripwire::{Change, Why},
 };
 
-/// A fact and when it became one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Receipt {
     /// When it was written, by the Mac's clock.
     pub time: Timestamp,
-    /// What happened.
     #[serde(flatten)]
     pub fact: Fact,
 }
@@ -36,9 +34,7 @@ pub enum Fact {
         /// The slot it settles, or tried to; absent when a person ran it before any slot was due.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         owed: Option<OwedId>,
-        /// How it ended.
         outcome: Outcome,
-        /// When it began.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         began: Option<Timestamp>,
         /// The Pis that were not at home in it, nor in an earlier run of the slot: what is lacking besides the failures.
@@ -55,21 +51,13 @@ pub enum Fact {
         /// The slot that stays owed.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         owed: Option<OwedId>,
-        /// What it waited for.
         why: Waiting,
     },
     /// What a place holds, as listed by a run.
-    Seen {
-        /// The place.
-        place: PlaceName,
-        /// Its archives by job.
-        jobs: BTreeMap<JobName, Holding>,
-    },
+    Seen { place: PlaceName, jobs: BTreeMap<JobName, Holding> },
     /// An archive came whole from a Pi to the Mac.
     Pulled {
-        /// The Pi.
         pi: PlaceName,
-        /// The archive.
         archive: ArchiveName,
         /// Its number on the Pi.
         sequence: u64,
@@ -82,12 +70,13 @@ pub enum Fact {
         /// Whether everything that should be in it is; absent in receipts of an older offsite, which did not note it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         complete: Option<bool>,
+        /// What the agent had to say about it.
+        #[serde(default, skip_serializing_if = "Warned::is_none")]
+        warnings: Warned,
     },
     /// An archive went whole from the Mac to a cloud.
     Pushed {
-        /// The cloud.
         cloud: PlaceName,
-        /// The archive.
         archive: ArchiveName,
         /// Its number on the Pi.
         sequence: u64,
@@ -98,104 +87,65 @@ pub enum Fact {
     },
     /// Every frame of an archive was read back and found right.
     Verified {
-        /// Where.
         place: PlaceName,
-        /// The archive.
         archive: ArchiveName,
         /// When the first of them was, if that took several nights.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         since: Option<Timestamp>,
     },
-    /// Archives were dropped by the retention rule.
+    /// Archives were dropped: by the retention rule, or by a person.
     Forgot {
-        /// Where.
         place: PlaceName,
-        /// Which.
         archives: Vec<ArchiveName>,
+        /// By a person: what was forgotten so on the Mac is not pulled again.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        by_hand: bool,
     },
+    /// A person wants an archive after all that was forgotten by hand.
+    Again { archive: ArchiveName },
     /// A step failed.
     Failed {
-        /// What was tried.
         step: Step,
         /// On what: an archive, a place, a folder.
         object: String,
-        /// The error with its causes.
         message: String,
         /// The next step for a person.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         hint: Option<String>,
     },
     /// The tripwire caught an archive: it is kept, and pushes nothing out until it is accepted.
-    Suspicious {
-        /// The archive.
-        archive: ArchiveName,
-        /// What looks wrong.
-        why: Why,
-    },
+    Suspicious { archive: ArchiveName, why: Why },
     /// A new archive was compared with the good one before it.
-    Compared {
-        /// The new one.
-        archive: ArchiveName,
-        /// The earlier one.
-        with: ArchiveName,
-        /// What became of its frames.
-        change: Change,
-    },
+    Compared { archive: ArchiveName, with: ArchiveName, change: Change },
     /// A person said that a suspicious archive is as it should be.
-    Accepted {
-        /// The archive.
-        archive: ArchiveName,
-    },
+    Accepted { archive: ArchiveName },
     /// A person knows that lines of the journal are no receipts.
-    Acknowledged {
-        /// Those lines.
-        lines: BTreeSet<BadLine>,
-    },
+    Acknowledged { lines: BTreeSet<BadLine> },
     /// A place no longer holds an archive whole: a file is gone or damaged.
     Lost {
-        /// Where.
         place: PlaceName,
-        /// The archive.
         archive: ArchiveName,
         /// How many of its frames lack; absent when the whole archive is gone.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         frames: Option<u64>,
     },
     /// What was lost came back from another place.
-    Healed {
-        /// Where.
-        place: PlaceName,
-        /// The archive.
-        archive: ArchiveName,
-        /// Where the frames came from.
-        from: PlaceName,
-    },
-    /// An archive was restored for practice, compared with its manifest and found right, and thrown away.
-    Drilled {
-        /// Where it was restored from.
-        place: PlaceName,
-        /// The archive.
-        archive: ArchiveName,
-        /// Regular files that were compared.
-        files: u64,
-        /// Their lengths, added up.
-        bytes: u64,
-    },
-    /// A notice got through where the last could not be sent.
-    Notified {
-        /// The channel, or the file that remembers what was told.
-        channel: String,
-    },
+    Healed { place: PlaceName, archive: ArchiveName, from: PlaceName },
+    /// An archive was restored for practice, its regular files compared with its manifest and found right, and thrown away.
+    Drilled { place: PlaceName, archive: ArchiveName, files: u64, bytes: u64 },
+    /// A notice got through where the last could not be sent. The channel may be the file that remembers what was told.
+    Notified { channel: String },
 }
 
 /// The kinds this version knows, as written.
-pub(super) const KINDS: [&str; 17] = [
+pub(super) const KINDS: [&str; 18] = [
     "ran",
     "seen",
     "pulled",
     "pushed",
     "verified",
     "forgot",
+    "again",
     "failed",
     "suspicious",
     "compared",
@@ -209,7 +159,6 @@ pub(super) const KINDS: [&str; 17] = [
     "asked",
 ];
 
-/// A line of the journal that is no receipt.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct BadLine {
     /// Its number, from 1.
@@ -218,16 +167,55 @@ pub struct BadLine {
     pub hash: String,
 }
 
+/// The warnings of an archive, as far as a screen has room for them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Warned {
+    pub count: u64,
+    /// How many of them the archive before did not have.
+    #[serde(default)]
+    pub new: u64,
+    /// The first of them, new ones before others, each cut to [`Warned::LONGEST`] letters.
+    #[serde(default)]
+    pub first: Vec<String>,
+}
+
+impl Warned {
+    /// How many texts are kept.
+    const TEXTS: usize = 3;
+    const LONGEST: usize = 200;
+
+    /// Those of an archive, where the one before it had `before`.
+    pub fn of(warnings: &[String], before: &[String]) -> Self {
+        let known =
+            |text: &&String| before.contains(text) || moment(text).is_some_and(|what| before.iter().any(|text| text.ends_with(what)));
+        let (old, new): (Vec<&String>, Vec<&String>) = warnings.iter().partition(known);
+        let cut = |text: &String| match text.char_indices().nth(Self::LONGEST - 1) {
+            Some((at, letter)) if at + letter.len_utf8() < text.len() => format!("{}…", &text[..at]),
+            _ => text.clone(),
+        };
+        let first = new.iter().chain(&old).take(Self::TEXTS).map(|text| cut(text)).collect();
+        Self { count: warnings.len() as u64, new: new.len() as u64, first }
+    }
+
+    pub fn is_none(&self) -> bool {
+        self.count == 0
+    }
+}
+
+/// What a warning says, if that is about a file that was at work just then: of a job that stops nothing, each night says it of other files, and
+/// that is no news.
+fn moment(text: &str) -> Option<&'static str> {
+    ["it changed while it was read", "it vanished before it could be read"].into_iter().find(|what| text.ends_with(what))
+}
+
 /// The archives of one job in one place.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Holding {
-    /// How many.
     pub count: u64,
     /// The newest by time.
     pub newest: ArchiveName,
 }
 
-/// How a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Outcome {
@@ -245,7 +233,6 @@ pub enum Outcome {
 pub enum Waiting {
     /// Pis do not answer: they are off, or this Mac is not at home.
     Away {
-        /// Which.
         pis: BTreeSet<PlaceName>,
         /// Those of them towards which the system knows no way ("no route to host"): they are off, this Mac is elsewhere, or macOS forbids
         /// this program the local network.
@@ -253,15 +240,9 @@ pub enum Waiting {
         no_route: BTreeSet<PlaceName>,
     },
     /// Too little is left in the battery.
-    Battery {
-        /// How much was left.
-        percent: u8,
-    },
+    Battery { percent: u8 },
     /// The disk with the repository is not there.
-    Disk {
-        /// The repository.
-        folder: PathBuf,
-    },
+    Disk { folder: PathBuf },
 }
 
 impl Waiting {
@@ -298,23 +279,15 @@ impl fmt::Display for Waiting {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Step {
-    /// Reading the configuration or the key.
     Configure,
-    /// Reaching a place and listing it.
     Reach,
-    /// Pi to Mac.
     Pull,
-    /// Mac to cloud.
     Push,
-    /// Forgetting and pruning.
     Keep,
-    /// Reading back.
     Verify,
-    /// Repairing.
     Heal,
     /// The plain copy of the newest archive.
     Plain,
-    /// A rehearsed restore.
     Drill,
     /// Telling the owner; the object is the channel.
     Notify,

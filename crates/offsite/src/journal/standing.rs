@@ -9,17 +9,15 @@ use jiff::Timestamp;
 use offsite_archive::{ArchiveName, JobName};
 use serde::{Deserialize, Serialize};
 
-use super::{BadLine, Fact, Holding, Outcome, Receipt, Step, Waiting};
+use super::{BadLine, Fact, Holding, Outcome, Receipt, Step, Waiting, Warned};
 use crate::{
     config::PlaceName,
     owed::OwedId,
     tripwire::{Change, Why},
 };
 
-/// What stands after all receipts.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Standing {
-    /// When the last run ended, and how.
     pub last_run: Option<(Timestamp, Outcome)>,
     /// When the last run began, where that was noted.
     pub began: Option<Timestamp>,
@@ -55,6 +53,10 @@ pub struct Standing {
     pub seen: BTreeMap<PlaceName, Timestamp>,
     /// Whether everything that should be in it is, of each archive that the Mac has and whose receipt tells.
     pub complete: BTreeMap<ArchiveName, bool>,
+    /// The warnings of each archive that the Mac has and that has any.
+    pub warned: BTreeMap<ArchiveName, Warned>,
+    /// What a person forgot on the Mac and did not want again since.
+    pub refused: BTreeSet<ArchiveName>,
     /// What the last run that pulled each job moved.
     pub pulled: BTreeMap<JobName, Moved>,
     /// What the last run that pushed each job to each cloud moved.
@@ -70,7 +72,6 @@ pub struct Standing {
     pub drilled: BTreeMap<JobName, Drilled>,
 }
 
-/// What became of an archive's frames in a later one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Compared {
     /// The archive before.
@@ -79,14 +80,12 @@ pub struct Compared {
     pub change: Change,
 }
 
-/// A drill that went well.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Drilled {
     /// When it ended.
     pub time: Timestamp,
     /// Where the archive was restored from.
     pub place: PlaceName,
-    /// The archive.
     pub archive: ArchiveName,
 }
 
@@ -102,7 +101,6 @@ impl Drilled {
 pub struct Tried {
     /// The slot, if one was due.
     pub owed: Option<OwedId>,
-    /// When the last of them ended.
     pub ended: Timestamp,
     /// How many in a row, the last included, had a failure: something else than a Pi that was away. 0: only Pis are lacking.
     pub failed: u32,
@@ -119,22 +117,16 @@ pub struct Waited {
     pub since: Timestamp,
     /// The slot that was owed when it was last noted.
     pub owed: Option<OwedId>,
-    /// What for.
     pub why: Waiting,
 }
 
 /// Something that failed and has not gone well since.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
-    /// When.
     pub time: Timestamp,
-    /// What was tried.
     pub step: Step,
-    /// On what.
     pub object: String,
-    /// The error.
     pub message: String,
-    /// The next step.
     pub hint: Option<String>,
 }
 
@@ -157,7 +149,6 @@ pub struct Moved {
 }
 
 impl Moved {
-    /// With one more transfer.
     fn and(before: Option<Self>, time: Timestamp, archive: &ArchiveName, moved: u64, total: u64) -> Self {
         let one = Self { time, archive: archive.clone(), moved, total, over: false };
         let Some(before) = before.filter(|before| !before.over) else { return one };
@@ -167,7 +158,6 @@ impl Moved {
 }
 
 impl Standing {
-    /// Adds up `receipts`.
     pub fn of(receipts: &[Receipt]) -> Self {
         let mut fold = Fold::default();
         receipts.iter().for_each(|receipt| fold.add(receipt));
@@ -215,7 +205,12 @@ impl Standing {
                 self.seen.insert(place.clone(), time);
                 self.held.insert(place.clone(), jobs.clone());
             }
-            Fact::Pulled { pi, archive, moved, total, verified, complete, .. } => {
+            Fact::Pulled { pi, archive, moved, total, verified, complete, warnings, .. } => {
+                self.refused.remove(archive);
+                self.warned.remove(archive);
+                if !warnings.is_none() {
+                    self.warned.insert(archive.clone(), warnings.clone());
+                }
                 // One that came again, from a Pi that was set up anew, may be another.
                 match complete {
                     Some(complete) => drop(self.complete.insert(archive.clone(), *complete)),
@@ -249,8 +244,12 @@ impl Standing {
                 let drilled = Drilled { time, place: place.clone(), archive: archive.clone() };
                 self.drilled.insert(archive.job.clone(), drilled);
             }
-            Fact::Forgot { place, archives } => archives.iter().for_each(|archive| {
+            Fact::Again { archive } => drop(self.refused.remove(archive)),
+            Fact::Forgot { place, archives, by_hand } => archives.iter().for_each(|archive| {
                 self.forget(place, archive);
+                if *by_hand && *place == PlaceName::mac() {
+                    self.refused.insert(archive.clone());
+                }
                 self.forgot.insert((place.clone(), archive.clone()));
             }),
             Fact::Failed { step, object, message, hint } => {
@@ -315,6 +314,7 @@ impl Standing {
         if *place == PlaceName::mac() {
             self.compared.remove(archive);
             self.complete.remove(archive);
+            self.warned.remove(archive);
         }
     }
 }
@@ -330,7 +330,6 @@ pub(super) struct Fold {
 }
 
 impl Fold {
-    /// Adds one more.
     pub(super) fn add(&mut self, Receipt { time, fact }: &Receipt) {
         let Self { standing, ended, drills } = self;
         // A night rehearses nothing, so its end says nothing about a drill: the failure of one stands until the same one goes well.
@@ -356,7 +355,6 @@ impl Fold {
         standing.add(*time, fact, ended);
     }
 
-    /// What it adds up to so far.
     pub(super) fn standing(mut self) -> Standing {
         self.standing.failures.extend(self.drills.into_values());
         self.standing

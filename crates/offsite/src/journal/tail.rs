@@ -17,9 +17,6 @@ const RAN: &[u8] = br#""kind":"ran""#;
 impl Journal {
     /// The receipts from the last fine run with a slot on, that one included; all of them if there is none. Line numbers of what is damaged count
     /// from there.
-    ///
-    /// # Errors
-    /// If the file exists and cannot be read.
     pub fn tail(&self) -> Result<Read, JournalError> {
         match self.try_tail() {
             Ok(bytes) => Ok(parse(&bytes)),

@@ -5,22 +5,18 @@ use std::fmt;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-/// What an offsite does now.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Now {
-    /// Its process.
     pub pid: u32,
     /// The verb: `daemon`, `sync`, `verify`, `restore`.
     pub verb: String,
-    /// When it began.
     pub since: Timestamp,
     /// When this was written.
     pub time: Timestamp,
-    /// What it does.
     pub phase: Phase,
     /// On what; empty if that says nothing.
     pub object: String,
-    /// Bytes that are done.
+    /// In bytes.
     pub done: u64,
     /// Bytes in all; 0 if that is not known.
     pub total: u64,
@@ -36,33 +32,20 @@ impl Now {
     }
 }
 
-/// What can be done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Phase {
-    /// Waiting for something that is not there.
     Wait,
-    /// Reaching a place.
     Reach,
-    /// Pi to Mac.
     Pull,
-    /// Judging what came.
     Check,
-    /// Reading back.
     Verify,
-    /// Repairing.
     Heal,
-    /// Writing the plain copy.
     Plain,
-    /// Forgetting and pruning.
     Keep,
-    /// Mac to cloud.
     Push,
-    /// Restoring.
     Restore,
-    /// Writing a plain archive.
     Export,
-    /// Rehearsing a restore.
     Drill,
     /// Something else, or what only a newer version knows.
     #[serde(other)]

@@ -70,7 +70,6 @@ impl Writer {
         (news.now.done, news.now.total) = (progress.done, progress.total);
     }
 
-    /// Writes the news of `time`, if there are any.
     pub(super) fn tick(&self, time: Timestamp) {
         let now = {
             let mut news = self.news();
@@ -96,7 +95,6 @@ impl Writer {
         fs::rename(new, &self.path)
     }
 
-    /// The thread.
     pub(super) fn keep(&self) {
         let mut stopped = self.stopped.lock().unwrap_or_else(PoisonError::into_inner);
         loop {

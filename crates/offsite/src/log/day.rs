@@ -92,7 +92,6 @@ impl Days {
     }
 }
 
-/// The day of a file of ours, in either format.
 fn day_of(name: &str) -> Option<Date> {
     let rest = name.strip_prefix(BEGINS)?;
     rest.strip_suffix(".log").or_else(|| rest.strip_suffix(".jsonl"))?.parse().ok()

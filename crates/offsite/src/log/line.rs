@@ -11,7 +11,6 @@ use tracing::{
     field::{Field, Visit},
 };
 
-/// What an event says.
 #[derive(Debug, Default)]
 pub(super) struct Record {
     event: String,

@@ -1,11 +1,11 @@
 //! A night as the daemon and a person play it: whoever looks sees what it does, and this computer does not fall asleep over it.
 
-use std::{pin::pin, time::Duration};
+use std::time::Duration;
 
 use jiff::Timestamp;
 
 use super::Tonight;
-use crate::{awake::Awake, config::Config, journal::Outcome, live::Live, state::State};
+use crate::{awake, config::Config, journal::Outcome, live::Live, platform, state::State};
 
 /// A night that takes longer may be slept through: the machine is worn for nothing if it hangs.
 const AWAKE: Duration = Duration::from_secs(12 * 3600);
@@ -16,13 +16,6 @@ const AWAKE: Duration = Duration::from_secs(12 * 3600);
 /// As of [`play`](super::play).
 pub async fn attended(config: &Config, verb: &str, tonight: &Tonight) -> anyhow::Result<Outcome> {
     let _live = Live::begin(&State::at(&config.state), verb, Timestamp::now());
-    let awake = Awake::keep();
-    let mut night = pin!(super::play(config, tonight));
-    tokio::select! {
-        outcome = &mut night => outcome,
-        () = tokio::time::sleep(AWAKE) => {
-            drop(awake);
-            night.await
-        }
-    }
+    let command = platform::current().stay_awake(std::process::id());
+    awake::through(command, tokio::time::sleep(AWAKE), super::play(config, tonight)).await
 }

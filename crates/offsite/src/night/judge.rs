@@ -16,7 +16,7 @@ use offsite_repository::{ArchiveInfo, FetchError, RepositoryError, StreamError, 
 use super::Night;
 use crate::{
     config::PlaceName,
-    journal::{Fact, Step},
+    journal::{Fact, Step, Warned},
     newest::is_ahead,
     progress::Bar,
     tripwire::{Change, Expected, Good, LAST, Shape, Why, change::Piece, change::pieces, replaced, suspicion},
@@ -56,7 +56,10 @@ impl Night<'_> {
         }
         for (info, pi, moved, verified) in came {
             let (archive, sequence, total) = (info.name.clone(), info.sequence, info.end.bytes);
-            self.receipt(Fact::Pulled { pi, archive, sequence, moved, total, verified, complete: Some(info.end.complete) })?;
+            let before =
+                archives.iter().filter(|other| other.name.job == archive.job && other.name < archive).max_by_key(|other| &other.name);
+            let warnings = Warned::of(&info.end.warnings, before.map_or(&[], |before| &before.end.warnings));
+            self.receipt(Fact::Pulled { pi, archive, sequence, moved, total, verified, complete: Some(info.end.complete), warnings })?;
         }
         self.reread()
     }

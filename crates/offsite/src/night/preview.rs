@@ -27,7 +27,7 @@ pub async fn preview(config: &Config) -> anyhow::Result<Exit> {
     for pi in &config.pis {
         match listed(places::pi(config, pi).await.map(|reached| reached.repository)).await {
             Ok((_, theirs)) => {
-                let wanted = night.wanted(&theirs, &mine);
+                let wanted = night.wanted(&night.not_refused(theirs, &mine), &mine);
                 wanted.iter().for_each(|info| say!("would pull {} from {}", info.name, pi.name));
                 let new: Vec<ArchiveInfo> = wanted.into_iter().filter(|info| !mine.contains(info)).collect();
                 mine.extend(new);

@@ -11,9 +11,12 @@ use crate::{
     human,
     journal::{Fact, Step},
     live::{self, Phase},
-    places,
+    places::{self, PlaceError, Reached},
     progress::Bar,
 };
+
+/// A Pi that is being connected to.
+pub(super) type Reaching = tokio::task::JoinHandle<Result<Reached, PlaceError>>;
 
 /// A job that came from another Pi until now.
 #[derive(Debug, thiserror::Error)]
@@ -25,9 +28,15 @@ pub struct MixedJobs {
 }
 
 impl Night<'_> {
+    /// Begins to connect to a Pi.
+    pub(super) fn reach(&self, pi: &Pi) -> Reaching {
+        let (config, pi) = (self.config.clone(), pi.clone());
+        tokio::spawn(async move { places::pi(&config, &pi).await })
+    }
+
     /// Pulls from one Pi. Failures are noted, not returned.
-    pub(super) async fn pull(&mut self, pi: &Pi) -> anyhow::Result<()> {
-        let ended = self.try_pull(pi).await?;
+    pub(super) async fn pull(&mut self, pi: &Pi, reaching: Reaching) -> anyhow::Result<()> {
+        let ended = self.try_pull(pi, reaching).await?;
         self.trouble.partial |= !ended;
         // When all has come that comes: the newest came first, and the older ones are its measure.
         live::phase(Phase::Check, "what came");
@@ -41,11 +50,11 @@ impl Night<'_> {
     }
 
     /// Whether every archive that is wanted had its turn.
-    async fn try_pull(&mut self, pi: &Pi) -> anyhow::Result<bool> {
+    async fn try_pull(&mut self, pi: &Pi, reaching: Reaching) -> anyhow::Result<bool> {
         // What this Mac has is read while the line is waited for.
         let here = self.mac.repository.clone();
         let mine = tokio::spawn(async move { here.archives().await });
-        let reached = match places::pi(self.config, pi).await {
+        let reached = match reaching.await? {
             Ok(reached) => reached,
             Err(error) => return self.fail(Step::Reach, &pi.name, &error.into()).map(|()| false),
         };
@@ -71,6 +80,7 @@ impl Night<'_> {
         }
         self.unreadable(&pi.name, theirs.unreadable)?;
         let offered = self.own_jobs(pi, theirs.good)?;
+        let offered = self.not_refused(offered, &mine);
         self.receipt(Fact::Seen { place: pi.name.clone(), jobs: holdings(&offered) })?;
         for info in offered.iter().filter(|info| mine.iter().any(|own| own.name == info.name)) {
             self.arrived.entry(info.name.clone()).or_insert_with(|| (pi.name.clone(), 0));
@@ -84,8 +94,11 @@ impl Night<'_> {
             Ok(held) => held,
             Err(error) => return self.fail(Step::Pull, PlaceName::mac(), &error.into()).map(|()| false),
         };
-        for info in wanted {
-            self.pull_one(pi, &repository, &mut held, &info).await?;
+        let mut coming = Some(&wanted[..]);
+        for info in &wanted {
+            if self.has_room(&pi.name, &repository, &mut held, info, &mut coming).await? {
+                self.pull_one(pi, &repository, &mut held, info).await?;
+            }
         }
         Ok(true)
     }
@@ -113,6 +126,13 @@ impl Night<'_> {
         Ok(own)
     }
 
+    /// Without what a person forgot here: the Pi may keep it for long, and as far as this Mac goes it is not there.
+    pub(super) fn not_refused(&self, mut offered: Vec<ArchiveInfo>, mine: &[ArchiveInfo]) -> Vec<ArchiveInfo> {
+        let here = |name: &ArchiveName| mine.iter().any(|own| own.name == *name);
+        offered.retain(|info| !self.standing.refused.contains(&info.name) || here(&info.name));
+        offered
+    }
+
     /// What to copy, newest first: what the Mac lacks and the retention rule would not drop at once, and what needs healing.
     pub(super) fn wanted(&self, offered: &[ArchiveInfo], mine: &[ArchiveInfo]) -> Vec<ArchiveInfo> {
         let there = |name: &ArchiveName| mine.iter().any(|info| info.name == *name);
@@ -126,9 +146,6 @@ impl Night<'_> {
     }
 
     async fn pull_one(&mut self, pi: &Pi, from: &Repository, held: &mut Index, info: &ArchiveInfo) -> anyhow::Result<()> {
-        if !self.has_room(&pi.name, from, held, info).await? {
-            return Ok(());
-        }
         let bar = Bar::new(&format!("pull {}", info.name));
         let options = CopyOptions { folder: Some(self.mac.local.clone()), prove: true, ..CopyOptions::default() };
         let began = Instant::now();

@@ -9,7 +9,7 @@ use super::{Night, pull::line, retain};
 use crate::{
     config::{Cloud, PlaceName},
     journal::{Fact, Step},
-    places,
+    key, places,
     progress::Bar,
 };
 
@@ -22,6 +22,7 @@ impl Night<'_> {
             Err(error) => return self.fail(Step::Reach, &cloud.name, &error.into()).map(|()| None),
         };
         self.renew_recover(&cloud.name, &repository).await?;
+        self.keep_slots(cloud).await?;
         let (theirs, mine) = match (repository.archives().await, self.mac.repository.archives().await) {
             (Ok(theirs), Ok(mine)) => (theirs, mine.good),
             (Err(error), _) | (_, Err(error)) => return self.fail(Step::Push, &cloud.name, &error.into()).map(|()| None),
@@ -47,6 +48,32 @@ impl Night<'_> {
             self.push_one(cloud, &repository, &mut held, &info).await?;
         }
         Ok(Some(repository))
+    }
+
+    /// Sees to it that the paper opens what lies there.
+    async fn keep_slots(&mut self, cloud: &Cloud) -> anyhow::Result<()> {
+        let kept = match key::load(self.config) {
+            Ok(key) => key::keep(cloud, &key).await,
+            Err(error) => Err(error.into()),
+        };
+        match kept {
+            Ok(put) => put.iter().for_each(|kind| report!("put the {kind}'s slot back in {}", cloud.name)),
+            Err(error) => self.fail(Step::Configure, format!("slots/ ({})", cloud.name), &error)?,
+        }
+        Ok(())
+    }
+
+    /// Takes the slots of revoked papers away, where that could not be done when they were.
+    pub(super) async fn revoke(&mut self) -> anyhow::Result<()> {
+        // Where there is no key, each cloud said so.
+        let Ok(mut key) = key::load(self.config) else { return Ok(()) };
+        if key.revoked.is_empty() {
+            return Ok(());
+        }
+        for (cloud, error) in key::settle(self.config, &mut key).await? {
+            self.fail(Step::Configure, format!("revoked papers ({cloud})"), &error)?;
+        }
+        Ok(())
     }
 
     /// Gives a receipt to what is whole in the cloud and has none: a night was killed after it arrived.

@@ -131,7 +131,7 @@ impl Night<'_> {
         if !gone.is_empty() {
             // The receipt first: an archive that is there without one is found and judged by the next night; one that is gone while the
             // journal expects it would be an alarm for ever.
-            self.receipt(Fact::Forgot { place: place.clone(), archives: gone.clone() })?;
+            self.receipt(Fact::Forgot { place: place.clone(), archives: gone.clone(), by_hand: false })?;
             if let Err(error) = forget(repository, &gone).await {
                 return self.fail(Step::Keep, place, &error.into());
             }
@@ -140,13 +140,20 @@ impl Night<'_> {
         self.reread()?;
         // What a vanished manifest needs may be nowhere else.
         if !unknown_needs(&self.standing, place) {
-            self.prune(place, repository, before).await?;
+            let plan = async { Ok(since(plan_prune(repository).await?, &before?)) };
+            self.prune(place, repository, plan.await).await?;
         }
         self.reread()
     }
 
-    async fn prune(&mut self, place: &PlaceName, repository: &Repository, before: Result<PrunePlan, PruneError>) -> anyhow::Result<()> {
-        let pruned = async { apply_prune(repository, &since(plan_prune(repository).await?, &before?)).await };
+    /// Does what was planned. That it cannot be is noted.
+    pub(super) async fn prune(
+        &mut self,
+        place: &PlaceName,
+        repository: &Repository,
+        plan: Result<PrunePlan, PruneError>,
+    ) -> anyhow::Result<()> {
+        let pruned = async { apply_prune(repository, &plan?).await };
         match pruned.await {
             Ok(pruned) => {
                 if pruned.stayed > 0 {

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::Context;
 use jiff::Timestamp;
 use offsite_archive::ArchiveName;
-use offsite_repository::{ObjectId, PackName, PlainState, Repository, Scope, Verified, lacking, plain_copies, plain_path, verify};
+use offsite_repository::{ObjectId, PackName, PlainState, Repository, Scope, Verified, plain_copies, plain_path, verify};
 
 use super::Night;
 use crate::{
@@ -18,7 +18,7 @@ use crate::{
     journal::{Fact, Step},
     progress::Bar,
     state::State,
-    verify::{Checked, Report, Rounds, heal, plain::look, rounds::Item, settle},
+    verify::{Checked, Report, Rounds, heal, plain::look, rounds::Item, settle, whole},
 };
 
 /// What has turns, and what it is.
@@ -154,7 +154,7 @@ impl Night<'_> {
             return Ok(());
         }
         for pi in &self.config.pis {
-            self.pull(pi).await?;
+            self.pull(pi, self.reach(pi)).await?;
             self.came_back(&mut report, &pi.name).await?;
         }
         for cloud in self.config.clouds.iter().filter(|cloud| is_warm(cloud)) {
@@ -175,14 +175,14 @@ impl Night<'_> {
         self.reread()
     }
 
-    /// Notes which of the archives in `report` lack nothing any more.
+    /// Notes which of the archives in `report` are whole again.
     async fn came_back(&mut self, report: &mut Report, from: &PlaceName) -> anyhow::Result<()> {
-        let still: BTreeSet<ArchiveName> = match lacking(&self.mac.repository).await {
-            Ok(lacking) => lacking.into_iter().map(|(name, _)| name).collect(),
+        let whole = match whole(&self.mac.repository).await {
+            Ok(whole) => whole,
             Err(error) => return self.fail(Step::Heal, PlaceName::mac(), &error.into()),
         };
         for archive in report.archives.iter_mut().filter(|archive| archive.is_lost() && archive.curable) {
-            if !still.contains(&archive.archive) {
+            if whole.contains(&archive.archive) {
                 archive.healed = true;
                 // The pull gave one to an archive for which frames came; others were healed by the same frames.
                 if self.standing.lost.contains_key(&(PlaceName::mac(), archive.archive.clone())) {

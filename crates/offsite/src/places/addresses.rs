@@ -6,7 +6,6 @@ use std::{collections::BTreeMap, fs, io, net::IpAddr, path::PathBuf};
 
 use crate::{config::PlaceName, state};
 
-/// The file of addresses.
 #[derive(Debug)]
 pub(super) struct Addresses(PathBuf);
 

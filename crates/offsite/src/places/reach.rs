@@ -75,7 +75,6 @@ fn way(pi: &Pi, found: Option<SshHost>, home: Option<&std::path::Path>) -> Resul
     Ok(Target { port, more_known_hosts, key_alias, ..Target::new(host, user, &pi.path, known_hosts, auth) })
 }
 
-/// A host by ssh's settings alone.
 fn hop(found: SshHost) -> Hop {
     let (known_hosts, more_known_hosts) = knowing(&found);
     let SshHost { host, port, user, keys: files, keys_only: only, agent, key_alias, .. } = found;

@@ -10,7 +10,6 @@ use std::{
 use super::{Platform, Power};
 use crate::home::{Home, straight};
 
-/// macOS.
 #[derive(Debug, Clone, Copy)]
 pub struct MacOs;
 

@@ -6,9 +6,6 @@
 use std::{io, path::Path};
 
 /// Bytes that may still be written below `folder` by who is not the administrator.
-///
-/// # Errors
-/// If the system does not tell.
 pub fn free(folder: &Path) -> io::Result<u64> {
     let (blocks, length) = blocks(folder)?;
     Ok(blocks.saturating_mul(length).max(important(folder).unwrap_or(0)))
@@ -21,7 +18,6 @@ fn blocks(folder: &Path) -> io::Result<(u64, u64)> {
     Ok((facts.f_bavail, facts.f_bsize.into()))
 }
 
-/// Free blocks and their length.
 #[cfg(not(target_os = "macos"))]
 fn blocks(folder: &Path) -> io::Result<(u64, u64)> {
     let facts = rustix::fs::statvfs(folder)?;

@@ -10,7 +10,6 @@ use serde::Serialize;
 use super::{Facts, JobReport, PlaceKind};
 use crate::{
     config::{PlaceName, PlainCopies},
-    drill,
     exit::Exit,
     hint, human,
     journal::{Failure, Outcome, Step, Waiting},
@@ -147,8 +146,8 @@ pub(super) fn alarms(facts: &Facts, jobs: &[JobReport]) -> Vec<Alarm> {
             add(Kind::Untold, channel.clone(), failure.message.clone(), failure.hint.clone());
         }
     }
-    for folder in &facts.local.drills {
-        add(Kind::Incomplete, "drill".to_owned(), drill::left_behind(folder), Some(drill::REMOVE_LEFT.to_owned()));
+    for (left, next) in &facts.local.drills {
+        add(Kind::Incomplete, "drill".to_owned(), left.clone(), Some(next.clone()));
     }
     for job in jobs {
         if let Some(held) = facts.local.archives.iter().rfind(|held| held.name.job == job.job).filter(|held| !held.complete) {
@@ -281,7 +280,10 @@ fn late(
         Some(pi) if pi > mac => ("the Pi has a newer archive that did not come".to_owned(), sync("pull it")),
         _ => (
             format!("its newest archive is from {}", tell(mac.time())),
-            format!("see why the agent made none: on the Pi, systemctl status offsite-agent@{job}"),
+            format!(
+                "see why the agent made none: on the Pi, systemctl status offsite-agent@{job}; if {job} is no job any more: remove its archives on the \
+                 Pi (offsite-agent check names them), then offsite forget --last ARCHIVE…, here and with --cloud in each cloud"
+            ),
         ),
     }
 }

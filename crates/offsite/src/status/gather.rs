@@ -3,10 +3,7 @@
 //! No manifest is read, since one has megabytes and the answer must come at once: what was in an archive is told by the receipt of its pull,
 //! and that a manifest can still be read is seen by each night, whose receipts are here.
 
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{path::Path, sync::Arc};
 
 use jiff::{Timestamp, tz::TimeZone};
 use offsite_archive::ArchiveName;
@@ -15,6 +12,8 @@ use offsite_repository::{Listed, LocalStore, Repository, RepositoryError, Unread
 use crate::{
     config::Config,
     daemon, drill, hint,
+    home::Home,
+    install,
     journal::{Known, Standing},
     live::{self, Now},
     platform,
@@ -57,8 +56,10 @@ pub struct Local {
     pub free: Option<u64>,
     /// Damaged packs that were set aside and that nobody has removed since.
     pub set_aside: usize,
-    /// Folders with restored files that drills left which were killed.
-    pub drills: Vec<PathBuf>,
+    /// Whether nothing is installed here that would start the daemon.
+    pub unstarted: bool,
+    /// What drills left that were killed: what is wrong, and what to do.
+    pub drills: Vec<(String, String)>,
 }
 
 /// An archive on the Mac.
@@ -85,10 +86,12 @@ pub async fn gather_at(config: &Config, now: Timestamp, zone: TimeZone) -> anyho
     let Known { standing, damaged } = state.journal().standing()?;
     let running = live::read(&state);
     // While somebody is at work it may be a drill, and its folder is none that was left.
-    let drills = if running.is_some() { Vec::new() } else { drill::left(&state).unwrap_or_default() };
+    let drills = if running.is_some() { Vec::new() } else { drill::left(&state) };
+    // Who has no home folder is started by something else than a person.
+    let unstarted = Home::of_process().is_ok_and(|home| !install::has_file(&home));
     Ok(Facts {
         config: config.clone(),
-        local: Local { drills, state: state.trouble(), ..local(&config.repository, &standing).await },
+        local: Local { drills, state: state.trouble(), unstarted, ..local(&config.repository, &standing).await },
         standing,
         damaged_lines: damaged,
         running,

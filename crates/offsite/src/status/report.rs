@@ -10,7 +10,7 @@ use super::{Alarm, Facts, Held, Kind, alarm};
 use crate::{
     config::{Cloud, CloudUrl, PlaceName},
     exit::Exit,
-    journal::{Drilled, Moved, Outcome, Waiting},
+    journal::{Drilled, Moved, Outcome, Standing, Waiting},
     live::Now,
     newest::newest,
     owed::{self, Schedule},
@@ -68,6 +68,23 @@ pub struct JobReport {
     /// What the tripwire compares.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tripwire: Option<TripwireReport>,
+    /// What the agent had to say about the newest archive here. No trouble.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub warnings: Option<WarningsReport>,
+}
+
+/// The warnings of an archive.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct WarningsReport {
+    /// The archive.
+    pub archive: ArchiveName,
+    /// How many there are.
+    pub count: u64,
+    /// The first of them, each cut to a length.
+    pub first: Vec<String>,
+    /// The last archive that had one which the archive before it did not have.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub new_in: Option<ArchiveName>,
 }
 
 /// How much of an archive stays in the next. Per cent of its bytes.
@@ -165,6 +182,9 @@ pub struct RunReport {
     pub owed: Option<Timestamp>,
     /// The next slot.
     pub next: Option<Timestamp>,
+    /// Whether nothing is installed here that would start the daemon then.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub unstarted: bool,
 }
 
 /// What a run that is owed waits for.
@@ -233,6 +253,7 @@ impl Report {
                 }),
                 owed: owed::owed(&schedule, facts.now, facts.standing.settled, facts.standing.last_fine).map(|owed| owed.due),
                 next: schedule.next(facts.now),
+                unstarted: facts.local.unstarted,
             },
             running: facts.running.clone(),
             unplugged: facts.local.unplugged,
@@ -263,7 +284,10 @@ fn names(facts: &Facts) -> BTreeSet<JobName> {
     let mut names: BTreeSet<JobName> = facts.config.jobs.keys().cloned().collect();
     names.extend(facts.local.archives.iter().map(|held| held.name.job.clone()));
     let seen = facts.standing.held.iter().filter(|(place, _)| places.contains(place));
-    names.extend(seen.flat_map(|(_, jobs)| jobs.keys().cloned()));
+    // One that is no more there, or of which a person wants nothing, is nobody's worry, also before the next listing.
+    let there =
+        seen.flat_map(|(_, jobs)| jobs).filter(|(_, holding)| holding.count > 0 && !facts.standing.refused.contains(&holding.newest));
+    names.extend(there.map(|(job, _)| job.clone()));
     names
 }
 
@@ -289,6 +313,7 @@ fn job_report(facts: &Facts, job: JobName) -> JobReport {
     let gone = |name: &ArchiveName| standing.lost.get(&(mac.clone(), name.clone())).is_some_and(Option::is_none);
     let here: Vec<&Held> = facts.local.archives.iter().filter(|held| held.name.job == job && !gone(&held.name)).collect();
     let newest = newest(here.iter().map(|held| &held.name), facts.now).cloned();
+    let warnings = newest.as_ref().and_then(|newest| warnings(standing, newest));
     places.push(PlaceReport {
         verified: newest.as_ref().and_then(|newest| standing.verified.get(&(mac.clone(), newest.clone())).copied()),
         newest,
@@ -309,8 +334,16 @@ fn job_report(facts: &Facts, job: JobName) -> JobReport {
         pushed: pushed.collect(),
         drilled: standing.drilled.get(&job).map(Into::into),
         tripwire: tripwire(facts, &job),
+        warnings,
         job,
     }
+}
+
+fn warnings(standing: &Standing, archive: &ArchiveName) -> Option<WarningsReport> {
+    let warned = standing.warned.get(archive)?;
+    let mut earlier = standing.warned.iter().rev().filter(|(name, _)| name.job == archive.job && *name <= archive);
+    let new_in = earlier.find(|(_, warned)| warned.new > 0).map(|(name, _)| name.clone());
+    Some(WarningsReport { archive: archive.clone(), count: warned.count, first: warned.first.clone(), new_in })
 }
 
 /// As the night counts: good archives since the last that a person accepted.

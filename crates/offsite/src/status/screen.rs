@@ -5,7 +5,7 @@
 
 use jiff::{Timestamp, tz::TimeZone};
 
-use super::{Alarm, JobReport, Kind, LastRun, PlaceReport, Report, TripwireReport};
+use super::{Alarm, JobReport, Kind, LastRun, PlaceReport, Report, TripwireReport, WarningsReport};
 use crate::{
     human::{
         self, Align,
@@ -137,6 +137,9 @@ impl Page {
             };
             self.sentence(&format!("{stays} % of the last stayed{usual}; {rule}"), "  tripwire: ", "    ");
         }
+        if let Some(warnings) = &job.warnings {
+            self.warnings(warnings);
+        }
         let drilled = match &job.drilled {
             Some(drilled) => {
                 let ago = human::ago(now.duration_since(drilled.time));
@@ -148,6 +151,17 @@ impl Page {
         if job.drilled.is_some() || job.places.iter().any(|place| place.newest.is_some()) {
             self.sentence(&drilled, "  drill: ", "    ");
         }
+    }
+
+    /// The first of them, cut to one line: they are no alarm, and all stand in another place.
+    fn warnings(&mut self, warnings: &WarningsReport) {
+        let more = match warnings.count {
+            0 | 1 => " (offsite archives)".to_owned(),
+            count => format!(" (and {} more: offsite archives)", count - 1),
+        };
+        let text = human::plain(warnings.first.first().map_or("", String::as_str));
+        let most = self.look.width.map(|most| most.saturating_sub(width("  warnings: ") + width(&more)));
+        self.sentence(&format!("{}{more}", cut(&text, most)), "  warnings: ", "    ");
     }
 
     fn places(&mut self, job: &JobReport, now: Timestamp, zone: &TimeZone) {
@@ -240,7 +254,11 @@ impl Page {
             let text = format!("{}; since {}", human::plain(&waiting.text), minute(waiting.since, zone));
             self.fact("waiting", &text, bare);
         }
-        let next = report.run.next.map_or_else(|| "unknown".to_owned(), |time| minute(time, zone));
+        let next = match report.run.next {
+            _ if report.run.unstarted => "none: nothing starts the daemon: offsite install".to_owned(),
+            Some(time) => minute(time, zone),
+            None => "unknown".to_owned(),
+        };
         let owed = report.run.owed.map(|due| format!("; owed since {}", minute(due, zone))).unwrap_or_default();
         self.fact("next run", &format!("{next}{owed}"), bare);
         if report.unplugged {
@@ -275,6 +293,13 @@ impl Page {
         // The bar is one word that fits; only the facts may need another line.
         self.sentence(&text, &format!("{indent}{bar}"), &indent);
     }
+}
+
+/// As much of `text` as has room in so many columns.
+fn cut(text: &str, most: Option<usize>) -> String {
+    let Some(most) = most.filter(|most| width(text) > *most) else { return text.to_owned() };
+    let end = text.char_indices().map(|(at, _)| at).take_while(|at| width(&text[..*at]) < most).last().unwrap_or(0);
+    format!("{}…", text[..end].trim_end())
 }
 
 /// `[====>   ]`, with `room` columns between the brackets.

@@ -12,7 +12,7 @@ use crate::{
     config::{Config, Home, PlaceName},
     exit::Exit,
     human::look::{Look, Paint},
-    journal::{Fact, Holding, Outcome, Receipt, Standing, Step, Waiting},
+    journal::{Fact, Holding, Outcome, Receipt, Standing, Step, Waiting, Warned},
     tripwire::Why,
 };
 
@@ -45,10 +45,18 @@ fn seen(time: &str, at: &str, job: &str, count: u64, newest: &str) -> Receipt {
 }
 
 fn ran(time: &str, owed: &str, outcome: Outcome) -> Receipt {
-    receipt(
-        time,
-        Fact::Ran { owed: Some(owed.parse().unwrap()), outcome, began: None, away: std::collections::BTreeSet::new(), slept: false },
-    )
+    let owed = Some(owed.parse().unwrap());
+    receipt(time, Fact::Ran { owed, outcome, began: None, away: Default::default(), slept: false })
+}
+
+fn pulled(time: &str, archive: &ArchiveName, moved: u64, total: u64) -> Receipt {
+    let (pi, archive) = (place("pi"), archive.clone());
+    receipt(time, Fact::Pulled { pi, archive, sequence: 1, moved, total, verified: true, complete: None, warnings: Default::default() })
+}
+
+fn failed(step: Step, object: &str, message: &str, hint: Option<&str>) -> Receipt {
+    let hint = hint.map(str::to_owned);
+    receipt("2026-11-22T03:31:30Z", Fact::Failed { step, object: object.into(), message: message.into(), hint })
 }
 
 /// The receipts of a night in which all went well.
@@ -57,18 +65,7 @@ fn night(day: &str) -> Vec<Receipt> {
     let at = |clock: &str| format!("{day}T{clock}Z");
     vec![
         seen(&at("03:30:05"), "pi", "services", 3, &archive.to_string()),
-        receipt(
-            &at("03:32:00"),
-            Fact::Pulled {
-                pi: place("pi"),
-                archive: archive.clone(),
-                sequence: 1,
-                moved: 212_000_000,
-                total: 9_400_000_000,
-                verified: true,
-                complete: None,
-            },
-        ),
+        pulled(&at("03:32:00"), &archive, 212_000_000, 9_400_000_000),
         receipt(
             &at("03:33:00"),
             Fact::Pushed { cloud: place("cold"), archive: archive.clone(), sequence: 1, moved: 208_000_000, total: 9_400_000_000 },
@@ -87,6 +84,11 @@ fn facts(config: Config, receipts: &[Receipt], local: Local, now: &str) -> Facts
     Facts { config, standing: Standing::of(receipts), damaged_lines: Vec::new(), local, running: None, now: now.parse().unwrap(), zone }
 }
 
+/// The morning after the night of the 22nd.
+fn morning(receipts: &[Receipt], local: Local) -> Facts {
+    facts(config(CONFIG), receipts, local, "2026-11-22T08:12:00Z")
+}
+
 fn text(facts: &Facts) -> String {
     screen(&Report::of(facts), &facts.zone, Look::PLAIN)
 }
@@ -95,7 +97,7 @@ const TWO: [&str; 2] = ["services/2026-11-21T030000Z", "services/2026-11-22T0300
 
 #[test]
 fn a_good_night() {
-    let facts = facts(config(CONFIG), &night("2026-11-22"), held(&TWO), "2026-11-22T08:12:00Z");
+    let facts = morning(&night("2026-11-22"), held(&TWO));
     assert_eq!(Report::of(&facts).exit(), Exit::Fine);
     let wanted = "\
 fine: every copy is where it should be
@@ -116,7 +118,7 @@ next run  2026-11-23 04:30
 
 #[test]
 fn before_the_first_run() {
-    let facts = facts(config(CONFIG), &[], Local::default(), "2026-11-22T08:12:00Z");
+    let facts = morning(&[], Local::default());
     assert_eq!(Report::of(&facts).exit(), Exit::Overdue);
     let wanted = "\
 overdue: something that should have happened did not
@@ -134,14 +136,14 @@ next run  2026-11-23 04:30; owed since 2026-11-22 04:30
 
 #[test]
 fn three_silent_days() {
-    let facts = facts(config(CONFIG), &night("2026-11-19"), held(&["services/2026-11-19T030000Z"]), "2026-11-22T08:12:00Z");
+    let facts = morning(&night("2026-11-19"), held(&["services/2026-11-19T030000Z"]));
     assert_eq!(Report::of(&facts).exit(), Exit::Overdue);
     let wanted = "\
 overdue: something that should have happened did not
   overdue     run: the last that ended well was 3 days ago
     next      run it now: offsite sync; then check the alarm clock: offsite install
   overdue     services: its newest archive is from 3 days ago
-    next      see why the agent made none: on the Pi, systemctl status offsite-agent@services
+    next      see why the agent made none: on the Pi, systemctl status offsite-agent@services; if services is no job any more: remove its archives on the Pi (offsite-agent check names them), then offsite forget --last ARCHIVE…, here and with --cloud in each cloud
 
 services  newest               age      kept  verified
   pi      2026-11-19 04:00  3 days         3  -
@@ -163,32 +165,13 @@ fn a_bad_night() {
     let shrunk = name("services/2026-11-22T030000Z");
     receipts.extend([
         seen("2026-11-22T03:30:05Z", "pi", "services", 3, &shrunk.to_string()),
-        receipt(
-            "2026-11-22T03:31:00Z",
-            Fact::Pulled {
-                pi: place("pi"),
-                archive: shrunk.clone(),
-                sequence: 2,
-                moved: 300_000,
-                total: 1_200_000,
-                verified: true,
-                complete: None,
-            },
-        ),
+        pulled("2026-11-22T03:31:00Z", &shrunk, 300_000, 1_200_000),
         receipt("2026-11-22T03:31:01Z", Fact::Suspicious { archive: shrunk, why: Why::Smaller { now: 1_200_000, usual: 9_400_000_000 } }),
-        receipt(
-            "2026-11-22T03:31:30Z",
-            Fact::Failed {
-                step: Step::Push,
-                object: "cold".into(),
-                message: "put packs/1f: the server \u{1b}[2Jsaid 503".into(),
-                hint: Some("try again later: offsite sync".into()),
-            },
-        ),
+        failed(Step::Push, "cold", "put packs/1f: the server \u{1b}[2Jsaid 503", Some("try again later: offsite sync")),
         receipt("2026-11-22T03:32:00Z", Fact::Lost { place: place("mac"), archive: name("services/2026-11-21T030000Z"), frames: Some(2) }),
         ran("2026-11-22T03:33:06Z", "2026-11-22", Outcome::Incomplete),
     ]);
-    let facts = facts(config(CONFIG), &receipts, held(&TWO), "2026-11-22T08:12:00Z");
+    let facts = morning(&receipts, held(&TWO));
     assert_eq!(Report::of(&facts).exit(), Exit::Failed);
     let wanted = "\
 failed: something needs you
@@ -216,12 +199,9 @@ next run  2026-11-23 04:30; owed since 2026-11-22 04:30
 #[test]
 fn a_disk_that_is_not_mounted_is_one_alarm_and_not_two() {
     let problem = Some(("there is no folder /backups (is its disk mounted?)".to_owned(), Some("mount it".to_owned())));
-    let facts = facts(config(CONFIG), &night("2026-11-22"), Local { problem, ..Local::default() }, "2026-11-22T08:12:00Z");
-    let report = Report::of(&facts);
-    let said: Vec<String> =
-        report.alarms.iter().map(|alarm| format!("{} {}: {}", alarm.kind.word(), alarm.object, alarm.message)).collect();
-    assert_eq!(said, ["failed /backups: there is no folder /backups (is its disk mounted?)"]);
-    assert_eq!(report.exit(), Exit::Failed);
+    let facts = morning(&night("2026-11-22"), Local { problem, ..Local::default() });
+    assert_eq!((alarms(&facts), Report::of(&facts).exit()), (vec!["failed /backups".to_owned()], Exit::Failed));
+    assert!(text(&facts).contains("failed      /backups: there is no folder /backups (is its disk mounted?)\n"), "{}", text(&facts));
 }
 
 #[test]
@@ -233,11 +213,8 @@ fn a_disk_that_was_ejected_is_a_state_whatever_is_owed_until_that_lasts() {
     for now in ["2026-11-22T08:12:00Z", "2026-11-23T04:00:00Z"] {
         let facts = at(&night("2026-11-22"), now);
         assert_eq!((alarms(&facts), Report::of(&facts).exit()), (vec![], Exit::Fine));
-        assert!(
-            text(&facts).ends_with("\ndisk      the repository's disk is not mounted: what it holds is not shown\n"),
-            "{}",
-            text(&facts)
-        );
+        let said = text(&facts);
+        assert!(said.ends_with("\ndisk      the repository's disk is not mounted: what it holds is not shown\n"), "{said}");
     }
     assert_eq!(alarms(&at(&night("2026-11-22"), "2026-11-23T16:00:00Z")), ["overdue run"]);
     // That the daemon once waited for it excuses nothing on a disk that is there.
@@ -250,7 +227,7 @@ fn a_disk_that_was_ejected_is_a_state_whatever_is_owed_until_that_lasts() {
 #[test]
 fn a_state_folder_that_takes_no_receipt_is_a_failure_before_anything_is_owed() {
     let local = Local { state: Some(("only 0 B are free".to_owned(), "make room".to_owned())), ..held(&TWO) };
-    let facts = facts(config(CONFIG), &night("2026-11-22"), local, "2026-11-22T08:12:00Z");
+    let facts = morning(&night("2026-11-22"), local);
     let wanted = format!("failed {}", facts.config.state.display());
     assert_eq!((alarms(&facts), Report::of(&facts).exit()), (vec![wanted], Exit::Failed));
 }
@@ -279,11 +256,10 @@ fn alarms(facts: &Facts) -> Vec<String> {
 fn a_cloud_that_fell_behind_is_overdue_and_one_that_is_just_behind_is_not() {
     let mut receipts = night("2026-11-19");
     receipts.push(ran("2026-11-22T03:33:06Z", "2026-11-22", Outcome::Fine));
-    let now = "2026-11-22T08:12:00Z";
-    assert_eq!(alarms(&facts(config(CONFIG), &receipts, held(&TWO), now)), ["overdue services in cold"]);
+    assert_eq!(alarms(&morning(&receipts, held(&TWO))), ["overdue services in cold"]);
     let mut receipts = night("2026-11-21");
     receipts.push(ran("2026-11-22T03:33:06Z", "2026-11-22", Outcome::Fine));
-    assert_eq!(alarms(&facts(config(CONFIG), &receipts, held(&TWO), now)), [""; 0]);
+    assert_eq!(alarms(&morning(&receipts, held(&TWO))), [""; 0]);
 }
 
 #[test]
@@ -292,7 +268,7 @@ fn a_job_may_be_slower_than_the_rest() {
     let mut receipts = night("2026-11-19");
     receipts.push(ran("2026-11-22T03:33:06Z", "2026-11-22", Outcome::Fine));
     let local = || held(&["services/2026-11-19T030000Z"]);
-    assert_eq!(alarms(&facts(config(CONFIG), &receipts, local(), "2026-11-22T08:12:00Z")), ["overdue services"]);
+    assert_eq!(alarms(&morning(&receipts, local())), ["overdue services"]);
     assert_eq!(alarms(&facts(config(&weekly), &receipts, local(), "2026-11-22T08:12:00Z")), [""; 0]);
 }
 
@@ -304,15 +280,10 @@ fn a_clock_that_is_years_behind_proves_nothing_fresh() {
 
 #[test]
 fn a_drill_from_a_place_that_is_no_longer_configured_is_nobodys_worry() {
-    let failed = |object: &str| {
-        receipt(
-            "2026-11-22T04:00:00Z",
-            Fact::Failed { step: Step::Drill, object: object.into(), message: "it did not come back".into(), hint: None },
-        )
-    };
+    let failed = |object: &str| failed(Step::Drill, object, "it did not come back", None);
     let mut receipts = night("2026-11-22");
     receipts.extend(["services from cold", "services from mac", "services from pi", "services from attic"].map(failed));
-    let said = alarms(&facts(config(CONFIG), &receipts, held(&TWO), "2026-11-22T08:12:00Z"));
+    let said = alarms(&morning(&receipts, held(&TWO)));
     let objects: Vec<&str> = said.iter().filter(|alarm| alarm.contains("drill")).map(String::as_str).collect();
     assert_eq!(objects.len(), 3, "{said:?}");
     assert!(said.iter().all(|alarm| !alarm.contains("attic")), "{said:?}");
@@ -323,7 +294,7 @@ fn an_incomplete_archive_and_an_unreadable_manifest_are_shown() {
     let mut local = held(&TWO);
     local.archives[1].complete = false;
     local.unreadable.push(("manifests/services/2026-11-20T030000Z.zst".into(), "it is damaged".into()));
-    let mut facts = facts(config(CONFIG), &night("2026-11-22"), local, "2026-11-22T08:12:00Z");
+    let mut facts = morning(&night("2026-11-22"), local);
     facts.damaged_lines = vec![7, 9];
     let wanted = ["lost manifests/services/2026-11-20T030000Z.zst", "incomplete services/2026-11-22T030000Z", "incomplete journal"];
     assert_eq!(alarms(&facts), wanted);
@@ -358,12 +329,9 @@ fn a_disk_without_room_for_another_night_is_told_with_figures() {
 fn a_catch_up_of_several_archives_is_shown_and_reckoned_whole() {
     let mut receipts = night("2026-11-22");
     // As a night pulls: the newest first, and of the older ones what that left.
-    let older = |archive: &str, moved, total| {
-        let (pi, archive) = (place("pi"), name(archive));
-        receipt("2026-11-22T03:32:30Z", Fact::Pulled { pi, archive, sequence: 1, moved, total, verified: true, complete: None })
-    };
+    let older = |archive: &str, moved, total| pulled("2026-11-22T03:32:30Z", &name(archive), moved, total);
     receipts.splice(2..2, [older(TWO[0], 7_000_000, 9_300_000_000), older("services/2026-11-20T030000Z", 225, 5_900_000)]);
-    let at = |free| facts(config(CONFIG), &receipts, Local { free: Some(free), ..held(&TWO) }, "2026-11-22T08:12:00Z");
+    let at = |free| morning(&receipts, Local { free: Some(free), ..held(&TWO) });
     let said = text(&at(u64::MAX));
     assert!(said.contains("  moved last: pulled 219 MB for 9.4 GB (3 %), cold got 208 MB for 9.4 GB (3 %)\n"), "{said}");
     assert_eq!(alarms(&at(9_619_000_225)), [""; 0]);
@@ -372,7 +340,7 @@ fn a_catch_up_of_several_archives_is_shown_and_reckoned_whole() {
 
 #[test]
 fn a_disk_that_made_errors_is_worth_a_line_after_all_was_healed() {
-    let facts = facts(config(CONFIG), &night("2026-11-22"), Local { set_aside: 2, ..held(&TWO) }, "2026-11-22T08:12:00Z");
+    let facts = morning(&night("2026-11-22"), Local { set_aside: 2, ..held(&TWO) });
     let said = text(&facts);
     assert!(
         said.ends_with("disk      2 damaged packs lie in the folder damaged: watch this disk, and remove them when you have looked\n"),
@@ -383,8 +351,9 @@ fn a_disk_that_made_errors_is_worth_a_line_after_all_was_healed() {
 
 #[test]
 fn what_a_killed_drill_left_is_named_with_where_it_lies() {
-    let local = Local { drills: vec!["/disk/offsite-drill-1".into()], ..held(&TWO) };
-    let facts = facts(config(CONFIG), &night("2026-11-22"), local, "2026-11-22T08:12:00Z");
+    let left = ("it left what it had restored, in the clear: /disk/offsite-drill-1".to_owned(), "offsite sync".to_owned());
+    let local = Local { drills: vec![left], ..held(&TWO) };
+    let facts = morning(&night("2026-11-22"), local);
     assert_eq!((alarms(&facts), Report::of(&facts).exit()), (vec!["incomplete drill".to_owned()], Exit::Incomplete));
     let said = text(&facts).split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(said.contains("what it had restored, in the clear: /disk/offsite-drill-1") && said.contains("offsite sync"), "{said}");
@@ -399,35 +368,30 @@ fn the_tripwire_says_what_is_usual_and_where_it_lies() {
     };
     let mut receipts = night("2026-11-22");
     receipts.extend([compared(TWO[0], 30), compared(TWO[1], 20)]);
-    let now = "2026-11-22T08:12:00Z";
-    let said = text(&facts(config(CONFIG), &receipts, held(&TWO), now));
+    let said = text(&morning(&receipts, held(&TWO)));
     assert!(said.contains("  tripwire: 98 % of the last stayed, usually 97 %; below 48 % is suspicious\n"), "{said}");
     // Of a job of which nothing ever stays no share is suspicious.
     let dump = [night("2026-11-22"), vec![compared(TWO[1], 1000)]].concat();
-    let said = text(&facts(config(CONFIG), &dump, held(&TWO), now));
+    let said = text(&morning(&dump, held(&TWO)));
     assert!(said.contains("  tripwire: 0 % of the last stayed, usually 0 %; too little to judge by, size and compression are\n"), "{said}");
     // One that is suspicious, or gone, is no measure.
     let why = Why::Replaced { stays: 3, usual: 97, least: 48 };
     receipts.push(receipt("2026-11-22T03:32:01Z", Fact::Suspicious { archive: name(TWO[1]), why }));
-    let said = text(&facts(config(CONFIG), &receipts, held(&TWO), now));
+    let said = text(&morning(&receipts, held(&TWO)));
     assert!(said.contains("  tripwire: 97 % of the last stayed, usually 97 %;"), "{said}");
     assert!(said.contains("only 3 % of the archive before is still in it, usually 97 %; below 48 % is suspicious"), "{said}");
     assert!(said.contains("nothing of services is forgotten anywhere until then"), "{said}");
-    assert!(!text(&facts(config(CONFIG), &receipts, held(&[]), now)).contains("tripwire"));
+    assert!(!text(&morning(&receipts, held(&[]))).contains("tripwire"));
 }
 
 #[test]
 fn colours_change_no_word() {
-    let facts = facts(config(CONFIG), &night("2026-11-19"), held(&TWO), "2026-11-22T08:12:00Z");
+    let facts = morning(&night("2026-11-19"), held(&TWO));
     let report = Report::of(&facts);
     let painted = screen(&report, &facts.zone, Look { paint: Paint { on: true }, ..Look::PLAIN });
-    let mut plain = String::new();
-    let mut rest = painted.as_str();
-    while let Some((before, after)) = rest.split_once('\x1b') {
-        plain.push_str(before);
-        rest = after.split_once('m').unwrap().1;
-    }
-    plain.push_str(rest);
+    // What follows an escape ends with its `m`.
+    let plain: String =
+        painted.split('\x1b').enumerate().map(|(n, part)| if n == 0 { part } else { part.split_once('m').unwrap().1 }).collect();
     assert_ne!(painted, plain);
     assert_eq!(plain, text(&facts));
 }

@@ -26,7 +26,6 @@ const DOES_NOT: u64 = 95;
 /// Some frames together. Bytes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mass {
-    /// How many.
     pub frames: u64,
     /// Of the tar stream.
     pub raw: u64,
@@ -50,7 +49,6 @@ impl Mass {
     }
 }
 
-/// What became of an earlier archive's frames in a later one.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Change {
     /// The earlier one, each frame once.
@@ -65,7 +63,6 @@ pub struct Change {
 }
 
 impl Change {
-    /// What changed from one archive to a later one.
     pub fn between(earlier: &[Piece], later: &[Piece]) -> Self {
         let (before, now) = (once(earlier), once(later));
         let mut change = Self::default();
@@ -124,7 +121,6 @@ impl Expected {
     }
 }
 
-/// What is suspicious about a `change` when that is `expected`.
 pub fn replaced(change: &Change, expected: &Expected) -> Option<Why> {
     let stays = change.stays();
     if let Some((was, is)) = change.scrambled().filter(|_| stays < expected.least_if_scrambled) {
@@ -139,7 +135,6 @@ pub fn replaced(change: &Change, expected: &Expected) -> Option<Why> {
 /// A frame as a manifest lists it, and how much of it is files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Piece {
-    /// The frame.
     pub id: FrameId,
     /// Its bytes of the tar stream.
     pub raw: u64,
@@ -150,9 +145,6 @@ pub struct Piece {
 }
 
 /// The frames of the manifest object `bytes`, in file order.
-///
-/// # Errors
-/// If it is no manifest.
 pub fn pieces(bytes: &[u8]) -> Result<Vec<Piece>, ManifestError> {
     let (mut files, mut pieces, mut at) = (Vec::new(), Vec::new(), 0_u64);
     for line in Manifest::entries(bytes)? {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use offsite_archive::ArchiveName;
-use offsite_repository::{CopyOptions, Repository, copy, lacking};
+use offsite_repository::{CopyOptions, Repository, RepositoryError, copy, lacking};
 
 use super::{Checked, Report, note};
 use crate::{
@@ -15,7 +15,6 @@ use crate::{
     restore::select::named,
 };
 
-/// The configuration has no such cloud.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("no cloud of the configuration is called {name} ({})", if known.is_empty() { "it has none" } else { known })]
 pub(crate) struct NoCloud {
@@ -23,7 +22,6 @@ pub(crate) struct NoCloud {
     known: String,
 }
 
-/// The cloud called `name`.
 pub(super) fn find<'a>(config: &'a Config, name: &PlaceName) -> Result<&'a Cloud, NoCloud> {
     let known = || config.clouds.iter().map(|cloud| cloud.name.as_str()).collect::<Vec<_>>().join(", ");
     config.clouds.iter().find(|cloud| cloud.name == *name).ok_or_else(|| NoCloud { name: name.clone(), known: known() })
@@ -46,8 +44,7 @@ pub(crate) async fn heal(config: &Config, cloud: &Cloud, mac: &Repository, journ
         }
     }
     // Believed only after looking: a copy that found nothing to move has healed nothing.
-    let still: BTreeSet<ArchiveName> = lacking(mac).await?.into_iter().map(|(name, _)| name).collect();
-    let there: BTreeSet<ArchiveName> = mac.archives().await?.good.into_iter().map(|info| info.name).collect();
+    let whole = whole(mac).await?;
     for archive in report.archives.iter_mut().filter(|archive| archive.is_lost()) {
         let failure = failed.iter().find(|(name, ..)| *name == archive.archive);
         let name = archive.archive.clone();
@@ -57,7 +54,7 @@ pub(crate) async fn heal(config: &Config, cloud: &Cloud, mac: &Repository, journ
                 let (message, hint) = (message.clone(), hint.clone());
                 note(journal, Fact::Failed { step: Step::Heal, object: name.to_string(), message, hint })?;
             }
-            None if archive.curable && there.contains(&name) && !still.contains(&name) => {
+            None if archive.curable && whole.contains(&name) => {
                 archive.healed = true;
                 note(journal, Fact::Healed { place: PlaceName::mac(), archive: name, from: cloud.name.clone() })?;
             }
@@ -67,4 +64,10 @@ pub(crate) async fn heal(config: &Config, cloud: &Cloud, mac: &Repository, journ
     let healed: BTreeSet<&ArchiveName> = report.archives.iter().filter(|archive| archive.healed).map(|archive| &archive.archive).collect();
     report.unreadable.retain(|(object, _)| named(object).is_none_or(|name| !healed.contains(&name)));
     Ok(())
+}
+
+/// The archives whose manifest can be read and of which no frame lacks.
+pub(crate) async fn whole(mac: &Repository) -> Result<BTreeSet<ArchiveName>, RepositoryError> {
+    let lack: BTreeSet<ArchiveName> = lacking(mac).await?.into_iter().map(|(name, _)| name).collect();
+    Ok(mac.archives().await?.good.into_iter().map(|info| info.name).filter(|name| !lack.contains(name)).collect())
 }

@@ -10,9 +10,6 @@ use offsite_repository::{PlainState, Repository, RepositoryError, plain_path, ve
 use crate::places::Mac;
 
 /// Reads the copy of `archive`. A damaged one is removed, unless the archive is `lost`.
-///
-/// # Errors
-/// If it cannot be told what should be in it, or it cannot be removed.
 pub(crate) async fn look(mac: &Mac, archive: &ArchiveName, lost: bool) -> anyhow::Result<PlainState> {
     match verify_plain(&mac.repository, &mac.local, archive).await {
         Ok(PlainState::Damaged(why)) => {
@@ -30,9 +27,6 @@ pub(crate) async fn look(mac: &Mac, archive: &ArchiveName, lost: bool) -> anyhow
 }
 
 /// Removes the copy of `archive`, if there is one.
-///
-/// # Errors
-/// If the disk refuses.
 pub(crate) async fn remove(repository: &Repository, archive: &ArchiveName) -> Result<(), object_store::Error> {
     match repository.store().delete(&plain_path(archive)).await {
         Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),

@@ -12,23 +12,18 @@ use crate::{
     human::{count, plain, size},
 };
 
-/// One archive that was looked at.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Checked {
-    /// The archive.
     pub archive: ArchiveName,
     /// What is lost: `Some(Some(n))` frames, `Some(None)` all of it, `None` nothing.
     #[serde(serialize_with = "lost")]
     pub lost: Option<Option<u64>>,
-    /// What is wrong, for a person.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub damages: Vec<String>,
     /// Whether frames from elsewhere could help; a manifest that lies about their lengths is beyond that.
     #[serde(skip)]
     pub curable: bool,
-    /// Whether it was brought back since.
     pub healed: bool,
-    /// Why it was not, where that was tried.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub not_healed: Option<String>,
 }
@@ -43,41 +38,31 @@ fn lost<S: serde::Serializer>(lost: &Option<Option<u64>>, serializer: S) -> Resu
 }
 
 impl Checked {
-    /// Whether something of it is lost and was not brought back.
     pub(crate) fn is_lost(&self) -> bool {
         self.lost.is_some() && !self.healed
     }
 }
 
-/// A plain copy that is damaged.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Copy {
-    /// Of which archive.
     pub archive: ArchiveName,
-    /// How that shows.
     pub damage: String,
     /// Whether it was removed, to be made again; that of a lost archive stays.
     pub removed: bool,
 }
 
-/// What was found and done.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Report {
-    /// Frames that are good.
     pub frames: u64,
-    /// Bytes that were read.
+    /// Read.
     pub bytes: u64,
-    /// The archives, by name.
     pub archives: Vec<Checked>,
-    /// Packs that were set aside, by name.
     pub set_aside: Vec<String>,
     /// Index objects that were written anew or removed.
     pub mended: usize,
     /// Objects that cannot be read or understood, with why; manifests of lost archives among them, and damaged packs that could not be set aside.
     pub unreadable: Vec<(String, String)>,
-    /// Plain copies that are good.
     pub copies: u64,
-    /// Plain copies that are not.
     #[serde(rename = "damaged_copies")]
     pub plain: Vec<Copy>,
     /// Archives that are here and of which the journal does not tell how they came, so that nobody has judged them.
@@ -87,7 +72,6 @@ pub(crate) struct Report {
     pub offered: bool,
 }
 
-/// What could not be put in order.
 #[derive(Debug, Default)]
 pub(super) struct Stays {
     objects: Vec<(String, String)>,
@@ -144,7 +128,6 @@ impl Report {
         }
     }
 
-    /// Adds archives that lack frames and were not looked at.
     pub(crate) fn add_lacking(&mut self, lacking: Vec<(ArchiveName, usize)>) {
         for (archive, frames) in lacking {
             if !self.archives.iter().any(|known| known.archive == archive) {
@@ -155,12 +138,10 @@ impl Report {
         self.archives.sort_by(|a, b| a.archive.cmp(&b.archive));
     }
 
-    /// Whether nothing is wrong any more.
     pub(crate) fn whole(&self) -> bool {
         !self.archives.iter().any(Checked::is_lost) && self.unreadable.is_empty() && self.plain.is_empty()
     }
 
-    /// The report as the terminal shows it.
     pub(crate) fn text(&self, config: &Config) -> String {
         let mut lines = Vec::new();
         for archive in self.archives.iter().filter(|archive| archive.lost.is_some()) {

@@ -19,7 +19,6 @@ use crate::state;
 pub(crate) struct Item {
     /// Its path in the repository.
     pub path: String,
-    /// Its length.
     pub bytes: u64,
 }
 
@@ -43,7 +42,6 @@ impl From<Turn> for (i64, Option<i64>) {
     }
 }
 
-/// When each item was read back, by path.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Rounds {
     turns: BTreeMap<String, Turn>,
@@ -51,9 +49,6 @@ pub(crate) struct Rounds {
 
 impl Rounds {
     /// What the file at `path` remembers; nothing, if it is not there or not whole.
-    ///
-    /// # Errors
-    /// If it is there and the system does not let us read it.
     pub(crate) fn load(path: &Path) -> io::Result<Self> {
         match std::fs::read(path) {
             Ok(bytes) => Ok(serde_json::from_slice(&bytes).unwrap_or_default()),
@@ -99,7 +94,6 @@ impl Rounds {
         sorted
     }
 
-    /// Notes that it was read and is good.
     pub(crate) fn read(&mut self, path: &str, now: Timestamp) {
         let turn = self.turns.entry(path.to_owned()).or_insert(Turn { first: now.as_microsecond(), read: None });
         turn.read = Some(now.as_microsecond());

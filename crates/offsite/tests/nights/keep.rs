@@ -325,3 +325,48 @@ async fn a_bad_archive_that_is_forgotten_on_the_mac_pushes_nothing_out_of_the_cl
     scene.offsite(&["sync"], 0).await;
     assert_eq!(list(&scene.path("cloud/manifests")).len(), 2);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_person_forgets_here_does_not_come_back_by_itself() {
+    let scene = Scene::new().await;
+    let old = scene.night(3).await;
+    scene.night(2).await;
+    scene.offsite(&["sync"], 0).await;
+    // By the beginning of its time, as elsewhere; but the newest of a job, whichever that is just now, is no name for what is to go.
+    let short = old.to_string()[.."services/2026-11-22".len()].to_owned();
+    let said = scene.offsite(&["forget", "services"], 2).await;
+    assert!(said.contains("say which one") && said.contains("offsite archives"), "{said}");
+    let said = scene.offsite(&["forget", "services/1999"], 1).await;
+    assert!(said.contains("next:") && said.contains("offsite archives"), "{said}");
+    let said = scene.offsite(&["forget", &short], 0).await;
+    assert!(said.contains(&format!("forgot {old} (mac)")) && said.contains("offsite sync --again"), "{said}");
+    assert!(!scene.offsite(&["sync", "--dry-run"], 0).await.contains("would pull"));
+    scene.offsite(&["sync"], 0).await;
+    assert_eq!((scene.archives("mac").len(), scene.archives("backup").len()), (1, 2));
+    // What was not forgotten cannot be wanted again.
+    let other = format!("services/{}", scene.archives("mac")[0].trim_end_matches(".zst"));
+    assert!(scene.offsite(&["sync", "--again", &other], 1).await.contains("was not forgotten by hand"));
+    scene.offsite(&["sync", "--again", &old.to_string()], 0).await;
+    assert_eq!(scene.archives("mac").len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_agent_had_to_say_is_seen_on_the_mac() {
+    let scene = Scene::new().await;
+    let config = scene.path("offsite.yaml");
+    fs::write(&config, format!("overdue_hours: 200\n{}", fs::read_to_string(&config).unwrap())).unwrap();
+    scene.night(3).await;
+    let _socket = std::os::unix::net::UnixListener::bind(scene.path("house/socket")).unwrap();
+    for day in [2, 1] {
+        scene.night(day).await;
+        scene.offsite(&["sync"], 0).await;
+    }
+    let status = scene.offsite(&["status"], 0).await;
+    assert!(status.contains("house/socket: a socket, which no archive can hold, was left out (offsite archives)"), "{status}");
+    assert!(scene.offsite(&["archives"], 0).await.contains("house/socket: a socket"));
+    let json: serde_json::Value = serde_json::from_str(&scene.offsite(&["archives", "--json"], 0).await).unwrap();
+    let warned = |at: usize| json[at].get("warned").map_or(0, |all| all.as_array().unwrap().len());
+    assert_eq!([warned(0), warned(1), warned(2)], [0, 1, 1]);
+    let journal = fs::read_to_string(scene.path("state/journal.jsonl")).unwrap();
+    assert_eq!(journal.matches(r#""warnings":{"count":1,"new":1,"#).count(), 1, "new in one night only: {journal}");
+}

@@ -86,6 +86,33 @@ async fn forget_does_not_take_what_an_interrupted_pull_brought() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn forget_prunes_nothing_where_it_could_not_be_told_what_waits() {
+    // Also where a night reads back, and nobody is there who could heal.
+    for verify in ["verify: none\n", ""] {
+        let scene = Scene::new().await;
+        let (_, packs) = scene.interrupted().await;
+        fs::rename(scene.path("known_hosts"), scene.path("away")).unwrap();
+        fs::write(scene.path("known_hosts"), "").unwrap();
+        fs::rename(scene.path("cloud"), scene.path("carried away")).unwrap();
+        let config = scene.path("offsite.yaml");
+        fs::write(&config, format!("{verify}{}", fs::read_to_string(&config).unwrap())).unwrap();
+        // As long as it is there no plan can be made; without it one can, and of that nobody knows any more what waited.
+        let oldest = scene.archives("mac")[0].clone();
+        fs::write(scene.path("mac/manifests/services").join(&oldest), "no manifest").unwrap();
+        let said = scene.offsite(&["sync"], 1).await;
+        assert!(!said.contains("healed"), "{said}");
+        let oldest = format!("services/{}", oldest.trim_end_matches(".zst"));
+        let said = scene.offsite(&["forget", &oldest], 1).await;
+        assert!(said.contains(&format!("forgot {oldest} (mac)")) && said.contains("nothing is pruned while "), "{said}");
+        assert_eq!((scene.packs(), scene.archives("mac").len()), (packs, 1));
+        fs::rename(scene.path("away"), scene.path("known_hosts")).unwrap();
+        fs::rename(scene.path("carried away"), scene.path("cloud")).unwrap();
+        let said = scene.offsite(&["sync"], 0).await;
+        assert!(said.contains("(pi): 0 B of "), "{said}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_night_clears_what_a_killed_one_left_half_written() {
     let scene = Scene::new().await;
     scene.night(2).await;

@@ -68,7 +68,6 @@ fn quoted(word: &str, program: bool) -> String {
     text
 }
 
-/// The program that a service written here starts.
 pub(super) fn program(service: &str) -> Option<PathBuf> {
     let mut letters = service.lines().find_map(|line| line.strip_prefix("ExecStart=\""))?.chars();
     let mut path = String::new();

@@ -40,7 +40,7 @@ fn failures_stand_until_a_run_ends_without_them() {
 
 #[test]
 fn what_was_to_be_forgotten_is_remembered_until_a_run_ends() {
-    let forgot = |place, day| Fact::Forgot { place, archives: vec![archive(day)] };
+    let forgot = |place, day| Fact::Forgot { place, archives: vec![archive(day)], by_hand: false };
     let pulled = |pi: &str, day| Fact::Pulled {
         pi: pi.parse().unwrap(),
         archive: archive(day),
@@ -49,6 +49,7 @@ fn what_was_to_be_forgotten_is_remembered_until_a_run_ends() {
         total: 1,
         verified: true,
         complete: None,
+        warnings: Warned::default(),
     };
     let receipts = [
         pulled("old", 22),
@@ -102,7 +103,7 @@ fn who_asks_for_a_run_owes_it_anew_until_one_is_fine() {
 fn what_a_run_moved_is_the_sum_of_it_and_its_newest_archive() {
     let pulled = |second, day, moved, total| {
         let (pi, archive) = ("pi".parse().unwrap(), archive(day));
-        at(second, Fact::Pulled { pi, archive, sequence: 1, moved, total, verified: true, complete: None })
+        at(second, Fact::Pulled { pi, archive, sequence: 1, moved, total, verified: true, complete: None, warnings: Warned::default() })
     };
     let pushed = |second, day, moved| at(second, Fact::Pushed { cloud: cold(), archive: archive(day), sequence: 1, moved, total: 9 });
     let of = |receipts: &[Receipt]| {
@@ -136,10 +137,19 @@ fn suspicion_ends_by_acceptance_and_does_not_come_back() {
 
 #[test]
 fn suspicion_stands_until_no_place_holds_the_archive_any_more() {
-    let forgot = |place| Fact::Forgot { place, archives: vec![archive(22)] };
+    let forgot = |place| Fact::Forgot { place, archives: vec![archive(22)], by_hand: false };
     let receipts = [
         Fact::Suspicious { archive: archive(22), why: Why::Empty },
-        Fact::Pulled { pi: "pi".parse().unwrap(), archive: archive(22), sequence: 1, moved: 1, total: 1, verified: false, complete: None },
+        Fact::Pulled {
+            pi: "pi".parse().unwrap(),
+            archive: archive(22),
+            sequence: 1,
+            moved: 1,
+            total: 1,
+            verified: false,
+            complete: None,
+            warnings: Warned::default(),
+        },
         Fact::Pushed { cloud: cold(), archive: archive(22), sequence: 1, moved: 1, total: 1 },
         forgot(PlaceName::mac()),
         forgot(PlaceName::mac()),
@@ -161,7 +171,7 @@ fn loss_ends_by_healing_or_by_being_seen_whole_in_that_place_only() {
     };
     assert_eq!(left(Fact::Verified { place: PlaceName::mac(), archive: archive(22), since: None }), ["cold"]);
     assert_eq!(left(Fact::Healed { place: cold(), archive: archive(22), from: PlaceName::mac() }), ["mac"]);
-    assert_eq!(left(Fact::Forgot { place: cold(), archives: vec![archive(22)] }), ["mac"]);
+    assert_eq!(left(Fact::Forgot { place: cold(), archives: vec![archive(22)], by_hand: false }), ["mac"]);
     assert_eq!(left(Fact::Verified { place: PlaceName::mac(), archive: archive(21), since: None }), ["cold", "mac"]);
     assert_eq!(left(Fact::Pushed { cloud: cold(), archive: archive(22), sequence: 1, moved: 1, total: 1 }), ["mac"]);
 }
@@ -171,7 +181,7 @@ fn what_a_place_holds_is_its_last_listing_and_what_came_since() {
     let job: JobName = "services".parse().unwrap();
     let seen = Fact::Seen { place: cold(), jobs: [(job.clone(), Holding { count: 2, newest: archive(21) })].into() };
     let pushed = Fact::Pushed { cloud: cold(), archive: archive(22), sequence: 1, moved: 1, total: 1 };
-    let forgot = Fact::Forgot { place: cold(), archives: vec![archive(19)] };
+    let forgot = Fact::Forgot { place: cold(), archives: vec![archive(19)], by_hand: false };
     let receipts = [at(1, pushed.clone()), at(2, seen), at(3, pushed), at(4, forgot)];
     let holding = |upto: usize| Standing::of(&receipts[..upto]).held[&cold()][&job].clone();
     assert_eq!(holding(1), Holding { count: 1, newest: archive(22) });
@@ -211,12 +221,33 @@ fn every_kind_is_read_back_as_written_and_known() {
         ran("2026-11-22", Outcome::Fine),
         Fact::Ran { owed: None, outcome: Outcome::Failed, began: None, away: BTreeSet::new(), slept: false },
         Fact::Seen { place: place(), jobs: [("services".parse().unwrap(), Holding { count: 1, newest: archive(1) })].into() },
-        Fact::Pulled { pi: place(), archive: archive(1), sequence: 1, moved: 2, total: 3, verified: true, complete: None },
+        Fact::Pulled {
+            pi: place(),
+            archive: archive(1),
+            sequence: 1,
+            moved: 2,
+            total: 3,
+            verified: true,
+            complete: None,
+            warnings: Warned::default(),
+        },
+        Fact::Pulled {
+            pi: place(),
+            archive: archive(1),
+            sequence: 1,
+            moved: 2,
+            total: 3,
+            verified: true,
+            complete: Some(true),
+            warnings: Warned::of(&["a".to_owned()], &[]),
+        },
         Fact::Pushed { cloud: place(), archive: archive(1), sequence: 1, moved: 2, total: 3 },
         Fact::Verified { place: place(), archive: archive(1), since: None },
         Fact::Verified { place: place(), archive: archive(1), since: Some(Timestamp::UNIX_EPOCH) },
         Fact::Compared { archive: archive(2), with: archive(1), change: Change::default() },
-        Fact::Forgot { place: place(), archives: vec![archive(1)] },
+        Fact::Forgot { place: place(), archives: vec![archive(1)], by_hand: false },
+        Fact::Forgot { place: place(), archives: vec![archive(1)], by_hand: true },
+        Fact::Again { archive: archive(1) },
         Fact::Failed { step: Step::Plain, object: "a".into(), message: "line\nbreak".into(), hint: Some("b".into()) },
         Fact::Suspicious { archive: archive(1), why: Why::Empty },
         Fact::Suspicious { archive: archive(1), why: Why::Fewer { now: 1, usual: 2 } },
@@ -272,4 +303,45 @@ fn what_is_waited_for_stands_since_it_was_noted_first_and_ends_with_a_run() {
     assert_eq!(standing(&receipts), Some((5, "the disk with /Volumes/disk/offsite is not mounted".to_owned())));
     receipts.push(at(6, tried("2026-11-24", Outcome::Failed, &[], false)));
     assert_eq!(standing(&receipts), None);
+}
+
+#[test]
+fn what_a_person_forgot_here_is_refused_until_it_is_wanted_or_comes() {
+    let forgot = |place, by_hand| Fact::Forgot { place, archives: vec![archive(22)], by_hand };
+    let pulled = Fact::Pulled {
+        pi: "pi".parse().unwrap(),
+        archive: archive(22),
+        sequence: 1,
+        moved: 1,
+        total: 1,
+        verified: true,
+        complete: None,
+        warnings: Warned::default(),
+    };
+    let refused = |facts: &[Fact]| {
+        let receipts: Vec<Receipt> = facts.iter().map(|fact| at(1, fact.clone())).collect();
+        Standing::of(&receipts).refused.contains(&archive(22))
+    };
+    let by_hand = forgot(PlaceName::mac(), true);
+    assert!(refused(std::slice::from_ref(&by_hand)));
+    assert!(!refused(&[forgot(PlaceName::mac(), false)]), "the rule refuses nothing");
+    assert!(!refused(&[forgot(cold(), true)]), "a cloud's copy is another matter");
+    assert!(!refused(&[by_hand.clone(), Fact::Again { archive: archive(22) }]));
+    assert!(!refused(&[by_hand, pulled]));
+}
+
+#[test]
+fn warnings_are_new_where_the_archive_before_had_them_not() {
+    let texts = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
+    let long = "ä".repeat(300);
+    let before = texts(&["a", "b", "/x: it changed while it was read"]);
+    let warned = Warned::of(&texts(&["a", "/y: it changed while it was read", "b", &long]), &before);
+    assert_eq!((warned.count, warned.new, warned.first.len()), (4, 1, 3));
+    assert_eq!((warned.first[0].chars().count(), &warned.first[1][..]), (200, "a"), "new ones first, and cut");
+    assert_eq!(Warned::of(&texts(&["/y: it changed while it was read"]), &[]).new, 1);
+    let old: Receipt = serde_json::from_str(
+        r#"{"time":"1970-01-01T00:00:00Z","kind":"pulled","pi":"pi","archive":"services/2026-11-22T040000Z","sequence":1,"moved":2,"total":3,"verified":true}"#,
+    )
+    .unwrap();
+    assert!(Standing::of(&[old]).warned.is_empty());
 }

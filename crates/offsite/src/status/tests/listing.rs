@@ -23,7 +23,16 @@ fn put(config: &Config, archive: &str, bytes: &[u8]) {
 }
 
 fn pulled(archive: &str, complete: Option<bool>) -> Receipt {
-    let fact = Fact::Pulled { pi: place("pi"), archive: name(archive), sequence: 1, moved: 1, total: 1, verified: true, complete };
+    let fact = Fact::Pulled {
+        pi: place("pi"),
+        archive: name(archive),
+        sequence: 1,
+        moved: 1,
+        total: 1,
+        verified: true,
+        complete,
+        warnings: Default::default(),
+    };
     receipt("2026-11-22T03:32:00Z", fact)
 }
 
@@ -79,4 +88,56 @@ fn an_archive_of_which_a_night_found_no_manifest_is_no_copy() {
     let mac = &report.jobs[0].places[1];
     assert_eq!((mac.count, mac.newest.as_ref().map(ToString::to_string)), (1, Some(TWO[0].to_owned())));
     assert_eq!(report.exit(), Exit::Failed);
+}
+
+/// The receipts of a night whose archive has these warnings, `new` of them new.
+fn warned(day: &str, texts: &[&str], new: u64) -> Vec<Receipt> {
+    let mut receipts = night(day);
+    for receipt in &mut receipts {
+        if let Fact::Pulled { warnings, .. } = &mut receipt.fact {
+            let first = texts.iter().take(3).map(|text| (*text).to_owned()).collect();
+            *warnings = Warned { count: texts.len() as u64, new, first };
+        }
+    }
+    receipts
+}
+
+#[test]
+fn the_newest_archives_warnings_are_a_line_and_no_alarm() {
+    let line = |receipts: &[Receipt], columns: Option<usize>| {
+        let facts = morning(receipts, held(&TWO));
+        let report = Report::of(&facts);
+        assert_eq!(report.exit(), Exit::Fine);
+        let text = screen(&report, &facts.zone, Look { width: columns, ..Look::PLAIN });
+        text.lines().find(|line| line.contains("warnings:")).map(str::to_owned)
+    };
+    let odd = "db writes to\nvolume dbdata, which is in no job's sources";
+    let two = [warned("2026-11-21", &[odd], 1), warned("2026-11-22", &[odd, "b"], 0)].concat();
+    let wanted = "  warnings: db writes to\\nvolume dbdata, which is in no job's sources (and 1 more: offsite archives)";
+    assert_eq!(line(&two, None).unwrap(), wanted);
+    assert_eq!(line(&two, Some(80)).unwrap(), "  warnings: db writes to\\nvolume dbdata, which i… (and 1 more: offsite archives)");
+    assert_eq!(line(&warned("2026-11-22", &[odd], 1), None).unwrap(), wanted.replace("and 1 more: ", ""));
+    assert_eq!(line(&[warned("2026-11-21", &[odd], 1), night("2026-11-22")].concat(), None), None, "the newest has none");
+    let warnings = Report::of(&morning(&two, held(&TWO))).jobs[0].warnings.clone().unwrap();
+    assert_eq!((warnings.archive, warnings.new_in), (name(TWO[1]), Some(name(TWO[0]))));
+}
+
+#[test]
+fn where_nothing_starts_the_daemon_no_run_is_promised() {
+    let facts = morning(&night("2026-11-22"), Local { unstarted: true, ..held(&TWO) });
+    let said = text(&facts);
+    assert!(said.ends_with("\nnext run  none: nothing starts the daemon: offsite install\n"), "{said}");
+    assert_eq!(Report::of(&facts).exit(), Exit::Fine);
+}
+
+#[test]
+fn a_job_that_a_person_forgot_is_nobodys_worry_though_the_pi_still_has_it() {
+    let old = "odd/2026-10-01T030000Z";
+    let mut receipts = [vec![super::pulled("2026-10-02T03:30:00Z", &name(old), 1, 1)], night("2026-11-22")].concat();
+    receipts.push(seen("2026-11-22T03:30:05Z", "pi", "odd", 1, old));
+    let jobs =
+        |receipts: &[Receipt]| Report::of(&morning(receipts, held(&TWO))).jobs.iter().map(|job| job.job.to_string()).collect::<Vec<_>>();
+    assert!(jobs(&receipts).contains(&"odd".to_owned()));
+    receipts.push(receipt("2026-11-22T04:00:00Z", Fact::Forgot { place: PlaceName::mac(), archives: vec![name(old)], by_hand: true }));
+    assert!(!jobs(&receipts).contains(&"odd".to_owned()));
 }

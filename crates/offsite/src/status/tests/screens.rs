@@ -115,7 +115,12 @@ overdue: services: its newest archive is
   from 3 days ago
   next: see why the agent made none: on
     the Pi, systemctl status
-    offsite-agent@services
+    offsite-agent@services; if services
+    is no job any more: remove its
+    archives on the Pi (offsite-agent
+    check names them), then offsite
+    forget --last ARCHIVE…, here and
+    with --cloud in each cloud
 
 services
   pi: 2026-11-19 04:00, 3 days old, 3
@@ -244,6 +249,7 @@ fn any_fact() -> impl Strategy<Value = Fact> {
             total,
             verified: true,
             complete: Some(false),
+            warnings: Default::default(),
         }),
         (archive(), bytes(), bytes()).prop_map(|(archive, moved, total)| Fact::Pushed {
             cloud: place("usb"),
@@ -295,4 +301,56 @@ proptest! {
         }
         prop_assert!(on || !shown.contains('\x1b'));
     }
+}
+
+/// The block of the README that comes after the line which begins so.
+fn block(begins: &str) -> String {
+    let readme = include_str!("../../../../../README.md");
+    let (_, after) = readme.split_once(&format!("\n{begins}")).unwrap();
+    let lines = after.lines().skip_while(|line| !line.is_empty()).skip(1).take_while(|line| line.is_empty() || line.starts_with("    "));
+    let block: String = lines.map(|line| format!("{}\n", line.strip_prefix("    ").unwrap_or(line))).collect();
+    format!("{}\n", block.trim_end())
+}
+
+#[test]
+fn the_readmes_screen_is_the_programs() {
+    let at = |clock: &str| format!("2026-11-22T{clock}Z");
+    let all = ["services/2026-11-20T030000Z", TWO[0], TWO[1]];
+    let newest = name(TWO[1]);
+    let mass = |raw| crate::tripwire::change::Mass { frames: 50, raw, data: raw, kept: raw };
+    let change = crate::tripwire::Change { earlier: mass(1000), gone: mass(50), fresh: mass(50), recut: false };
+    let (moved, total, sequence) = (850_000, 26_000_000, 3);
+    let receipts = [
+        seen(&at("18:15:00"), "pi", "services", 3, TWO[1]),
+        receipt(&at("18:15:01"), Fact::Compared { archive: newest.clone(), with: name(TWO[0]), change }),
+        receipt(
+            &at("18:15:01"),
+            Fact::Pulled {
+                pi: place("pi"),
+                archive: newest.clone(),
+                sequence,
+                moved,
+                total,
+                verified: true,
+                complete: Some(true),
+                warnings: Default::default(),
+            },
+        ),
+        receipt(&at("18:15:02"), Fact::Verified { place: PlaceName::mac(), archive: newest.clone(), since: None }),
+        receipt(&at("18:15:03"), Fact::Pushed { cloud: place("cold"), archive: newest, sequence, moved: 875_000, total }),
+        seen(&at("18:15:03"), "cold", "services", 3, TWO[1]),
+        receipt(
+            &at("18:15:04"),
+            Fact::Ran {
+                owed: Some("2026-11-22".parse().unwrap()),
+                outcome: Outcome::Fine,
+                began: Some(at("18:15:00").parse().unwrap()),
+                away: BTreeSet::new(),
+                slept: false,
+            },
+        ),
+    ];
+    let disk = CONFIG.replace("s3://bucket", "file:///Volumes/usb/offsite");
+    let facts = facts(config(&disk), &receipts, held(&all), &at("18:15:30"));
+    assert_eq!(text(&facts), block("Look at `offsite status` when you like"));
 }
