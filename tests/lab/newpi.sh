@@ -7,6 +7,7 @@
 # nothing outlives the caller. REPOSITORY is seen as /srv/backup/offsite, and given to a group `offsite`, as an agent would. Needs root.
 set -euo pipefail
 self=$(readlink -f "$0")
+. "${self%/*}/serve.sh" # before what is mounted below can hide it
 if [ "${1:-}" != --inside ]; then
   dir=$(readlink -f "${1:?folder}") repository=$(readlink -f "${2:?repository}")
   mkfifo "$dir/paste" "$dir/shown"
@@ -44,16 +45,6 @@ KbdInteractiveAuthentication no
 Subsystem sftp internal-sftp
 C
 
-free_port() { /usr/bin/python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
-listen() { # starts sshd on port $1; its words go to the log; fails if it ends before it listens
-  local line
-  exec {said}< <(exec /usr/sbin/sshd -D -e -f /run/sshd/config -p "$1" 2>&1)
-  while read -r line <&"$said"; do
-    echo "$line" >>"$dir/sshd.log"
-    case $line in "Server listening on 127.0.0.1 port $1."*) return 0 ;; esac
-  done
-  return 1
-}
 shell() { # a line in, its words out
   local line code
   while line=$(cat "$dir/paste"); do
@@ -64,21 +55,6 @@ shell() { # a line in, its words out
     } >"$dir/shown"
   done
 }
-# Between choosing a free port and listening on it another may take it: then the next one.
-for _ in 1 2 3 4 5 6 7 8 9 10; do
-  port=$(free_port)
-  if listen "$port"; then
-    exec 4<&0
-    cat <&"$said" >>"$dir/sshd.log" &
-    spoken=$! # ends with sshd
-    cat <&4 >/dev/null &
-    caller=$!
-    shell >/dev/null 2>&1 </dev/null &
-    echo "listening $port"
-    exec >&-
-    wait -n "$caller" "$spoken" || true
-    exit 0 # the first process of its namespace: the kernel ends all the others with it
-  fi
-done
-tail -n 5 "$dir/sshd.log" >&2
-exit 1
+wanted=
+ready() { shell >/dev/null 2>&1 </dev/null & }
+serve

@@ -8,6 +8,7 @@
 # the machine's accounts and files are not touched and nothing outlives the caller, however the caller ends. Needs root.
 set -euo pipefail
 self=$(readlink -f "$0")
+. "${self%/*}/serve.sh" # before what is mounted below can hide it
 if [ "${1:-}" != --inside ]; then
   dir=$(readlink -f "${1:?folder}") repository=$(readlink -f "${2:?repository}")
   [ -f "$dir/key" ] || ssh-keygen -q -t ed25519 -N '' -C lab -f "$dir/key"
@@ -51,31 +52,5 @@ X11Forwarding no
 PermitTTY no
 C
 
-free_port() { /usr/bin/python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
-listen() { # starts sshd on port $1; its words go to the log; fails if it ends before it listens
-  local line
-  exec {said}< <(exec /usr/sbin/sshd -D -e -f /run/sshd/config -p "$1" 2>&1)
-  while read -r line <&"$said"; do
-    echo "$line" >>"$dir/sshd.log"
-    case $line in "Server listening on 127.0.0.1 port $1."*) return 0 ;; esac
-  done
-  return 1
-}
-# Between choosing a free port and listening on it another may take it: then the next one.
-for _ in 1 2 3 4 5 6 7 8 9 10; do
-  port=${wanted:-$(free_port)}
-  if listen "$port"; then
-    echo "[127.0.0.1]:$port $(cut -d' ' -f1,2 "$dir/host.pub")" >"$dir/known_hosts"
-    exec 4<&0
-    cat <&"$said" >>"$dir/sshd.log" &
-    spoken=$! # ends with sshd
-    cat <&4 >/dev/null &
-    caller=$!
-    echo "listening $port"
-    exec >&-
-    wait -n "$caller" "$spoken" || true
-    exit 0 # the first process of its namespace: the kernel ends all the others with it
-  fi
-done
-tail -n 5 "$dir/sshd.log" >&2
-exit 1
+ready() { echo "[127.0.0.1]:$1 $(cut -d' ' -f1,2 "$dir/host.pub")" >"$dir/known_hosts"; }
+serve

@@ -2,6 +2,7 @@
 
 mod damage;
 mod suspicious;
+mod thirty;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

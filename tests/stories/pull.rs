@@ -6,7 +6,7 @@
 use std::fs;
 use std::io::Write;
 use std::net::Ipv4Addr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Child;
 use std::time::Duration;
 
@@ -57,6 +57,21 @@ impl<'a> Scene<'a> {
     fn start_by(&self, by: impl Fn(Cmd) -> Cmd) -> Child {
         let mut command = by(self.mac.cmd().arg("sync")).command();
         command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null()).spawn().unwrap()
+    }
+
+    /// A sync that ends at two thirds because the Mac's disk is full. Returns the file that took all the room.
+    fn fill_in_the_middle(&self) -> PathBuf {
+        self.link.cut_after(self.bytes / 3 * 2);
+        let mut child = self.start();
+        self.link.wait_until_cut();
+        // Somebody else takes all that is left, while the Mac waits for the Pi to come back.
+        let filler = self.mac.disk_of_its_own().unwrap().path().join("filler");
+        let mut file = fs::File::create(&filler).unwrap();
+        while file.write_all(&[0; 1 << 16]).is_ok() {}
+        drop(file);
+        self.link.join();
+        assert_eq!(child.wait().unwrap().code(), Some(1));
+        filler
     }
 
     /// The archive on the Mac is the Pi's, byte for byte, and nothing else is left there.
@@ -138,17 +153,7 @@ fn a_disk_that_is_filled_in_the_middle_keeps_what_had_arrived() {
     let lab = Lab::new();
     let Some(disk) = lab.disk("disk", 150 * MB) else { return };
     let Some(scene) = Scene::at(&lab, Ipv4Addr::LOCALHOST, Some(disk)) else { return };
-    let disk = scene.mac.disk_of_its_own().unwrap().path();
-    scene.link.cut_after(scene.bytes / 3 * 2);
-    let mut child = scene.start();
-    scene.link.wait_until_cut();
-    // Somebody else takes all that is left, while the Mac waits for the Pi to come back.
-    let filler = disk.join("filler");
-    let mut file = fs::File::create(&filler).unwrap();
-    while file.write_all(&[0; 1 << 16]).is_ok() {}
-    drop(file);
-    scene.link.join();
-    assert_eq!(child.wait().unwrap().code(), Some(1));
+    let filler = scene.fill_in_the_middle();
     // And once more, where it is known before anything moves.
     scene.mac.offsite(&["sync"]).exits(1).says("there is no room for");
     fs::remove_file(filler).unwrap();
@@ -157,6 +162,28 @@ fn a_disk_that_is_filled_in_the_middle_keeps_what_had_arrived() {
     let again = scene.link.passed() - before;
     // What was under way is lost, and of the rest at most a pack that could not be ended.
     assert!(again < scene.bytes / 4 * 3, "{again} of {} bytes came again", scene.bytes);
+    scene.whole(&lab);
+}
+
+#[test]
+fn what_came_of_an_archive_that_the_pi_forgot_gives_its_room_to_the_next() {
+    let lab = Lab::new();
+    let Some(disk) = lab.disk("disk", 220 * MB) else { return };
+    let Some(scene) = Scene::at(&lab, Ipv4Addr::LOCALHOST, Some(disk)) else { return };
+    let filler = scene.fill_in_the_middle();
+    let room = fs::metadata(&filler).unwrap().len().checked_sub(100 * MB).unwrap();
+    fs::File::options().write(true).open(&filler).unwrap().set_len(room).unwrap();
+    // Before the next night the Pi has another archive in its place, with a tenth of what the first had.
+    let forgotten = scene.home.pi_archives().pop().unwrap();
+    fs::remove_file(scene.home.pi_repository().join("manifests").join(format!("{forgotten}.zst"))).unwrap();
+    fs::remove_file(scene.home.pi_file(&forgotten)).unwrap();
+    for n in (0..100_u64).filter(|n| n % 10 != 0) {
+        fs::write(scene.home.source().join(format!("{n}.bin")), noise(1000 + n)).unwrap();
+    }
+    let _ = scene.home.archive();
+    // It fits, and another night like this one would not: that is told.
+    scene.mac.offsite(&["sync"]).exits(3).says("pruned mac: ");
+    scene.mac.offsite(&["status"]).exits(3).says(" are free on its disk");
     scene.whole(&lab);
 }
 
