@@ -263,7 +263,7 @@ fn a_full_disk_stops_export_plain_copy_and_prune_and_harms_nothing() {
     whole(1);
     fs::File::options().write(true).open(&filler).unwrap().set_len(1 << 20).unwrap();
     // The Pi still has it, and the frames were not gone yet.
-    mac.offsite(&["sync"]).succeeds().says("0 B of ");
+    mac.offsite(&["sync", "--again", &archives[0]]).succeeds().says("0 B of ");
     whole(2);
     mac.offsite(&["forget", &archives[0]]).succeeds().says("11 MB free");
     whole(1);
