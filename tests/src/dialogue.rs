@@ -1,7 +1,7 @@
 //! A program at a terminal, and somebody who reads what it says before answering.
 //!
 //! An answer is typed only after the words that ask for it were seen, so nothing depends on how fast either side is. Somebody who waits for
-//! words that never come would wait for ever; after two minutes of silence they give up, with all that was said.
+//! words that never come would wait for ever; after three minutes of silence they give up, with all that was said.
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -10,12 +10,28 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, Receiver};
-use std::time::Duration;
 
 use rustix::fs::{Mode, OFlags};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
-const PATIENCE: Duration = Duration::from_secs(120);
+use crate::wait::PATIENCE;
+
+/// A terminal: the end of who sits before it, and that of a program. When the former is closed, it is gone for the latter.
+///
+/// # Panics
+/// If there are no terminals.
+#[must_use]
+pub fn terminal() -> (File, OwnedFd) {
+    let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    // Not for the program: as long as it held this end too, its terminal would not be gone.
+    rustix::io::fcntl_setfd(&ours, rustix::io::FdFlags::CLOEXEC).unwrap();
+    grantpt(&ours).unwrap();
+    unlockpt(&ours).unwrap();
+    let name = ptsname(&ours, Vec::new()).unwrap();
+    let name = Path::new(std::ffi::OsStr::from_bytes(name.to_bytes()));
+    let theirs = rustix::fs::open(name, OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC, Mode::empty()).unwrap();
+    (File::from(ours), theirs)
+}
 
 /// A running program whose terminal we are.
 #[derive(Debug)]
@@ -35,18 +51,12 @@ impl Dialogue {
     /// If there are no terminals, or no such program.
     #[must_use]
     pub fn start(mut command: Command) -> Self {
-        let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
-        grantpt(&ours).unwrap();
-        unlockpt(&ours).unwrap();
-        let name = ptsname(&ours, Vec::new()).unwrap();
-        let name = Path::new(std::ffi::OsStr::from_bytes(name.to_bytes()));
-        let theirs: OwnedFd = rustix::fs::open(name, OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC, Mode::empty()).unwrap();
+        let (keyboard, theirs) = terminal();
         let end = || Stdio::from(theirs.try_clone().unwrap());
         command.stdin(end()).stdout(end()).stderr(end());
         let child = command.spawn().unwrap();
         // The screen ends when the last who could write to it is gone.
         drop((command, theirs));
-        let keyboard = File::from(ours);
         let mut glass = keyboard.try_clone().unwrap();
         let (show, screen) = mpsc::channel();
         std::thread::spawn(move || {

@@ -35,9 +35,10 @@ mod tied;
 #[cfg(target_os = "linux")]
 mod trace;
 pub mod tree;
+mod wait;
 
 pub use cmd::{Cmd, Outcome};
-pub use dialogue::Dialogue;
+pub use dialogue::{Dialogue, terminal};
 pub use disk::Disk;
 #[cfg(target_os = "linux")]
 pub use engine::Engine;
@@ -59,3 +60,4 @@ pub use stack::Stack;
 pub use stuck::Stuck;
 #[cfg(target_os = "linux")]
 pub use trace::{Call, Then, can_fail, trace};
+pub use wait::until;

@@ -60,8 +60,6 @@ impl Line {
         // State 01 is ESTABLISHED; the process is that of the namespace.
         let table = format!("/proc/{}/net/tcp", self.inside);
         let whole = || std::fs::read_to_string(&table).unwrap().lines().skip(1).any(|line| line.split_whitespace().nth(3) == Some("01"));
-        while whole() {
-            std::thread::sleep(std::time::Duration::from_millis(20));
-        }
+        crate::until("the far end gives up its connections", || !whole());
     }
 }

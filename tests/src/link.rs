@@ -92,13 +92,7 @@ impl Link {
 
     /// Waits until the line is cut, by itself or by another thread.
     pub fn wait_until_cut(&self) {
-        let mut state = lock(&self.state);
-        while !state.cut {
-            // Looked at from time to time, as nobody tells; what follows depends on the cut alone.
-            drop(state);
-            std::thread::sleep(std::time::Duration::from_millis(5));
-            state = lock(&self.state);
-        }
+        crate::until("the line is cut", || self.is_cut());
     }
 
     /// How many connections were made through it so far.
@@ -109,9 +103,7 @@ impl Link {
 
     /// Waits until so many bytes have come from the far side.
     pub fn wait_for(&self, bytes: u64) {
-        while self.passed() < bytes {
-            std::thread::sleep(std::time::Duration::from_millis(5));
-        }
+        crate::until(&format!("{bytes} bytes have come over the line"), || self.passed() >= bytes);
     }
 
     /// Is the line cut?

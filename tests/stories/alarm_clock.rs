@@ -3,9 +3,7 @@
 //!
 //! The owner's systemd runs as a service of the lab's booted machine, as a login would start it.
 
-use std::time::Duration;
-
-use offsite_tests::{Lab, Outcome, PiBox};
+use offsite_tests::{Lab, Outcome, PiBox, until};
 
 const SERVICE: &str = "offsite.service";
 const TIMER: &str = "offsite.timer";
@@ -62,14 +60,13 @@ impl<'a> Desk<'a> {
 
     /// Waits until the daemon has been started since `before`, and has ended well.
     fn rings(&self, before: &str) -> String {
-        loop {
-            let run = self.property(SERVICE, "InvocationID");
-            if run != before && self.property(SERVICE, "ActiveState") != "activating" {
-                assert_eq!(self.property(SERVICE, "Result"), "success");
-                return run;
-            }
-            std::thread::sleep(Duration::from_millis(50));
-        }
+        let mut run = String::new();
+        until("the daemon is started and has ended", || {
+            run = self.property(SERVICE, "InvocationID");
+            run != before && self.property(SERVICE, "ActiveState") != "activating"
+        });
+        assert_eq!(self.property(SERVICE, "Result"), "success");
+        run
     }
 }
 

@@ -5,7 +5,7 @@
 
 use std::path::PathBuf;
 
-use offsite_tests::{Lab, PiBox, Stack, Stuck};
+use offsite_tests::{Lab, PiBox, Stack, Stuck, until};
 use serde_json::Value;
 
 const RUN: &str = "offsite-agent@services.service";
@@ -116,12 +116,6 @@ impl<'a> House<'a> {
     }
 }
 
-fn until(mut done: impl FnMut() -> bool) {
-    while !done() {
-        std::thread::sleep(std::time::Duration::from_millis(50));
-    }
-}
-
 #[test]
 fn a_timer_runs_a_night_and_uninstall_leaves_nothing() {
     let lab = Lab::new();
@@ -135,10 +129,10 @@ fn a_timer_runs_a_night_and_uninstall_leaves_nothing() {
     let _ = lab.file("etc/systemd/system/offsite-agent@services.timer.d/now.conf", "[Timer]\nOnActiveSec=0\n");
     let _ = pi.systemctl(&["daemon-reload"]).succeeds();
     let _ = pi.systemctl(&["restart", TIMER]).succeeds();
-    until(|| house.events() == ["made"]);
-    until(|| pi.property(RUN, "ActiveState") == "inactive");
+    until!(house.events() == ["made"]);
+    until!(pi.property(RUN, "ActiveState") == "inactive");
     assert_eq!(pi.property(RUN, "Result"), "success", "{}", pi.said(RUN));
-    until(|| pi.property(RESUME, "ActiveState") == "inactive");
+    until!(pi.property(RESUME, "ActiveState") == "inactive");
     assert_eq!(pi.property(RESUME, "Result"), "success", "{}", pi.said(RESUME));
     assert!(house.serves() && !house.owes());
 
@@ -177,12 +171,12 @@ fn what_its_own_stop_post_cannot_bring_back_is_tried_again_until_it_is() {
     assert!(!house.pi.systemctl(&["start", RUN]).succeeded());
     assert!(house.owes() && !house.serves());
     // Whatever was the matter with docker is over; nobody does anything else.
-    until(|| house.pi.property(RESUME, "NRestarts") != "0");
+    until!(house.pi.property(RESUME, "NRestarts") != "0");
     std::fs::remove_file(refuses).unwrap();
-    until(|| !house.owes());
+    until!(!house.owes());
     assert!(house.serves());
-    until(|| house.events() == ["resumed"]);
-    until(|| house.pi.property(RESUME, "ActiveState") == "inactive");
+    until!(house.events() == ["resumed"]);
+    until!(house.pi.property(RESUME, "ActiveState") == "inactive");
     house.is_well();
 }
 
@@ -192,10 +186,10 @@ fn a_run_by_hand_that_is_killed_is_noticed() {
     let Some(house) = House::new(&lab) else { return };
     house.at_down("KILL");
     assert_eq!(house.agent(&["run", "services"]).code, Some(137));
-    until(|| !house.owes());
+    until!(!house.owes());
     assert!(house.serves());
-    until(|| house.events() == ["resumed"]);
-    until(|| house.pi.property(RESUME, "ActiveState") == "inactive");
+    until!(house.events() == ["resumed"]);
+    until!(house.pi.property(RESUME, "ActiveState") == "inactive");
     assert!(house.pi.said(RESUME).contains("brought back what a run of services left stopped"));
     house.is_well();
 }
@@ -208,7 +202,7 @@ fn a_power_cut_while_services_are_away_is_made_good_at_boot_and_then_the_night_i
     let _ = pi.systemctl(&["disable", "--now", NOTICE]).succeeds();
     house.at_down("STOP");
     let _ = pi.systemctl(&["start", "--no-block", RUN]).succeeds();
-    until(|| lab.join("done").exists());
+    until!(lab.join("done").exists());
     pi.cut_power();
     assert!(house.owes() && !house.serves());
     // The timer has missed its hour, and nobody has set the clock yet.
@@ -222,28 +216,28 @@ fn a_power_cut_while_services_are_away_is_made_good_at_boot_and_then_the_night_i
     let _ = lab.file("etc/systemd/system/offsite-agent@services.service.d/boot.conf", &boot);
     pi.power_on();
     // Services do not wait for that.
-    until(|| !house.owes());
+    until!(!house.owes());
     assert!(house.serves());
-    until(|| house.events() == ["resumed"]);
+    until!(house.events() == ["resumed"]);
     // Right after the boot there is no journal to ask yet.
     let log = || pi.run(&["journalctl", "--boot", "--output", "cat", "--unit", RUN]).out;
     let waits = || log().contains("waiting: the clock has not been set by a time server");
-    until(waits);
+    until!(waits());
     assert_eq!(house.events(), ["resumed"]);
     let _ = pi.run(&["sh", "-c", "mkdir -p /run/systemd/timesync && : >/run/systemd/timesync/synchronized"]).succeeds();
-    until(|| house.events() == ["resumed", "made"]);
+    until!(house.events() == ["resumed", "made"]);
     let warned = || house.agent(&["archives", "--json"]).succeeds().json().to_string().contains("15 minutes after the machine was started");
     assert!(!warned());
 
     // A clock that is never set does not cost the night.
-    until(|| pi.property(RUN, "ActiveState") == "inactive");
+    until!(pi.property(RUN, "ActiveState") == "inactive");
     pi.cut_power();
     pi.power_on();
-    until(waits);
+    until!(waits());
     let _ = up_for(15 * 60);
-    until(|| house.events() == ["resumed", "made", "made"]);
+    until!(house.events() == ["resumed", "made", "made"]);
     assert!(warned());
-    until(|| pi.property(RUN, "ActiveState") == "inactive");
+    until!(pi.property(RUN, "ActiveState") == "inactive");
     house.is_well();
 }
 
@@ -253,24 +247,24 @@ fn a_run_that_hangs_is_ended_when_it_is_overdue_and_not_before() {
     let Some(house) = House::new(&lab) else { return };
     house.at_down("STOP");
     let _ = house.pi.systemctl(&["start", "--no-block", RUN]).succeeds();
-    until(|| lab.join("done").exists());
+    until!(lab.join("done").exists());
     let agent = house.pi.property(RUN, "MainPID");
     // The watch stands beside it; and by hand too, a run that has time left is not touched.
-    until(|| house.pi.property(RESUME, "ActiveState") == "activating");
+    until!(house.pi.property(RESUME, "ActiveState") == "activating");
     house.agent(&["resume"]).exits(4).says("run of services, process ");
 
     house.agent(&["uninstall", "--now"]).exits(1).says("services are away for a run of services");
     assert_eq!(house.pi.property(RUN, "MainPID"), agent);
 
     time_passes(&lab);
-    until(|| !house.owes());
+    until!(!house.owes());
     assert!(house.serves());
-    until(|| house.events() == ["resumed"]);
+    until!(house.events() == ["resumed"]);
     // The docker command may not have ended quite yet.
     assert!(journal(&lab)[0]["ended"].as_array().unwrap().contains(&format!("offsite-agent, process {agent}").into()));
-    until(|| house.pi.property(RUN, "ActiveState") == "failed");
+    until!(house.pi.property(RUN, "ActiveState") == "failed");
     assert_eq!(house.pi.property(RUN, "Result"), "signal");
-    until(|| house.pi.property(RESUME, "ActiveState") == "inactive");
+    until!(house.pi.property(RESUME, "ActiveState") == "inactive");
     house.is_well();
 }
 

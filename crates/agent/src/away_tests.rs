@@ -53,6 +53,9 @@ const WELL: Answers = Answers(Ok(()));
 #[test]
 fn stops_reads_and_brings_back_under_a_ledger_with_a_deadline() {
     let (place, engine) = (Place::new("    budget: 10m\n"), Fake::new(&["a", "b"]));
+    let (stages, state) = (Arc::new(Mutex::new(Vec::new())), place.config.state.clone());
+    let sees = stages.clone();
+    *engine.hook.lock().unwrap() = Some(Box::new(move |_| sees.lock().unwrap().push(Ledger::read(&state).unwrap().unwrap().stage)));
     let back = place.with(&engine, &WELL, None, |window| {
         window.with(&[project("a"), project("b")], |late| {
             assert!(engine.running().is_empty() && !late.is_late());
@@ -63,6 +66,8 @@ fn stops_reads_and_brings_back_under_a_ledger_with_a_deadline() {
     });
     let back = back.unwrap();
     assert_eq!(engine.calls(), ["down a", "down b", "up b", "up a"]);
+    // From before the first stop until after the last start.
+    assert_eq!(*stages.lock().unwrap(), [Stage::Stopping, Stage::Stopping, Stage::Starting, Stage::Starting]);
     assert_eq!(back.quiesced.iter().map(|quiesced| quiesced.project.as_str()).collect::<Vec<_>>(), ["a", "b"]);
     assert!(back.late.is_none() && back.unhealthy.is_empty() && back.warnings.is_empty() && back.starting.is_some());
     assert_eq!((place.ledger(), place.events()), (None, Vec::new()));
@@ -289,6 +294,17 @@ fn what_stopped_all_the_same_has_stopped() {
     let back = place.with(&engine, &WELL, None, |window| window.with(&[project("a")], |_| Ok(()))).unwrap();
     assert_eq!(back.warnings.len(), 1, "{back:?}");
     assert!(back.warnings[0].contains("network has active endpoints"), "{back:?}");
+}
+
+#[test]
+fn nothing_is_read_while_something_runs_on() {
+    let (place, engine) = (Place::new(""), Arc::new(Fake::new(&["a"])));
+    // Its restart policy is quicker than we are.
+    let again = Arc::downgrade(&engine);
+    *engine.hook.lock().unwrap() = Some(Box::new(move |_| again.upgrade().unwrap().somebody_starts("a")));
+    let error = place.with(&engine, &WELL, None, |window| window.with(&[project("a")], |_| panic!("nothing is to be read")));
+    assert!(matches!(&error, Err(RunError::Quiesce(QuiesceError::StillRunning(names))) if *names == ["a-x-1"]), "{error:?}");
+    assert_eq!((engine.calls(), place.ledger()), (vec!["down a".to_owned(), "up a".to_owned()], None));
 }
 
 #[test]

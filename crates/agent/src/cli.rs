@@ -8,8 +8,9 @@ use offsite_agent::config::{DEFAULT_CONFIG, EXAMPLE};
 const CODES: &str = "Exit codes: 0 fine, 1 failed, 2 wrong command line or configuration (nothing was changed), 3 incomplete archive, 4 another agent is at work";
 
 const EXPORT: &str = "Examples:
-  set -o pipefail; offsite-agent export services | tar --zstd -xp -C / --xattrs --xattrs-include='*' --acls
+  set -o pipefail; offsite-agent export services | tar --zstd --numeric-owner -xp -C / --xattrs --xattrs-include='*' --acls
   offsite-agent export services/2026-11-22 /mnt/stick/services.tar.zst
+--numeric-owner: owners are the containers' numbers, and a machine that was set up anew gives their names to others.
 
 Exit codes: 0 fine, 1 failed, 2 wrong command line or configuration, 3 the archive is incomplete";
 

@@ -6,16 +6,15 @@
 
 use std::{
     collections::BTreeMap,
-    fmt,
     num::NonZeroU32,
     path::{Path, PathBuf},
-    str::FromStr,
     time::Duration,
 };
 
-use serde::{Deserialize, Deserializer, de};
-use span::Span;
+use file::File;
+use serde::Deserialize;
 
+mod file;
 mod nearest;
 mod span;
 mod time;
@@ -165,164 +164,10 @@ pub enum Day {
     Sun,
 }
 
-/// The file as it is written.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct File {
-    repository: Absolute,
-    #[serde(default)]
-    layout: Layout,
-    #[serde(default = "three")]
-    keep: Keep,
-    state: Option<Absolute>,
-    docker: Option<Docker>,
-    #[serde(default = "two_minutes")]
-    docker_patience: Span,
-    group: Option<Group>,
-    jobs: Jobs,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct FileJob {
-    sources: Vec<Absolute>,
-    #[serde(default)]
-    quiesce: Quiesce,
-    #[serde(default)]
-    snapshot: Snapshot,
-    scope: Option<Scope>,
-    budget: Option<Span>,
-    #[serde(default)]
-    health: Vec<Url>,
-    ca: Option<Absolute>,
-    health_wait: Option<Span>,
-    projects: Option<Absolute>,
-    at: Option<TimeOfDay>,
-    #[serde(default)]
-    days: Vec<Day>,
-    keep: Option<Keep>,
-}
-
 /// Services that may be away for half an hour: enough for a first archive on a small machine, and little enough to be back at breakfast.
 const BUDGET: Duration = Duration::from_secs(30 * 60);
 /// A database that replays its log takes minutes.
 const HEALTH_WAIT: Duration = Duration::from_secs(5 * 60);
-
-fn two_minutes() -> Span {
-    Span(Duration::from_secs(120))
-}
-
-fn three() -> Keep {
-    Keep(NonZeroU32::MIN.saturating_add(2))
-}
-
-/// An absolute path without `.` or `..`, so that "inside" can be told from the text.
-struct Absolute(PathBuf);
-
-impl FromStr for Absolute {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let plain = text.starts_with('/') && !text.contains('\0') && text.split('/').all(|part| part != "." && part != "..");
-        // Collected from components: no doubled or trailing slash.
-        plain
-            .then(|| Self(Path::new(text).components().collect()))
-            .ok_or_else(|| format!("\"{text}\" is not an absolute path without \".\" and \"..\""))
-    }
-}
-
-impl<'de> Deserialize<'de> for Absolute {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        yaml::text(deserializer)
-    }
-}
-
-#[derive(Clone, Copy)]
-struct Keep(NonZeroU32);
-
-impl<'de> Deserialize<'de> for Keep {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Visitor;
-        impl de::Visitor<'_> for Visitor {
-            type Value = Keep;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a number of archives")
-            }
-            fn visit_u64<E: de::Error>(self, number: u64) -> Result<Keep, E> {
-                let number = u32::try_from(number).map_err(|_| E::custom(format!("{number} archives are too many")))?;
-                NonZeroU32::new(number).map(Keep).ok_or_else(|| E::custom("0 would keep no archive; the least is 1"))
-            }
-        }
-        deserializer.deserialize_u64(Visitor)
-    }
-}
-
-struct Docker(PathBuf);
-
-impl FromStr for Docker {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        if text.is_empty() || (text.contains('/') && !text.starts_with('/')) {
-            return Err(format!("\"{text}\" is neither a command's name nor an absolute path"));
-        }
-        Ok(Self(text.into()))
-    }
-}
-
-impl<'de> Deserialize<'de> for Docker {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        yaml::text(deserializer)
-    }
-}
-
-/// A group's name or number; YAML reads digits as a number, so both kinds are taken.
-struct Group(String);
-
-impl<'de> Deserialize<'de> for Group {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Visitor;
-        impl de::Visitor<'_> for Visitor {
-            type Value = Group;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a group's name or number")
-            }
-            fn visit_u64<E: de::Error>(self, number: u64) -> Result<Group, E> {
-                Ok(Group(number.to_string()))
-            }
-            fn visit_str<E: de::Error>(self, name: &str) -> Result<Group, E> {
-                if name.is_empty() { Err(E::custom("a group's name is not empty")) } else { Ok(Group(name.to_owned())) }
-            }
-        }
-        deserializer.deserialize_any(Visitor)
-    }
-}
-
-/// Jobs by name; a name that stands twice is refused, where a plain map would silently take the last.
-struct Jobs(BTreeMap<JobName, FileJob>);
-
-impl<'de> Deserialize<'de> for Jobs {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Visitor;
-        impl<'de> de::Visitor<'de> for Visitor {
-            type Value = Jobs;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("jobs by name")
-            }
-            fn visit_map<A: de::MapAccess<'de>>(self, mut map: A) -> Result<Jobs, A::Error> {
-                let mut jobs = BTreeMap::new();
-                while let Some(name) = map.next_key::<JobName>()? {
-                    if jobs.contains_key(&name) {
-                        return Err(de::Error::custom(format!("job \"{name}\" stands twice")));
-                    }
-                    jobs.insert(name, map.next_value()?);
-                }
-                Ok(Jobs(jobs))
-            }
-        }
-        deserializer.deserialize_map(Visitor)
-    }
-}
 
 impl Config {
     /// Reads and checks the configuration at `path`.

@@ -14,13 +14,18 @@ use crate::{
     ledger::Project,
     mounts::Mount,
     quiesce::real,
-    sources::{mounted, origins},
+    sources::{SourceError, origins},
 };
 
-/// What `projects` write to that is in the sources of no job of `config`, as one sentence each.
-pub(crate) fn uncovered(config: &Config, containers: &[Container], projects: &[Project]) -> Vec<String> {
+/// What `projects` write to that is in the sources of no job of `config`, as one sentence each; `mounted` is what is mounted now.
+pub(crate) fn uncovered(
+    config: &Config,
+    containers: &[Container],
+    projects: &[Project],
+    mounted: Result<Vec<Mount>, SourceError>,
+) -> Vec<String> {
     let mut sources: Vec<PathBuf> = config.jobs.values().flat_map(|job| job.sources.clone()).collect();
-    let untold = mounted().map(|mounts| sources.extend(bound(&mounts, &sources))).err();
+    let untold = mounted.map(|mounts| sources.extend(bound(&mounts, &sources))).err();
     let untold =
         untold.map(|error| format!("what is archived under another name is not told from what is not: {}", crate::human::chain(&error)));
     untold.into_iter().chain(beside(containers, projects, &sources, &real)).collect()
@@ -34,7 +39,7 @@ fn bound(mounts: &[Mount], sources: &[PathBuf]) -> Vec<PathBuf> {
     volumes.filter(|mount| origins(mounts, mount).iter().any(is_in)).map(|mount| mount.at.clone()).collect()
 }
 
-/// What running containers write to that no source covers, as one sentence each: the new service that nobody thought of.
+/// The same with all `sources` at hand, under each of their names.
 pub(crate) fn beside(containers: &[Container], projects: &[Project], sources: &[PathBuf], real: &dyn Fn(&Path) -> PathBuf) -> Vec<String> {
     const NOT_DATA: [&str; 8] = ["/run", "/var/run", "/dev", "/proc", "/sys", "/tmp", "/etc/localtime", "/etc/timezone"];
     let sources: Vec<PathBuf> = sources.iter().flat_map(|source| [source.clone(), real(source)]).collect();

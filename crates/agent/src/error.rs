@@ -85,6 +85,14 @@ pub enum RunError {
         /// The folder.
         above: PathBuf,
     },
+    /// The repository's disk is named in /etc/fstab and is not there: another disk would be filled.
+    #[error("{} is not mounted, and /etc/fstab wants a disk there: the repository {} would lie on another one", at.display(), root.display())]
+    Unmounted {
+        /// Where the disk belongs.
+        at: PathBuf,
+        /// The repository's folder.
+        root: PathBuf,
+    },
     /// A file or folder of the repository cannot be used. Services run.
     #[error("cannot {operation} {}: {source}", path.display())]
     File {

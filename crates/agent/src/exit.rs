@@ -42,3 +42,36 @@ impl Exit {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use offsite_agent::{Config, DurableError};
+
+    use super::*;
+
+    #[test]
+    fn each_error_has_its_code() {
+        let busy = || LockError::Busy { holder: "run of s, process 7".into() };
+        let source = || std::io::Error::from_raw_os_error(5);
+        let broken = || LockError::Folder(DurableError { operation: "make folder", path: "/s".into(), source: source() });
+        let invalid = Config::parse("/etc/offsite/agent.yaml".as_ref(), "jobs: 7").unwrap_err();
+        let in_use = RunError::InUse { root: "/r".into(), holder: "run of s, process 7".into() };
+        let unknown = RunError::UnknownJob { job: "x".parse().unwrap(), path: "/a.yaml".into(), known: "s".into() };
+        let cases: [(Box<dyn Error>, Exit); 10] = [
+            (Box::new(invalid), Exit::Usage),
+            (Box::new(unknown), Exit::Usage),
+            (Box::new(RunError::Lock(busy())), Exit::Busy),
+            (Box::new(in_use), Exit::Busy),
+            // Of `run --accept-empty`.
+            (Box::new(RunError::Source(SourceError::Lock(busy()))), Exit::Busy),
+            (Box::new(ResumeError::Lock(busy())), Exit::Busy),
+            (Box::new(RunError::Lock(broken())), Exit::Failed),
+            (Box::new(RunError::Source(SourceError::Lock(broken()))), Exit::Failed),
+            (Box::new(ResumeError::Lock(broken())), Exit::Failed),
+            (Box::new(RunError::Stopped), Exit::Failed),
+        ];
+        for (error, code) in cases {
+            assert_eq!(Exit::of(error.as_ref()), code, "{error:?}");
+        }
+    }
+}

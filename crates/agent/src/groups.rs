@@ -64,8 +64,13 @@ pub(crate) fn steps(
 
 /// One downtime for everything.
 fn all(job: &Job, projects: &[Project]) -> Vec<Group> {
-    let whole = |source: &PathBuf| Root { source: source.clone(), path: source.clone(), exclude: Vec::new() };
-    vec![Group { projects: projects.to_vec(), roots: job.sources.iter().map(whole).collect() }]
+    vec![Group { projects: projects.to_vec(), roots: whole(job) }]
+}
+
+/// The sources, undivided.
+pub(crate) fn whole(job: &Job) -> Vec<Root> {
+    let root = |source: &PathBuf| Root { source: source.clone(), path: source.clone(), exclude: Vec::new() };
+    job.sources.iter().map(root).collect()
 }
 
 fn each(

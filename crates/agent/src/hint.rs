@@ -60,6 +60,7 @@ fn one(error: &(dyn Error + 'static)) -> Option<String> {
             }
             RunError::Room { .. } => Some("nothing was stopped; make room on that disk, or give the repository a larger one".into()),
             RunError::Above { above } => Some(format!("mount it; or, if the repository shall lie there: mkdir -p {}", above.display())),
+            RunError::Unmounted { at, .. } => Some(format!("mount {}", at.display())),
             RunError::Vanished { .. } => {
                 Some("services are back; find out what removes files there; the next run makes anew what is lacking".into())
             }

@@ -190,6 +190,7 @@ impl Passes<'_> {
         progress: &mut dyn FnMut(Progress<'_>),
         facts: &dyn Fn(&Back, Vec<String>) -> RunFacts,
     ) -> Result<Written, RunError> {
+        self.place.room_unread(&self.head.archive.job, planned.roots())?;
         let options = CaptureOptions { audit: self.full, ..self.options.clone() };
         let mut pass = Capture::new(self.place.out()?, self.head.clone(), &options, stock, Some(self.clock)).map_err(failed)?;
         warnings.splice(..0, planned.warnings);

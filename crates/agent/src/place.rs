@@ -8,6 +8,7 @@ mod make;
 mod out;
 mod packs;
 mod plain;
+mod room;
 mod turn;
 
 use std::{cell::RefCell, collections::HashSet, fs::File, num::NonZeroU32, path::Path, sync::Arc};
@@ -36,6 +37,7 @@ pub(crate) use make::{agree, archives, make, opened};
 pub(crate) use out::Out;
 use packs::Packs;
 use plain::Plain;
+pub(crate) use room::{free, unread};
 
 /// The open repository.
 pub(crate) struct Place {
@@ -172,20 +174,6 @@ impl Place {
         Ok(stock)
     }
 
-    /// Looks whether what `stock` got from the hot pass has room in the archive to come: frames that are new, and in a plain archive all of
-    /// them. What changes later comes on top, so this refuses only what could not end.
-    ///
-    /// Errors: [`RunError::Room`], and nobody knows.
-    pub(crate) fn room(&self, stock: &Stock) -> Result<(), RunError> {
-        let path = self.local.root();
-        let needed = match &self.kind {
-            Kind::Plain(_) => stock.due(),
-            Kind::Packs(_) => stock.kept(),
-        };
-        let free = free(path)?;
-        if needed > free { Err(RunError::Room { path: path.into(), needed, free }) } else { Ok(()) }
-    }
-
     /// A file without a name for what is only needed until the archive is written. Beside the archives, because there is room.
     fn scratch(&self) -> Result<File, RunError> {
         let folder = self.local.root();
@@ -320,16 +308,6 @@ impl Place {
             Err(failed) => vec![failed],
         }
     }
-}
-
-/// Bytes that are free beside `root`.
-pub(crate) fn free(root: &Path) -> Result<u64, RunError> {
-    let disk = rustix::fs::statvfs(root).map_err(|error| RunError::File {
-        operation: "ask for the free space of",
-        path: root.into(),
-        source: error.into(),
-    })?;
-    Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
 }
 
 /// Why what an earlier run left unfinished is still there.

@@ -21,6 +21,7 @@ use crate::{
         self, Plan, kept,
         same::{self, World},
     },
+    sources::mounted,
 };
 
 /// How often bringing back is tried before it is given up to whoever comes next.
@@ -144,9 +145,15 @@ pub(crate) fn prepare(engine: &dyn Engine, config: &Config, name: &JobName, job:
     if job.quiesce == Quiesce::Down {
         let removed = kept::removed(&containers, &projects);
         // That nobody can tell hinders nothing either.
-        warnings.extend(engine.added(&removed).map_or_else(|error| vec![error.to_string()], |added| kept::lost(&removed, added)));
+        warnings.extend(engine.added(&removed).map_or_else(
+            |error| {
+                tracing::warn!("{error}");
+                vec![kept::untold(&error)]
+            },
+            |added| kept::lost(&removed, added),
+        ));
     }
-    warnings.extend(cover::uncovered(config, &containers, &projects));
+    warnings.extend(cover::uncovered(config, &containers, &projects, mounted()));
     Ok(Prepared { projects, containers, warnings })
 }
 

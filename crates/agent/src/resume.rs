@@ -165,3 +165,26 @@ pub fn give_up(state: &Path) -> Result<Option<String>, ResumeError> {
     let _lock = Lock::take(state, "resume --forget", false)?;
     Ok(Ledger::forget(state)?)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_takes_a_ledger_over_has_time_of_its_own_and_knows_of_a_stop_that_may_go_on() {
+        for (stage, cut) in [("stopping", true), ("reading", false)] {
+            let dir = tempfile::tempdir().unwrap();
+            let project = r#"{"name":"p","folder":"/p","files":[],"environment":[],"services":[{"name":"x","scale":1}]}"#;
+            let text = format!(
+                r#"{{"version":1,"job":"s","started":"2020-01-01T00:00:00Z","latest_by":"2020-01-01T00:00:00Z","stage":"{stage}","docker":"/nowhere","projects":[{project}]}}"#
+            );
+            std::fs::write(dir.path().join("ledger.json"), text).unwrap();
+            let before = Timestamp::now();
+            let lock = Lock::take(dir.path(), "test", true).unwrap();
+            assert!(matches!(leftovers(dir.path(), &lock), Err(ResumeError::NotBack(_))));
+            let left = Ledger::read(dir.path()).unwrap().unwrap();
+            assert_eq!((left.stage, left.cut), (Stage::Starting, cut));
+            assert!(left.latest_by >= Some(before), "{left:?}");
+        }
+    }
+}

@@ -10,7 +10,7 @@ mod gone;
 mod mounts;
 
 pub use absent::accept_empty;
-pub(crate) use absent::{empty, mounted, remember};
+pub(crate) use absent::{empty, mounted, remember, unmounted};
 pub use error::{Absent, SourceError};
 pub(crate) use gone::{There, goes_with};
 pub(crate) use mounts::{everywhere, origins};

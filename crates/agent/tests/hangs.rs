@@ -14,7 +14,7 @@ use std::{
     thread,
 };
 
-use lab::{Lab, SERVICE, Said};
+use lab::{Lab, PATIENCE, SERVICE, Said};
 
 /// The engine's socket, with something between it and its callers.
 #[derive(Default)]
@@ -53,7 +53,8 @@ impl Between {
     }
 
     fn wait(&self, until: impl Fn(&State) -> bool) {
-        drop(self.0.1.wait_while(self.0.0.lock().unwrap(), |state| !until(state)).unwrap());
+        let (_state, over) = self.0.1.wait_timeout_while(self.0.0.lock().unwrap(), PATIENCE, |state| !until(state)).unwrap();
+        assert!(!over.timed_out(), "the engine's callers were waited for in vain");
     }
 
     /// Passes bytes on as long as the engine speaks. What came before it fell silent is answered when it speaks again, as by a real one.

@@ -374,3 +374,36 @@ fn memory_is_bounded(more: &str) {
         assert!(peak < 160 << 10, "{arguments:?}: {peak} KiB");
     }
 }
+
+#[test]
+fn no_repository_is_made_on_the_mount_point_of_a_disk_that_is_not_there() {
+    let lab = ready("");
+    fs::create_dir(lab.path("disk")).unwrap();
+    let disk = lab.path("disk").canonicalize().unwrap();
+    let config = fs::read_to_string(lab.path("agent.yaml")).unwrap();
+    let own = lab.path("repository").display().to_string();
+    lab.write("agent.yaml", &config.replace(&own, &disk.join("repository").display().to_string()));
+    let fstab = lab.write("fstab", &format!("UUID=1 {} ext4 nofail 0 2\n", disk.display()));
+    // A table of its own, and perhaps its disk.
+    let agent = |first: &str, words: &[&str]| -> Said {
+        let agent = lab.command();
+        let mut shell = Command::new("unshare");
+        let script = format!("mount --bind {} /etc/fstab && {first} && exec \"$0\" \"$@\"", fstab.display());
+        shell.args(["--mount", "sh", "-c", &script]).arg(agent.get_program()).args(agent.get_args()).args(words);
+        shell.output().unwrap().into()
+    };
+    if agent("true", &["--version"]).err.contains("mount") {
+        skip("nothing can be mounted here");
+        return;
+    }
+    let next = format!("mount {}", disk.display());
+    let said = agent("true", &["init"]).ended(1);
+    assert!(
+        said.err.contains("is not mounted, and /etc/fstab wants a disk there") && said.err.contains(&format!("next: {next}\n")),
+        "{said:?}"
+    );
+    assert_eq!(fs::read_dir(&disk).unwrap().count(), 0);
+    let said = agent("true", &["check"]).ended(1);
+    assert!(said.out.contains("is not mounted, and /etc/fstab wants") && said.out.contains(&format!("({next})")), "{said:?}");
+    agent(&format!("mount -t tmpfs none {}", disk.display()), &["init"]).ended(0);
+}

@@ -1,9 +1,10 @@
 //! Nobody hears the agent: what it cannot say ends nothing that it does.
 
+use std::io::Read;
 use std::process::{Command, Stdio};
 
 use anyhow::{Result, ensure};
-use offsite_tests::{Cmd, Lab};
+use offsite_tests::{Cmd, Dialogue, Lab, terminal};
 
 use super::world::{World, names};
 
@@ -48,5 +49,41 @@ fn a_night_that_nobody_hears_is_a_night_like_any_other() -> Result<()> {
         let code = mute(world.cmd(&["run", "nothing"]), how);
         ensure!(code == Some(2), "an unknown job: {how}: {code:?}");
     }
+    Ok(())
+}
+
+#[test]
+fn a_terminal_shows_how_far_a_night_is_and_ends_nothing_when_it_is_closed() -> Result<()> {
+    const PROGRESS: &str = "\u{1b}[Kread ";
+    let lab = Lab::new();
+    let world = World::new(&lab, "pi", "plain");
+    let (code, said) = Dialogue::start(world.cmd(&["run", "services"]).command()).ends();
+    // It is wiped away before anything else is said.
+    let rest = said.split_once(PROGRESS).map_or("", |(_, rest)| rest);
+    ensure!(code == Some(0) && rest.contains("\u{1b}[Kservices/"), "{code:?}: {said:?}");
+    let (code, said) = Dialogue::start(world.cmd(&["--quiet", "run", "services"]).command()).ends();
+    ensure!(code == Some(0) && !said.contains(PROGRESS), "{code:?}: {said:?}");
+
+    // It is closed while services stop: the files are read, and all is told, when there is nobody any more.
+    world.engine.break_it("down");
+    let (mut ours, theirs) = terminal();
+    let mut command = world.cmd(&["run", "services"]).command();
+    let end = || Stdio::from(theirs.try_clone().unwrap());
+    command.stdin(end()).stdout(end()).stderr(end());
+    let mut run = command.spawn()?;
+    drop((command, theirs));
+    let mut seen = String::new();
+    while !seen.contains(PROGRESS) {
+        let mut bytes = [0; 512];
+        let length = ours.read(&mut bytes)?;
+        seen += &String::from_utf8_lossy(&bytes[..length]);
+    }
+    ensure!(world.engine.hangs() == "down");
+    world.engine.repair("down");
+    drop(ours);
+    world.engine.go_on();
+    ensure!(run.wait()?.success());
+    world.services_are_back()?;
+    ensure!(world.outcomes().ends_with(&["made".to_owned(), "made".to_owned(), "made".to_owned()]), "{:?}", world.outcomes());
     Ok(())
 }

@@ -117,3 +117,40 @@ fn a_disk_whose_power_was_cut_holds_what_was_synced_and_nothing_else() {
     assert!(!seen(2)[2]);
     assert!(seen(3)[2]);
 }
+
+#[test]
+fn what_was_given_up_or_cleared_stays_so_when_power_goes() {
+    let lab = Lab::new();
+    let disk = lab.join("disk");
+    let Some(power) = offsite_tests::Power::new(&lab, &disk) else { return };
+    let (state, at) = (disk.join("state"), |name: &str| power.path(&disk).join("state").join(name));
+    std::fs::create_dir(at("")).unwrap();
+    let owe = |text: &str| {
+        std::fs::write(at("ledger.json"), text).unwrap();
+        for path in [at("ledger.json"), at(""), power.path(&disk)] {
+            std::fs::File::open(path).unwrap().sync_all().unwrap();
+        }
+    };
+    let resume = |more: &[&str]| power.sees(lab.agent().args(["resume", "--state"]).arg(&state).args(more));
+    // Nobody understands it; then one that names nothing, and power goes before anything else is written.
+    owe("{");
+    let _ = resume(&["--forget"]).run().succeeds();
+    power.cut(1);
+    owe(r#"{"version":1,"job":"s","started":"2026-01-01T00:00:00Z","stage":"reading","docker":"true","projects":[]}"#);
+    let (mut cleared, mut cut) = (false, false);
+    let outcome = trace(resume(&[]), |call| {
+        if cleared && !cut && changes(call, &disk) && !call.name.contains("sync") {
+            power.cut(2);
+            cut = true;
+        }
+        cleared |= call.name == "unlink" && call.path.ends_with("ledger.json");
+        Then::Go
+    });
+    assert!(outcome.code == Some(0) && cut, "{outcome:?}");
+    let kept = |number| {
+        power.look(number);
+        ["ledger.json", "ledger.json.bad"].map(|name| std::fs::read_to_string(at(name)).ok())
+    };
+    assert_eq!(kept(1), [None, Some("{".to_owned())]);
+    assert_eq!(kept(2), [None, Some("{".to_owned())]);
+}

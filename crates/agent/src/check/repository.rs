@@ -6,11 +6,13 @@ use offsite_repository::{Archives, PackFacts, PackName, Repository, RepositoryEr
 
 use super::{Findings, Level};
 use crate::{
-    config::{Config, JobName, Layout},
+    config::{Config, JobName, Layout, Quiesce, Snapshot},
     error::RunError,
+    groups,
     human::{chain, count, size},
     journal::{self, Event},
     modes, place,
+    sources::unmounted,
 };
 
 const WHAT: &str = "repository";
@@ -31,6 +33,9 @@ pub(super) fn repository(config: &Config, found: &mut Findings) {
     let (repository, (archives, files, lossy)) = match looked {
         Ok(looked) => looked,
         Err(error) => {
+            // The cause, where that can be told.
+            let absent = unmounted(&config.repository).ok().flatten();
+            let error = absent.map_or(error, |at| RunError::Unmounted { at, root: config.repository.clone() });
             let next = crate::hint(&error).map(|next| format!(" ({next})")).unwrap_or_default();
             return found.add(Level::Bad, WHAT, format!("{}{next}", chain(&error)));
         }
@@ -48,6 +53,7 @@ pub(super) fn repository(config: &Config, found: &mut Findings) {
         found.add(Level::Warning, WHAT, format!("{} cannot be read: {}{next}", bad.object, chain(&bad.error)));
     }
     orphans(config, &archives, found);
+    one_pass(config, &archives, found);
     match config.layout {
         Layout::Plain => {
             lonely(&archives, &files, found);
@@ -156,6 +162,15 @@ fn plain_space(config: &Config, archives: &Archives, found: &mut Findings) {
         found.add(Level::Warning, SPACE, format!("{says}, less than twice the newest archive ({})", size(largest)));
     } else {
         found.add(Level::Ok, SPACE, says);
+    }
+}
+
+/// A run that reads in one pass is refused beforehand, and by no more than the sizes of files.
+fn one_pass(config: &Config, archives: &Archives, found: &mut Findings) {
+    for (name, job) in config.jobs.iter().filter(|(_, job)| job.quiesce == Quiesce::None && job.snapshot == Snapshot::None) {
+        if let Err(error) = place::unread(&config.repository, config.layout, archives, name, groups::whole(job).iter()) {
+            found.add(Level::Bad, &format!("job {name}"), chain(&error));
+        }
     }
 }
 

@@ -29,7 +29,7 @@ pub(crate) fn run(cli: &cli::Cli, args: &cli::Export) -> Done {
 
 fn to_pipe(config: &Config, quiet: bool, wanted: &str) -> Result<bool, Box<dyn std::error::Error>> {
     if io::stdout().is_terminal() {
-        return Err("cannot export to a terminal: name a file, or a pipe (| tar --zstd -x -C /)".into());
+        return Err("cannot export to a terminal: name a file, or a pipe (| tar --zstd --numeric-owner -xp -C / --xattrs --xattrs-include='*' --acls)".into());
     }
     let mut out = BufWriter::with_capacity(BUFFER, io::stdout());
     let (info, _) = export(config, wanted, &mut out, |info| {

@@ -7,7 +7,7 @@ use offsite_repository::{Archives, LocalStore, Repository, RepositoryError};
 use tokio::runtime::Runtime;
 
 use super::runtime;
-use crate::{config::Layout, error::RunError, modes::settle};
+use crate::{config::Layout, error::RunError, modes::settle, sources::unmounted};
 
 /// Fails if the repository at `root` is of another layout than the configuration says.
 pub(crate) fn agree(root: &Path, layout: offsite_repository::Layout, wanted: Layout) -> Result<(), RunError> {
@@ -20,6 +20,9 @@ pub(crate) fn make(root: &Path, layout: Layout, group: Option<&str>) -> Result<b
     // Its disk may not be mounted, and whoever made its mount point would fill another one.
     if let Some(above) = root.parent().filter(|above| !above.is_dir()) {
         return Err(RunError::Above { above: above.into() });
+    }
+    if let Some(at) = unmounted(root)? {
+        return Err(RunError::Unmounted { at, root: root.into() });
     }
     let local = LocalStore::create(root).map_err(RunError::Local)?;
     let store: Arc<dyn ObjectStore> = Arc::new(local);

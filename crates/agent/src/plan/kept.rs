@@ -8,7 +8,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::{engine::Container, ledger::Project};
+use crate::{
+    engine::{Container, EngineError},
+    ledger::Project,
+};
 
 /// The containers that `down` removes with `projects`.
 pub(crate) fn removed<'a>(containers: &'a [Container], projects: &[Project]) -> Vec<&'a Container> {
@@ -38,6 +41,18 @@ pub(crate) fn lost(containers: &[&Container], added: Vec<Vec<PathBuf>>) -> Vec<S
     first.into_iter().map(says).collect()
 }
 
+/// That nobody can tell, because of `error`: the same sentence each night, whatever the engine said in that one.
+pub(crate) fn untold(error: &EngineError) -> String {
+    let (operation, why) = match error {
+        // All of them together have the time of one question: in whose turn it ends is chance.
+        _ if error.is_late() => ("see what containers keep", "the docker command took too long"),
+        EngineError::Command { operation, .. } => (operation.as_str(), "the docker command failed"),
+        EngineError::Answer { operation, .. } => (operation.as_str(), "the docker command's answer cannot be understood"),
+        EngineError::Old { .. } => ("see what containers keep", "docker compose is too old"),
+    };
+    format!("cannot {operation}, which down removes: {why}; its words are in the log")
+}
+
 /// The first file among `added` that looks like data.
 fn file(container: &Container, mut added: Vec<PathBuf>) -> Option<PathBuf> {
     added.sort();
@@ -59,4 +74,30 @@ fn is_passing(path: &Path) -> bool {
         || path.components().any(|part| NAMES.iter().any(|name| part.as_os_str() == *name))
         // The last one is what a shell leaves of whoever looked in.
         || [".pid", ".sock", "_history"].iter().any(|end| name.ends_with(end))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::CommandError;
+
+    #[test]
+    fn that_nobody_can_tell_is_the_same_sentence_each_night() {
+        let failed = |operation: &str, source| untold(&EngineError::Command { operation: operation.into(), source });
+        let late = |name: &str, seconds| {
+            let source = CommandError::Late { command: format!("docker container diff {name}"), seconds, said: "it said nothing".into() };
+            failed(&format!("see what container {name} keeps"), source)
+        };
+        assert_eq!(
+            late("a", 119),
+            "cannot see what containers keep, which down removes: the docker command took too long; its words are in the log"
+        );
+        assert_eq!(late("a", 119), late("b", 3));
+        let other = |number| {
+            let source = std::io::Error::from_raw_os_error(number);
+            failed("see what container a keeps", CommandError::Follow { command: "docker".into(), source })
+        };
+        assert_eq!(other(1), "cannot see what container a keeps, which down removes: the docker command failed; its words are in the log");
+        assert_eq!(other(1), other(5));
+    }
 }

@@ -74,6 +74,25 @@ pub(crate) fn mounted() -> Result<Vec<Mount>, SourceError> {
     of_system(mounts::FILE, mounts::read)
 }
 
+fn fstab() -> Result<Vec<PathBuf>, SourceError> {
+    let fstab = of_system(FSTAB, || std::fs::read(FSTAB))?;
+    Ok(wanted(&String::from_utf8_lossy(&fstab)).into_iter().map(|path| real(&path)).collect())
+}
+
+/// Where a disk is to be mounted that is not there, so that what is written to `path` would go to another one.
+///
+/// Errors: [`SourceError::Look`].
+pub(crate) fn unmounted(path: &Path) -> Result<Option<PathBuf>, SourceError> {
+    // It need not be there yet.
+    let path = path.parent().zip(path.file_name()).map_or_else(|| real(path), |(above, name)| real(&real(above).join(name)));
+    Ok(lacking_for(&path, fstab()?, &mounted()?))
+}
+
+fn lacking_for(path: &Path, wanted: Vec<PathBuf>, mounts: &[Mount]) -> Option<PathBuf> {
+    let there = |at: &Path| mounts.iter().any(|mount| path.starts_with(&mount.at) && mount.at.starts_with(at));
+    wanted.into_iter().find(|at| path.starts_with(at) && at != Path::new("/") && !there(at))
+}
+
 impl Now {
     fn look(job: &Job) -> Result<Self, SourceError> {
         let sources = job.sources.iter().map(|path| {
@@ -87,9 +106,7 @@ impl Now {
         });
         let sources = sources.collect::<Result<BTreeMap<_, _>, _>>()?;
         let mut now = Self { wanted: BTreeSet::new(), mounts: mounted()?, sources };
-        let fstab = of_system(FSTAB, || std::fs::read(FSTAB))?;
-        now.wanted =
-            wanted(&String::from_utf8_lossy(&fstab)).into_iter().map(|path| real(&path)).filter(|path| now.concerns(path)).collect();
+        now.wanted = fstab()?.into_iter().filter(|path| now.concerns(path)).collect();
         Ok(now)
     }
 
@@ -220,6 +237,21 @@ mod tests {
             mounts: mounted.iter().map(mount).collect(),
             sources: sources.iter().map(|(source, is_empty)| (source.into(), *is_empty)).collect(),
         }
+    }
+
+    #[test]
+    fn what_would_go_to_another_disk_is_told_by_the_deepest_mount() {
+        let lacking = |path: &str, wanted: &[&str], mounted: &[&str]| {
+            let mounts: Vec<Mount> = mounted.iter().map(|at| Mount { at: at.into(), ..Mount::default() }).collect();
+            lacking_for(Path::new(path), wanted.iter().map(PathBuf::from).collect(), &mounts)
+        };
+        let usb = Some(PathBuf::from("/mnt/usb"));
+        assert_eq!(lacking("/mnt/usb/offsite", &["/", "/mnt/usb"], &["/"]), usb);
+        assert_eq!(lacking("/mnt/usb", &["/mnt/usb"], &["/", "/mnt/usbb"]), usb);
+        assert_eq!(lacking("/mnt/usb/offsite", &["/mnt/usb"], &["/", "/mnt/usb"]), None);
+        // By hand, another disk lies in the place of the one that is not there; and what others lack is not ours.
+        assert_eq!(lacking("/mnt/usb/a/b", &["/mnt/usb"], &["/", "/mnt/usb/a"]), None);
+        assert_eq!(lacking("/srv/offsite", &["/mnt/usb", "/srv/offsite/in"], &["/"]), None);
     }
 
     #[test]

@@ -70,7 +70,7 @@ fn resume_leaves_a_living_run_alone_and_outwaits_a_dead_one_s_docker() {
     let begin = || {
         drop(fs::remove_file(&here));
         let mut run = lab.command().args(["run", "services"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        poll(|| {
+        until("down begins", || {
             assert!(run.try_wait().unwrap().is_none(), "the run ended early");
             here.exists()
         });
@@ -138,9 +138,7 @@ fi",
         ),
     );
     lab.compose("p", &["up", "--detach"]);
-    while !fs::read_to_string(&log).unwrap_or_default().contains("started") {
-        std::thread::yield_now();
-    }
+    until("the service starts", || fs::read_to_string(&log).unwrap_or_default().contains("started"));
     lab.write("at", "");
     assert_eq!(lab.agent(&["run", "services"]).code, None);
     assert_eq!(serde_json::from_slice::<serde_json::Value>(&fs::read(lab.ledger()).unwrap()).unwrap()["stage"], "stopping");

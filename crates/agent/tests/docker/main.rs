@@ -16,7 +16,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use lab::{Lab, SERVICE, Said};
+use lab::{Lab, SERVICE, Said, until};
 
 /// A service that notes a clean stop in its data, and removes the note while it runs.
 const WRITER: &str =
@@ -59,13 +59,7 @@ volumes:
 
 /// Waits until the writer has begun for the `times`th time.
 fn started(starts: &Path, times: usize) {
-    poll(|| fs::read_to_string(starts).map_or(0, |text| text.lines().count()) >= times);
-}
-
-fn poll(mut done: impl FnMut() -> bool) {
-    while !done() {
-        std::thread::sleep(std::time::Duration::from_millis(20));
-    }
+    until("the writer starts", || fs::read_to_string(starts).map_or(0, |text| text.lines().count()) >= times);
 }
 
 /// What of the home runs: the numbers of containers are the engine's business.

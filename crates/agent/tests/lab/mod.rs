@@ -4,6 +4,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::{Command, Output},
+    time::{Duration, Instant},
 };
 
 /// A folder with sources, repository, state and configuration of one test.
@@ -33,6 +34,19 @@ impl Said {
     pub fn ended(self, code: i32) -> Self {
         assert_eq!(self.code, Some(code), "{self:#?}");
         self
+    }
+}
+
+/// How long anything is waited for: many times what the slowest machine was seen to take.
+pub const PATIENCE: Duration = Duration::from_secs(180);
+
+/// Waits until `done`, and fails where that never comes: a test that hangs tells nothing.
+#[track_caller]
+pub fn until(what: &str, mut done: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !done() {
+        assert!(begun.elapsed() < PATIENCE, "waited in vain: {what}");
+        std::thread::sleep(Duration::from_millis(20));
     }
 }
 
