@@ -8,6 +8,8 @@ mod reach;
 
 use std::{net::IpAddr, path::PathBuf, sync::Arc};
 
+use object_store::path::Path;
+use offsite_archive::JobName;
 use offsite_repository::{
     Layout, LocalError, LocalStore, Repository, RepositoryError,
     seal::{SealedOptions, Unlock, VaultError, create_vault, open_vault},
@@ -62,13 +64,15 @@ pub(crate) async fn mac(config: &Config) -> Result<Mac, PlaceError> {
     }
 }
 
-/// Connects to a Pi and opens its repository. The host key must be known.
-pub(crate) async fn pi(config: &Config, pi: &Pi) -> Result<Reached, PlaceError> {
+/// Connects to a Pi and opens its repository. The host key must be known. `jobs` are those that it had before: what it has of them is listed at
+/// once.
+pub(crate) async fn pi(config: &Config, pi: &Pi, jobs: &[JobName]) -> Result<Reached, PlaceError> {
     let reach = |source| PlaceError::Reach { pi: pi.name.clone(), host: pi.host.clone(), source };
     let target = target(config, pi).await.map_err(reach)?;
     let store = SftpStore::connect(&target).await.map_err(reach)?;
     let address = store.address();
-    let opened = Repository::open_and_list(Arc::new(store)).await;
+    store.expect(&Path::from("repository.json"));
+    let opened = Repository::open_and_list(Arc::new(store), jobs).await;
     let repository = opened.map_err(|source| PlaceError::Pi { pi: pi.name.clone(), path: pi.path.clone(), source })?;
     Ok(Reached { repository, address })
 }

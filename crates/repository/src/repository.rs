@@ -97,7 +97,7 @@ impl Repository {
     }
     /// All objects below `folder`, by path, without what others left there.
     pub(crate) async fn list(&self, folder: &str) -> Result<Vec<ObjectMeta>, RepositoryError> {
-        list(&*self.store, folder).await
+        list(&*self.store, &Path::from(folder)).await
     }
 
     fn ahead(&self) -> MutexGuard<'_, Ahead> {
@@ -105,10 +105,9 @@ impl Repository {
     }
 }
 
-async fn list(from: &dyn ObjectStore, folder: &str) -> Result<Vec<ObjectMeta>, RepositoryError> {
-    let prefix = Path::from(folder);
-    let listed: Result<Vec<_>, _> = from.list(Some(&prefix)).try_collect().await;
-    let mut listed = listed.map_err(|source| store("list", &prefix, source))?;
+async fn list(from: &dyn ObjectStore, folder: &Path) -> Result<Vec<ObjectMeta>, RepositoryError> {
+    let listed: Result<Vec<_>, _> = from.list(Some(folder)).try_collect().await;
+    let mut listed = listed.map_err(|source| store("list", folder, source))?;
     listed.retain(|object| !is_litter(&object.location));
     listed.sort_by(|a, b| a.location.cmp(&b.location));
     Ok(listed)

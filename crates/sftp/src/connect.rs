@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::future::try_join;
+use futures::future::try_join3;
 use russh::client::{self, Handle};
 use russh::{Channel, ChannelMsg, Preferred, cipher};
 use russh_sftp::client::RawSftpSession;
@@ -32,6 +32,9 @@ use crate::target::{Hop, Target};
 /// Bytes the server may send before we take any; the reads in flight fill exactly this.
 const WINDOW: u32 = 8 << 20;
 const SOCKET_BUFFER: usize = 256 << 10;
+/// AES first: both ends of the usual pair (Apple silicon, Raspberry Pi 5) have instructions for it.
+pub(crate) const CIPHERS: [cipher::Name; 5] =
+    [cipher::AES_128_GCM, cipher::AES_256_GCM, cipher::CHACHA20_POLY1305, cipher::AES_256_CTR, cipher::AES_128_CTR];
 
 pub(crate) async fn connect(target: &Target, meter: &Arc<Meter>) -> Result<Session, SftpError> {
     let last = Hop {
@@ -41,6 +44,7 @@ pub(crate) async fn connect(target: &Target, meter: &Arc<Meter>) -> Result<Sessi
         known_hosts: target.known_hosts.clone(),
         more_known_hosts: target.more_known_hosts.clone(),
         key_alias: target.key_alias.clone(),
+        ciphers: target.ciphers.clone(),
         auth: target.auth.clone(),
     };
     let mut through: Vec<Entered> = Vec::new();
@@ -91,7 +95,7 @@ async fn enter(hop: &Hop, target: &Target, stream: impl AsyncRead + AsyncWrite +
         recorded.push((file.clone(), KnownHosts::read(file)?.of(name, port)));
     }
     let ending = Ending::default();
-    let config = Arc::new(config(target, &recorded));
+    let config = Arc::new(config(hop, target, &recorded));
     let gate = Gate { hop: hop.clone(), recorded, ending: ending.clone() };
     let stream = BufReader::with_capacity(SOCKET_BUFFER, stream);
     let mut handle = limited(hop, target, "exchange keys", async {
@@ -159,17 +163,11 @@ async fn dial(hop: &Hop, before: &[IpAddr], patience: Duration, meter: &Meter) -
     })
 }
 
-fn config(target: &Target, recorded: &[(PathBuf, Recorded)]) -> client::Config {
+fn config(hop: &Hop, target: &Target, recorded: &[(PathBuf, Recorded)]) -> client::Config {
+    let may = |cipher: &cipher::Name| hop.ciphers.is_empty() || hop.ciphers.iter().any(|name| name == cipher.as_ref());
     let preferred = Preferred {
         key: Cow::Owned(prefer(recorded, &Preferred::DEFAULT.key)),
-        // AES first: both ends of the usual pair (Apple silicon, Raspberry Pi 5) have instructions for it.
-        cipher: Cow::Borrowed(&[
-            cipher::AES_128_GCM,
-            cipher::AES_256_GCM,
-            cipher::CHACHA20_POLY1305,
-            cipher::AES_256_CTR,
-            cipher::AES_128_CTR,
-        ]),
+        cipher: CIPHERS.into_iter().filter(may).collect(),
         compression: Cow::Borrowed(&[russh::compression::NONE]),
         ..Preferred::DEFAULT
     };
@@ -198,19 +196,22 @@ async fn subsystem(handle: &Handle<Gate>, target: &Target) -> Result<Channel<cli
 }
 
 async fn negotiate(raw: &RawSftpSession, target: &Target) -> Result<Features, SftpError> {
-    let version = raw.init().await.map_err(|error| no_sftp(target, format!("it did not answer in sftp: {error}")))?;
+    let version = async { raw.init().await.map_err(|error| no_sftp(target, format!("it did not answer in sftp: {error}"))) };
+    let limits = async {
+        match raw.limits().await {
+            Ok(limits) => Ok(Some(limits)),
+            Err(RawError::Status(_)) => Ok(None),
+            Err(error) => Err(no_sftp(target, format!("it did not tell its limits: {error}"))),
+        }
+    };
+    // In one go: a server takes them one after the other, and none of them needs the answer to the one before.
+    let (version, limits, ()) = try_join3(version, limits, root(raw, target)).await?;
     let mut features = Features {
         posix_rename: version.extensions.contains_key("posix-rename@openssh.com"),
         fsync: version.extensions.contains_key("fsync@openssh.com"),
         ..Features::default()
     };
-    let limits = async {
-        if !version.extensions.contains_key("limits@openssh.com") {
-            return Ok(None);
-        }
-        raw.limits().await.map(Some).map_err(|error| no_sftp(target, format!("it did not tell its limits: {error}")))
-    };
-    if let (Some(limits), ()) = try_join(limits, root(raw, target)).await? {
+    if let Some(limits) = limits {
         features.limit(limits.max_read_len, limits.max_write_len, limits.max_open_handles);
     }
     Ok(features)

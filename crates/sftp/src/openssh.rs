@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process_group};
 
+use crate::connect::CIPHERS;
 use crate::error::SftpError;
 use crate::keys::beside;
 
@@ -46,6 +47,8 @@ pub struct SshHost {
     pub known_hosts: Vec<PathBuf>,
     /// `HostKeyAlias`: the name that its key is on file under.
     pub key_alias: Option<String>,
+    /// `Ciphers`: those of them that can be used here, of which there is one at least.
+    pub ciphers: Vec<String>,
     /// `ProxyJump`: hosts to go through, each as `[user@]host[:port]` and to be asked about by itself.
     pub jumps: Vec<String>,
 }
@@ -178,6 +181,13 @@ fn read(text: &str, environment: &Environment<'_>, further: &dyn Fn(&str) -> Res
             return Err(format!("it has a `{setting}`, which only ssh can follow ({instead})"));
         }
     }
+    // What it names is what may be used. In which order is not asked: ssh's own default does not begin with what is fast.
+    let ciphers: Vec<String> = CIPHERS.iter().map(|cipher| cipher.as_ref().to_owned()).collect();
+    let named = |cipher: &String| first("ciphers").is_none_or(|named| named.split(',').any(|name| name == cipher));
+    let (ciphers, unnamed): (Vec<_>, Vec<_>) = ciphers.into_iter().partition(named);
+    if ciphers.is_empty() {
+        return Err(format!("its `Ciphers` names none that can be used here, which are {}", unnamed.join(", ")));
+    }
     let path = |text: &str| expand(text, environment, &host, port, &user);
     let agent = match first("identityagent").unwrap_or(AGENT) {
         "none" => None,
@@ -200,6 +210,7 @@ fn read(text: &str, environment: &Environment<'_>, further: &dyn Fn(&str) -> Res
         known_hosts: known_hosts.filter_map(path).collect(),
         key_alias: first("hostkeyalias").map(str::to_owned),
         agent,
+        ciphers,
         jumps,
         port,
         user,
@@ -313,6 +324,20 @@ mod tests {
         assert_eq!(host.agent, Some("/run/agent".into()));
         assert_eq!(said("identityagent none\n").unwrap().agent, None);
         assert_eq!(said("proxyjump none\nproxycommand none\n").unwrap().jumps, [""; 0]);
+    }
+
+    #[test]
+    fn ciphers_that_are_not_named_are_not_used() {
+        let ciphers = |list: &str| said(&format!("ciphers {list}\n")).map(|host| host.ciphers.join(","));
+        assert_eq!(ciphers("chacha20-poly1305@openssh.com").unwrap(), "chacha20-poly1305@openssh.com");
+        assert_eq!(ciphers("aes192-ctr,aes128-ctr,aes128-gcm@openssh.com").unwrap(), "aes128-gcm@openssh.com,aes128-ctr");
+        let all = said("").unwrap().ciphers.join(",");
+        assert!(all.starts_with("aes128-gcm@openssh.com,"), "{all}");
+        // The default of OpenSSH 9 is nobody's wish for chacha20.
+        let default = "chacha20-poly1305@openssh.com,aes128-ctr,aes192-ctr,aes256-ctr,aes128-gcm@openssh.com,aes256-gcm@openssh.com";
+        assert_eq!(ciphers(default).unwrap(), all);
+        let reason = ciphers("aes192-ctr,aes128-cbc").unwrap_err();
+        assert!(reason.contains("`Ciphers`") && reason.contains(&all.replace(',', ", ")), "{reason}");
     }
 
     #[test]

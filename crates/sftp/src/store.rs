@@ -86,6 +86,12 @@ impl SftpStore {
         self.link.meter.address().filter(|_| self.link.target.jumps.is_empty())
     }
 
+    /// Takes `location` for a file before it was listed: it is opened while it is looked at. Only for names under which nothing else ever is, since
+    /// a server does not come back from opening a pipe.
+    pub fn expect(&self, location: &Path) {
+        self.regular().insert(self.path(location));
+    }
+
     /// Finds out whether the account may write, and leaves no trace: two files are opened for writing without being made or emptied, nothing is
     /// written, and what opened is closed. `there` is an object that exists, `absent` one that does not.
     ///

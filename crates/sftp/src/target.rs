@@ -27,6 +27,8 @@ pub struct Target {
     pub more_known_hosts: Vec<PathBuf>,
     /// The name that its key is on file under, where that is another than `host` and `port`.
     pub key_alias: Option<String>,
+    /// The ciphers that may be used, by their names in SSH; none named is all that can be.
+    pub ciphers: Vec<String>,
     /// How to prove who we are.
     pub auth: Auth,
     /// How long to wait for what.
@@ -54,6 +56,7 @@ impl Target {
             known_hosts,
             more_known_hosts: Vec::new(),
             key_alias: None,
+            ciphers: Vec::new(),
             auth,
             timeouts: Timeouts::default(),
             retry: Retry::default(),
@@ -99,6 +102,8 @@ pub struct Hop {
     pub more_known_hosts: Vec<PathBuf>,
     /// The name that its key is on file under, where that is another than `host` and `port`.
     pub key_alias: Option<String>,
+    /// The ciphers that may be used, by their names in SSH; none named is all that can be.
+    pub ciphers: Vec<String>,
     /// How to prove who we are.
     pub auth: Auth,
 }

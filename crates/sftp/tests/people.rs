@@ -188,6 +188,7 @@ async fn an_alias_leads_through_a_jump_host_to_the_folder() {
         known_hosts: found.known_hosts[1].clone(),
         more_known_hosts: Vec::new(),
         key_alias: found.key_alias,
+        ciphers: found.ciphers,
         auth: Auth::Ssh { files: found.keys, agent: found.agent, only: found.keys_only, passphrase: None },
     };
     let (user, host, port) = split_jump(&found.jumps[0]);
@@ -231,8 +232,8 @@ async fn jump_hosts_are_gone_through_one_behind_the_other() {
     let Some(inner) = Sshd::start() else { return };
     let Some(outer) = Sshd::start_with(&format!("PermitOpen 127.0.0.1:{}\n", inner.port)) else { return };
     let hop = |sshd: &Sshd| {
-        let Target { host, port, user, known_hosts, more_known_hosts, key_alias, auth, .. } = sshd.target();
-        Hop { host, port, user, known_hosts, more_known_hosts, key_alias, auth }
+        let Target { host, port, user, known_hosts, more_known_hosts, key_alias, ciphers, auth, .. } = sshd.target();
+        Hop { host, port, user, known_hosts, more_known_hosts, key_alias, ciphers, auth }
     };
     let mut target = outer.target();
     target.jumps = vec![hop(&outer), hop(&inner)];
@@ -244,6 +245,19 @@ async fn jump_hosts_are_gone_through_one_behind_the_other() {
     target.jumps.reverse();
     target.jumps[1].known_hosts = outer.client.known_hosts.clone();
     assert!(matches!(lists(&target).await.unwrap_err(), SftpError::HostKeyUnknown { port, .. } if port == inner.port));
+}
+
+/// `Ciphers`: those that are named are used and no others.
+#[tokio::test]
+async fn only_ciphers_that_are_named_are_used() {
+    let Some(chacha) = Sshd::start_with("Ciphers chacha20-poly1305@openssh.com\n") else { return };
+    let mut target = chacha.target();
+    assert_eq!(lists(&target).await.unwrap(), 0, "what the server has is found");
+    target.ciphers = vec!["chacha20-poly1305@openssh.com".to_owned()];
+    assert_eq!(lists(&target).await.unwrap(), 0);
+    target.ciphers = vec!["aes128-gcm@openssh.com".to_owned()];
+    let refused = lists(&target).await.unwrap_err();
+    assert!(matches!(refused, SftpError::Handshake { step: "exchange keys", .. }), "{refused}");
 }
 
 /// `HostKeyAlias`: on file under that name, without the port, and under no other.

@@ -76,6 +76,7 @@ mod tests {
             agent: None,
             known_hosts: Vec::new(),
             key_alias: None,
+            ciphers: Vec::new(),
             jumps: Vec::new(),
         };
         assert!(is_alias(&address, Some(&found("10.0.0.7", "me")), Some("me")));

@@ -63,7 +63,7 @@ pub(super) async fn meet(
 ) -> anyhow::Result<Met> {
     let mut trusted: Vec<Presented> = Vec::new();
     loop {
-        let error = match places::pi(config, pi).await {
+        let error = match places::pi(config, pi, &[]).await {
             Ok(reached) => {
                 reached.remember(config, pi);
                 return Ok(Met::Here(reached));

@@ -25,7 +25,7 @@ pub async fn preview(config: &Config) -> anyhow::Result<Exit> {
     let mut exit = Exit::Fine;
     let mut mine = night.mac.repository.archives().await?.good;
     for pi in &config.pis {
-        match listed(places::pi(config, pi).await.map(|reached| reached.repository)).await {
+        match listed(places::pi(config, pi, &[]).await.map(|reached| reached.repository)).await {
             Ok((_, theirs)) => {
                 let wanted = night.wanted(&night.not_refused(theirs, &mine), &mine);
                 wanted.iter().for_each(|info| say!("would pull {} from {}", info.name, pi.name));

@@ -31,7 +31,8 @@ impl Night<'_> {
     /// Begins to connect to a Pi.
     pub(super) fn reach(&self, pi: &Pi) -> Reaching {
         let (config, pi) = (self.config.clone(), pi.clone());
-        tokio::spawn(async move { places::pi(&config, &pi).await })
+        let jobs: Vec<_> = self.origins.iter().filter(|(_, from)| **from == pi.name).map(|(job, _)| job.clone()).collect();
+        tokio::spawn(async move { places::pi(&config, &pi, &jobs).await })
     }
 
     /// Pulls from one Pi. Failures are noted, not returned.

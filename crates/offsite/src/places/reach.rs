@@ -71,14 +71,23 @@ fn way(pi: &Pi, found: Option<SshHost>, home: Option<&std::path::Path>) -> Resul
         (None, None) => (in_ssh("known_hosts").ok_or_else(|| unset("known_hosts"))?, Vec::new()),
     };
     let port = pi.port.or(hop.as_ref().map(|hop| hop.port)).unwrap_or(USUAL_PORT);
-    let key_alias = hop.as_ref().and_then(|hop| hop.key_alias.clone());
-    Ok(Target { port, more_known_hosts, key_alias, ..Target::new(host, user, &pi.path, known_hosts, auth) })
+    let (key_alias, ciphers) = hop.as_ref().map(|hop| (hop.key_alias.clone(), hop.ciphers.clone())).unwrap_or_default();
+    Ok(Target { port, more_known_hosts, key_alias, ciphers, ..Target::new(host, user, &pi.path, known_hosts, auth) })
 }
 
 fn hop(found: SshHost) -> Hop {
     let (known_hosts, more_known_hosts) = knowing(&found);
-    let SshHost { host, port, user, keys: files, keys_only: only, agent, key_alias, .. } = found;
-    Hop { host, port, user, known_hosts, more_known_hosts, key_alias, auth: Auth::Ssh { files, agent, only, passphrase: passphrase() } }
+    let SshHost { host, port, user, keys: files, keys_only: only, agent, key_alias, ciphers, .. } = found;
+    Hop {
+        host,
+        port,
+        user,
+        known_hosts,
+        more_known_hosts,
+        key_alias,
+        ciphers,
+        auth: Auth::Ssh { files, agent, only, passphrase: passphrase() },
+    }
 }
 
 /// The first file, to which a line can be added, and the others: `ssh` takes a key from any, and a key that is revoked in any from none.
@@ -130,6 +139,7 @@ mod tests {
             agent: Some("/agent".into()),
             known_hosts: vec!["/none/known".into(), "/all".into()],
             key_alias: Some("attic".to_owned()),
+            ciphers: vec!["chacha20-poly1305@openssh.com".to_owned()],
             jumps: Vec::new(),
         }
     }
@@ -139,6 +149,7 @@ mod tests {
         let target = way(&pi(), Some(found()), None).unwrap();
         assert_eq!((target.host.as_str(), target.port, target.user.as_str()), ("10.0.0.7", 2222, "me"));
         assert_eq!((&target.known_hosts, &target.more_known_hosts[..]), (&"/none/known".into(), &["/all".into()][..]));
+        assert_eq!(target.ciphers, found().ciphers);
         assert!(matches!(&target.auth, Auth::Ssh { files, agent: Some(_), only: true, .. } if files == &[PathBuf::from("/k")]));
 
         let written = Pi {

@@ -5,8 +5,12 @@
 
 use std::sync::Arc;
 
-use futures::{TryStreamExt, future::join};
-use object_store::{ObjectStore, path::Path};
+use futures::{
+    TryStreamExt,
+    future::{join, try_join_all},
+};
+use object_store::{ObjectMeta, ObjectStore, path::Path};
+use offsite_archive::JobName;
 use serde::{Deserialize, Serialize};
 
 use super::{Repository, list, read_bounded};
@@ -64,12 +68,13 @@ impl Repository {
         }
     }
 
-    /// As [`Repository::open`], and lists the manifests meanwhile, for who asks for them first.
+    /// As [`Repository::open`], and lists the manifests meanwhile, for who asks for them first. The folders of `jobs` are listed before it is
+    /// seen that they are there; of other jobs those come after.
     ///
     /// # Errors
     /// As there. That they cannot be listed is told to who asks.
-    pub async fn open_and_list(store: Arc<dyn ObjectStore>) -> Result<Self, RepositoryError> {
-        let (opened, listed) = join(Self::open(store.clone()), list(&*store, MANIFESTS)).await;
+    pub async fn open_and_list(store: Arc<dyn ObjectStore>, jobs: &[JobName]) -> Result<Self, RepositoryError> {
+        let (opened, listed) = join(Self::open(store.clone()), list_jobs(&*store, jobs)).await;
         let opened = opened?;
         opened.ahead().listed = listed.ok();
         Ok(opened)
@@ -118,6 +123,24 @@ impl Repository {
             Err(source) => Err(self::store("write", &Path::from(MARKER), source)),
         }
     }
+}
+
+/// The manifests, as [`list`] finds them.
+async fn list_jobs(from: &dyn ObjectStore, jobs: &[JobName]) -> Result<Vec<ObjectMeta>, RepositoryError> {
+    let above = Path::from(MANIFESTS);
+    let mut folders: Vec<Path> = jobs.iter().map(|job| above.clone().join(job.as_str())).collect();
+    let (top, known) = join(from.list_with_delimiter(Some(&above)), list_all(from, &folders)).await;
+    let mut top = top.map_err(|source| store("list", &above, source))?;
+    top.objects.retain(|object| !is_litter(&object.location));
+    top.common_prefixes.retain(|folder| !folders.contains(folder));
+    folders = top.common_prefixes;
+    let mut listed = [top.objects, known?, list_all(from, &folders).await?].concat();
+    listed.sort_by(|a, b| a.location.cmp(&b.location));
+    Ok(listed)
+}
+
+async fn list_all(from: &dyn ObjectStore, folders: &[Path]) -> Result<Vec<ObjectMeta>, RepositoryError> {
+    Ok(try_join_all(folders.iter().map(|folder| list(from, folder))).await?.concat())
 }
 
 async fn read_marker(from: &dyn ObjectStore) -> Result<Option<Marker>, RepositoryError> {

@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use object_store::{ObjectStore, ObjectStoreExt, memory::InMemory, path::Path};
-use offsite_archive::FrameId;
+use offsite_archive::{FrameId, JobName};
 use offsite_repository::{
-    Layout, ObjectId, PackName, PackWriter, Repository, RepositoryError, index_path, lacking, manifest_path, mend_index, read_table,
-    set_damaged_aside,
+    Archives, Layout, ObjectId, PackName, PackWriter, Repository, RepositoryError, index_path, lacking, manifest_path, mend_index,
+    read_table, set_damaged_aside,
 };
 
-use crate::common::{Halting, Handle, Last, chunks, clone_of, empty, everything, holding, made, put, three};
+use crate::common::{Halting, Handle, Last, chunks, clone_of, empty, everything, holding, made, object, put, three};
 
 fn memory() -> Arc<dyn ObjectStore> {
     Arc::new(InMemory::new())
@@ -31,6 +31,34 @@ async fn what_was_created_opens_again() {
         assert_eq!((opened.layout(), opened.id()), (layout, created.id()));
         assert!(matches!(Repository::create(store.clone(), layout).await, Err(RepositoryError::Exists { .. })));
         assert_eq!(Repository::open_or_create(store, layout).await.unwrap().id(), created.id());
+    }
+}
+
+/// Jobs that are known and those that are not, one that is gone, and what is nobody's manifest.
+#[tokio::test]
+async fn what_is_listed_beside_the_marker_is_what_is_listed_after_it() {
+    let archives = ["known/2026-11-20T040000Z", "known/2026-11-21T040000Z", "new/2026-11-20T040000Z"];
+    let archives = archives.map(|name| made(name, 1, &chunks(0, 3)));
+    let repository = holding(Layout::Plain, &archives, 1 << 20).await;
+    for stray in
+        ["manifests/stray", "manifests/known/stray", "manifests/other/deep/stray", "manifests/.DS_Store", "manifests/known/.DS_Store"]
+    {
+        repository.store().put(&Path::from(stray), Bytes::from_static(b"x").into()).await.unwrap();
+    }
+    let seen = |archives: Archives| {
+        let bad: Vec<_> = archives.unreadable.into_iter().map(|bad| bad.object).collect();
+        (archives.good.into_iter().map(|info| info.name.to_string()).collect::<Vec<_>>(), bad)
+    };
+    let expected = seen(repository.archives().await.unwrap());
+    assert_eq!((expected.0.len(), expected.1.len()), (3, 3), "{expected:?}");
+    for jobs in [&["gone", "known"][..], &["known", "new", "other"], &[]] {
+        let jobs: Vec<JobName> = jobs.iter().map(|job| job.parse().unwrap()).collect();
+        let counting = Halting::never(repository.store().clone());
+        let opened = Repository::open_and_list(Arc::new(Handle(counting.clone())), &jobs).await.unwrap();
+        let before = counting.operations();
+        assert_eq!(seen(opened.archives().await.unwrap()), expected, "{jobs:?}");
+        // What has the name of no manifest is not read.
+        assert_eq!(counting.operations() - before, 3, "the manifests are read and not listed again");
     }
 }
 
@@ -216,13 +244,7 @@ async fn index_objects_can_be_lost_or_spoilt_and_come_back_from_the_packs() {
     let kept = everything(&**repository.store()).await;
     let (packs, _) = repository.packs().await.unwrap();
     assert!(packs.len() > 3, "{}", packs.len());
-    let ids: Vec<ObjectId> = packs
-        .iter()
-        .map(|facts| match facts.name {
-            PackName::Object(id) => id,
-            PackName::Archive(_) => unreachable!("not plain"),
-        })
-        .collect();
+    let ids: Vec<ObjectId> = packs.iter().map(|facts| object(&facts.name)).collect();
     let before = repository.index().await.unwrap();
     repository.store().delete(&index_path(&ids[0])).await.unwrap();
     repository.store().put(&index_path(&ids[1]), Bytes::from_static(b"offsiteT").into()).await.unwrap();
@@ -254,7 +276,7 @@ async fn a_sealed_pack_is_not_read_for_its_table() {
         put(&repository, &archive, 1 << 20).await;
     }
     let (packs, _) = repository.packs().await.unwrap();
-    let PackName::Object(id) = packs[0].name else { unreachable!("not plain") };
+    let id = object(&packs[0].name);
     repository.store().delete(&index_path(&id)).await.unwrap();
     let counting = Halting::never(repository.store().clone());
     let repository = Repository::sealed(Arc::new(Handle(counting.clone())), repository.id());
@@ -270,7 +292,7 @@ async fn a_pack_set_aside_is_lacking_and_setting_it_aside_can_be_repeated() {
     for last in [Last::Undone, Last::DoneUnheard] {
         let whole = holding(Layout::Packs, &archives, 1 << 20).await;
         let (packs, _) = whole.packs().await.unwrap();
-        let PackName::Object(id) = packs[1].name else { unreachable!("not plain") };
+        let id = object(&packs[1].name);
         let bytes = whole.store().get(&packs[1].name.path()).await.unwrap().bytes().await.unwrap();
         for operations in 0..2 {
             let store: Arc<dyn ObjectStore> = clone_of(&**whole.store()).await;
