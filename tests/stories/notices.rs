@@ -177,6 +177,32 @@ fn a_receiver_that_hangs_holds_up_no_signal() {
 }
 
 #[test]
+fn a_configuration_that_breaks_is_told_to_whom_it_named_last() {
+    let lab = Lab::new();
+    let home = Home::new(&lab);
+    let (Some(pi), Some(hook)) = (home.pi(), lab.https()) else { return };
+    make_tree(&home.source(), 7, 50_000);
+    let _ = home.archive();
+    let more = format!("{}  webhook: {{url: 'https://localhost:{}/hook'}}\n", secrets(&lab, ""), hook.port());
+    let mac = Mac::new(&lab, &home.entry(&pi), "", &more).with_env([trusted(&lab, &[&hook])]);
+    let _ = mac.offsite(&["daemon"]).succeeds();
+    assert_eq!(hook.got(), [] as [Value; 0], "a good night is no news");
+
+    let good = fs::read_to_string(mac.config()).unwrap();
+    fs::write(mac.config(), good.replace("notify:", "notfy:")).unwrap();
+    for _ in 0..2 {
+        mac.offsite(&["daemon"]).exits(2).says("notfy");
+    }
+    let body = |at: usize| hook.got()[at]["body"].as_str().unwrap().to_owned();
+    assert_eq!(hook.got().len(), 1, "told once");
+    assert!(body(0).contains("failed run") && body(0).contains("notfy"), "{}", body(0));
+
+    fs::write(mac.config(), good).unwrap();
+    let _ = mac.offsite(&["sync"]).succeeds();
+    assert!(hook.got().len() == 2 && body(1).contains("all is well again"), "{:?}", hook.got());
+}
+
+#[test]
 fn a_test_says_of_each_channel_what_became_of_it() {
     let lab = Lab::new();
     let (Some(server), Some(start), Some(tls), Some(plain), Some(hook)) =

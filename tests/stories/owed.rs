@@ -7,7 +7,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use offsite_tests::tree::make_tree;
-use offsite_tests::{Home, Lab, Link, Mac};
+use offsite_tests::{Home, Lab, Link, Mac, until};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use serde_json::json;
@@ -184,9 +184,7 @@ fn a_signal_in_the_middle_of_a_push_ends_it_and_the_next_start_goes_on() {
     let mac = Mac::new(&lab, &home.entry(&pi), &Mac::bucket(&s3, "cloud", ""), "").with_env(s3.env());
     s3.fault(&json!({ "method": "PUT", "match": "packs/", "hold": true }));
     let daemon = mac.cmd().arg("daemon").command().stderr(Stdio::piped()).spawn().unwrap();
-    while !s3.requests().iter().any(|(method, path)| method == "PUT" && path.contains("packs/")) {
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    until!(s3.requests().iter().any(|(method, path)| method == "PUT" && path.contains("packs/")));
     let _ = lab.cmd("kill").args(["-TERM", &daemon.id().to_string()]).run().succeeds();
     let ended = daemon.wait_with_output().unwrap();
     let said = String::from_utf8(ended.stderr).unwrap();
@@ -196,6 +194,46 @@ fn a_signal_in_the_middle_of_a_push_ends_it_and_the_next_start_goes_on() {
     assert_eq!(moved, [1, 0, 0, 0], "what came stays, and nothing is noted of what did not");
     let _ = mac.offsite(&["daemon"]).succeeds();
     assert_eq!((mac.receipts_of("pulled").len(), mac.archives(&["--from", "cloud"])), (1, vec![archive]));
+}
+
+#[test]
+fn a_signal_while_packs_are_read_back_claims_nothing_and_leaves_the_night_owed() {
+    let lab = Lab::new();
+    let home = Home::new(&lab);
+    let Some(pi) = home.pi() else { return };
+    make_tree(&home.source(), 7, 400_000);
+    let _ = home.archive();
+    let mac = Mac::new(&lab, &home.entry(&pi), "", "verify: all\n");
+    let _ = mac.offsite(&["daemon"]).succeeds();
+    let _ = mac.offsite(&["sync", "--by-daemon"]).succeeds();
+    let before = (mac.receipts(), fs::read(mac.state().join("rounds.json")).unwrap());
+
+    // A disk on which each read of a pack takes far longer than a stopped daemon may.
+    let packs: Vec<_> = fs::read_dir(mac.repository().join("packs")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let slow = ["-f", "-qq", "-o", "/dev/null", "--trace=read,pread64", "--inject=read,pread64:delay_enter=6s"];
+    let on = packs.iter().flat_map(|pack| ["-P", pack.to_str().unwrap()]);
+    let daemon = mac
+        .cmd()
+        .arg("daemon")
+        .under("strace", &slow.into_iter().chain(on).collect::<Vec<_>>())
+        .command()
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let now = || mac.offsite(&["status", "--json"]).json()["running"].clone();
+    until!(now()["phase"] == "verify");
+    let _ = lab.cmd("kill").args(["-TERM", &now()["pid"].to_string()]).run().succeeds();
+    let ended = daemon.wait_with_output().unwrap();
+    let said = String::from_utf8(ended.stderr).unwrap();
+    assert_eq!(ended.status.code(), Some(0), "{said}");
+    let new = mac.receipts().split_off(before.0.len());
+    assert!(new.iter().all(|receipt| receipt["kind"] == "seen"), "{new:?}");
+    assert_eq!(fs::read(mac.state().join("rounds.json")).unwrap(), before.1, "nothing was read back");
+    assert!(mac.offsite(&["status"]).exits(0).out.contains("owed since"));
+
+    let _ = mac.offsite(&["daemon"]).succeeds();
+    assert_eq!(mac.receipts_of("ran").len(), 2);
+    assert_ne!(fs::read(mac.state().join("rounds.json")).unwrap(), before.1);
 }
 
 #[test]

@@ -56,20 +56,10 @@ const PATIENCE: Duration = Duration::from_secs(50);
 
 /// Tells healthchecks that a run begins. Takes some seconds at the most; if nobody answers, the run's end says so.
 pub async fn begun(post: &impl Post, config: &Config) {
-    if config.notify.healthchecks.is_none() {
-        return;
+    if config.notify.healthchecks.is_some() {
+        // What is wrong with it is found again, and told, when the run ends.
+        let _ = post.ping(config, (Ping::Start, "")).await;
     }
-    let state = State::at(&config.state);
-    // Who looks at this moment keeps the memory; the pings then go without an id, which the server accepts.
-    let lock = told::lock(&state.told_lock());
-    let run = healthchecks::new_run(post.now());
-    let mut memory = Memory::read(&state.told());
-    memory.pings = told::Pings { run: Some(run.clone()), ended: None };
-    let kept = matches!(lock, Ok(Some(_))) && memory.write(&state.told()).is_ok();
-    let run = kept.then_some(run);
-    drop(lock);
-    // What is wrong with it is found again, and told, when the run ends.
-    let _ = post.ping(config, (Ping::Start, run.as_deref(), "")).await;
 }
 
 /// Looks, and tells what is news. `ran` is how a run ended that just did; `None` for a look without a run. Never fails, and takes a minute at

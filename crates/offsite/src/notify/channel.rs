@@ -78,7 +78,7 @@ impl<'a> Channel<'a> {
 }
 
 /// Pings healthchecks, if it is configured, within the bounds.
-pub(super) async fn ping(config: &Config, bounds: &Bounds, what: (Ping, Option<&str>, &str)) -> Result<(), SendError> {
+pub(super) async fn ping(config: &Config, bounds: &Bounds, what: (Ping, &str)) -> Result<(), SendError> {
     let Some(check) = &config.notify.healthchecks else { return Ok(()) };
     let sending = async {
         let secrets = NotifySecrets::load(&config.notify.credentials).map_err(SendError::Credentials)?;

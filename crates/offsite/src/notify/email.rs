@@ -13,7 +13,7 @@ use lettre::{
 };
 
 use super::{
-    Outgoing, SendError, healthchecks,
+    Outgoing, SendError,
     http::{self, Bounds},
 };
 use crate::config::{Email, NotifySecrets, Security};
@@ -73,7 +73,8 @@ fn failed(host: String, source: lettre::transport::smtp::Error) -> SendError {
 }
 
 fn message(config: &Email, out: &Outgoing) -> Result<Message, SendError> {
-    let id = format!("<{}@{}>", healthchecks::new_run(jiff::Timestamp::now()), config.from.0.email.domain());
+    // Two mails are never sent within a nanosecond.
+    let id = format!("<{}@{}>", jiff::Timestamp::now().as_nanosecond(), config.from.0.email.domain());
     let mut message = Message::builder()
         .from(config.from.0.clone())
         .subject(out.title.clone())

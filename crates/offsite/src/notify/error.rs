@@ -140,7 +140,7 @@ impl SendError {
             Self::Credentials(CredentialsError::Open { path, .. }) => format!("chmod 600 {}; then: {test}", path.display()),
             Self::Credentials(_) => format!("correct the file of `notify.credentials`; then: {test}"),
             Self::Refused { status: 401 | 403, .. } => format!("check the credentials of {channel}; then: {test}"),
-            Self::Refused { status: 404 | 410, .. } => format!("check the address of {channel}; then: {test}"),
+            Self::Refused { status: 400..500, .. } if !self.is_passing() => format!("check the address of {channel}; then: {test}"),
             Self::Moved { .. } => format!("give {channel} the address that it ends at; then: {test}"),
             Self::MailRefused { status: 500.., .. } => {
                 format!("check account, sender and recipients of {channel}; then: {test}")

@@ -1,8 +1,10 @@
 //! healthchecks: it is told that a run began, and how it ended. Its own alarm clock does the rest, so overdue is no business of ours there.
 //!
 //! A run that only waited is neither. "Success" means what `offsite status` calls fine; a broken channel does not count.
+//!
+//! Pings bear no run id (`rid`). Runs never overlap, and with one the server believes a run to go on that another's success does not end: whose
+//! beginning was heard, and was killed, would be an alarm after the next one ended well, if the beginning of that was lost.
 
-use jiff::Timestamp;
 use reqwest::{Client, Url};
 
 use super::{SendError, http, http::Bounds, words};
@@ -33,15 +35,15 @@ pub(super) async fn send(
     secrets: &NotifySecrets,
     client: &Client,
     bounds: &Bounds,
-    (ping, run, body): (Ping, Option<&str>, &str),
+    (ping, body): (Ping, &str),
 ) -> Result<(), SendError> {
     let check = super::address(config.url.as_ref(), secrets, "HEALTHCHECKS_URL", "notify.healthchecks.url")?;
-    let url = address(&check, ping, run);
+    let url = address(&check, ping);
     let body = words::cut(body, LONGEST);
     http::post(&url, bounds, |url| client.post(url).header("content-type", "text/plain; charset=utf-8").body(body.clone())).await
 }
 
-fn address(check: &Url, ping: Ping, run: Option<&str>) -> Url {
+fn address(check: &Url, ping: Ping) -> Url {
     let mut url = check.clone();
     let what = match ping {
         Ping::Success => "",
@@ -50,9 +52,6 @@ fn address(check: &Url, ping: Ping, run: Option<&str>) -> Url {
         Ping::Log => "/log",
     };
     url.set_path(&format!("{}{what}", check.path().trim_end_matches('/')));
-    if let Some(run) = run {
-        url.query_pairs_mut().append_pair("rid", run);
-    }
     url
 }
 
@@ -84,37 +83,17 @@ fn run(receipts: &[Receipt]) -> &[Receipt] {
     &receipts[begin..=end]
 }
 
-/// A new run's id: a random UUID.
-pub(super) fn new_run(now: Timestamp) -> String {
-    let mut bytes = [0_u8; 16];
-    if getrandom::fill(&mut bytes).is_err() {
-        // An id need only differ from the runs before.
-        bytes[..8].copy_from_slice(&now.as_nanosecond().to_be_bytes()[8..]);
-    }
-    bytes[6] = bytes[6] & 0x0f | 0x40;
-    bytes[8] = bytes[8] & 0x3f | 0x80;
-    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn addresses_are_those_of_the_api() {
-        let check = Url::parse("https://hc.example.org/ping/5f5a/").unwrap();
-        let at = |ping, run| address(&check, ping, run).to_string();
-        assert_eq!(at(Ping::Success, None), "https://hc.example.org/ping/5f5a");
-        assert_eq!(at(Ping::Start, Some("1-2")), "https://hc.example.org/ping/5f5a/start?rid=1-2");
-        assert_eq!(at(Ping::Fail, Some("1-2")), "https://hc.example.org/ping/5f5a/fail?rid=1-2");
-        assert_eq!(at(Ping::Log, None), "https://hc.example.org/ping/5f5a/log");
-    }
-
-    #[test]
-    fn ids_are_uuids_and_differ() {
-        let (one, other) = (new_run(Timestamp::UNIX_EPOCH), new_run(Timestamp::UNIX_EPOCH));
-        assert_ne!(one, other);
-        assert_eq!((one.len(), &one[14..15], one.matches('-').count()), (36, "4", 4));
+        let at = |check: &str, ping| address(&Url::parse(check).unwrap(), ping).to_string();
+        let (uuid, slug) = ("https://hc.example.org/ping/5f5a/", "https://hc-ping.com/key/mac?create=1");
+        assert_eq!(at(uuid, Ping::Success), "https://hc.example.org/ping/5f5a");
+        assert_eq!(at(uuid, Ping::Start), "https://hc.example.org/ping/5f5a/start");
+        assert_eq!(at(slug, Ping::Fail), "https://hc-ping.com/key/mac/fail?create=1");
+        assert_eq!(at(slug, Ping::Log), "https://hc-ping.com/key/mac/log?create=1");
     }
 }

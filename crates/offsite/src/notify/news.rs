@@ -42,6 +42,9 @@ pub(crate) struct Told {
     /// Those of them that returned within [`AGAIN`], after it was told that all is well.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub returned: BTreeSet<String>,
+    /// Whether it may have heard that all is well, of which nobody knows whether it arrived.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub doubtful: bool,
 }
 
 /// Something worth telling.
@@ -109,7 +112,7 @@ pub(crate) fn news(report: &Report, told: &Told, ran: Option<Outcome>) -> (Vec<N
             continue;
         }
         let age = next.alarms.get(&key).map(|time| now.duration_since(*time));
-        if next.open.contains(&key) {
+        if next.open.contains(&key) && !next.doubtful {
             if age.is_some_and(|age| age < silent) { others += 1 } else { again.push(alarm.clone()) }
         } else {
             if age.is_some_and(|age| age < AGAIN) {
@@ -121,6 +124,7 @@ pub(crate) fn news(report: &Report, told: &Told, ran: Option<Outcome>) -> (Vec<N
     let open = &next.open;
     next.alarms.retain(|key, time| standing.contains(key) || open.contains(key) || now.duration_since(*time) < AGAIN);
     if !begun.is_empty() || !again.is_empty() {
+        next.doubtful = false;
         for alarm in begun.iter().chain(&again) {
             let (key, name) = (key(alarm), name(alarm));
             next.alarms.insert(key.clone(), now);
@@ -133,6 +137,7 @@ pub(crate) fn news(report: &Report, told: &Told, ran: Option<Outcome>) -> (Vec<N
     }
     if report.alarms.is_empty() && !next.open.is_empty() && ended_fine(report, &next, ran) && !is_restless(&next, now) {
         next.returned.clear();
+        next.doubtful = false;
         let mut shown = std::mem::take(&mut next.shown);
         let ended = std::mem::take(&mut next.open).into_iter().map(|key| shown.remove(&key).unwrap_or(key)).collect();
         return (vec![News::Well { ended }], next);

@@ -29,11 +29,11 @@ pub trait Post {
     /// # Errors
     /// If it did not get through, or nobody said that it did.
     async fn send(&self, config: &Config, channel: Channel<'_>, out: &Outgoing) -> Result<(), SendError>;
-    /// Pings healthchecks about the run of this id, with a text.
+    /// Pings healthchecks, with a text.
     ///
     /// # Errors
     /// As of [`send`](Self::send).
-    async fn ping(&self, config: &Config, what: (Ping, Option<&str>, &str)) -> Result<(), SendError>;
+    async fn ping(&self, config: &Config, what: (Ping, &str)) -> Result<(), SendError>;
 }
 
 /// This computer and the real receivers, with so much patience.
@@ -61,7 +61,7 @@ impl Post for Real {
         channel.send(config, &self.bounds, out).await
     }
 
-    async fn ping(&self, config: &Config, what: (Ping, Option<&str>, &str)) -> Result<(), SendError> {
+    async fn ping(&self, config: &Config, what: (Ping, &str)) -> Result<(), SendError> {
         // Nothing may hold up a beginning.
         let short = Bounds::short();
         let bounds = if what.0 == Ping::Start { &short } else { &self.bounds };

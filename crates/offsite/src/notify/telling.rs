@@ -97,7 +97,7 @@ impl<'a, P: Post> Telling<'a, P> {
         let held = |failing: &BTreeMap<String, Failing>, name| {
             patient && failing.get(name).is_some_and(|failing: &Failing| failing.holds(report.time))
         };
-        let mut sends: FuturesUnordered<LocalBoxFuture<'_, Sent>> = FuturesUnordered::new();
+        let (mut sends, mut doubt) = (FuturesUnordered::<LocalBoxFuture<'_, Sent>>::new(), false);
         self.memory.channels.retain(|name, _| channels.iter().any(|channel| channel.name() == name));
         for channel in channels {
             let told = self.memory.channels.entry(channel.name().to_owned()).or_default();
@@ -108,26 +108,31 @@ impl<'a, P: Post> Telling<'a, P> {
                 }
                 Ok(Sending { channel, .. }) if held(&self.memory.failing, channel.name()) => {}
                 Ok(Sending { channel, stands, .. }) if keeps.is_err() && mark::holds(&path, channel.name(), &stands, report.time) => {}
-                Ok(Sending { channel, out, told, stands }) => {
+                Ok(Sending { channel, out, told: next, stands }) => {
+                    // Whose end may have been heard is told at once if it returns, though we be killed before we know.
+                    told.doubtful |= next.open.is_empty() && !told.open.is_empty();
+                    doubt |= told.doubtful;
                     let (config, post) = (self.config, self.post);
-                    sends.push(Box::pin(async move { (channel.name(), Some((told, stands)), post.send(config, channel, &out).await) }));
+                    sends.push(Box::pin(async move { (channel.name(), Some((next, stands)), post.send(config, channel, &out).await) }));
                 }
             }
         }
-        if self.config.notify.healthchecks.is_some() {
-            let pings = &mut self.memory.pings;
-            pings.ended = ran.map(|outcome| outcome == Outcome::Fine && healthchecks::is_well(&report)).or(pings.ended);
-            if pings.ended.is_none() {
-                self.memory.failing.remove(HEALTHCHECKS);
-            } else if let Some(fine) = pings.ended.filter(|_| !held(&self.memory.failing, HEALTHCHECKS)) {
-                let run = pings.run.clone();
+        if self.config.notify.healthchecks.is_none() {
+            self.memory.pinged = None;
+        } else if let Some(outcome) = ran.or_else(|| unheard(&facts.standing, self.memory.pinged)) {
+            if !held(&self.memory.failing, HEALTHCHECKS) {
                 let receipts = self.state.journal().read().map(|read| read.receipts).unwrap_or_default();
                 let body = healthchecks::body(&report, &receipts);
+                let fine = outcome == Outcome::Fine && healthchecks::is_well(&report);
                 let (config, post, ping) = (self.config, self.post, if fine { Ping::Success } else { Ping::Fail });
-                sends.push(Box::pin(async move { (HEALTHCHECKS, None, post.ping(config, (ping, run.as_deref(), &body)).await) }));
+                sends.push(Box::pin(async move { (HEALTHCHECKS, None, post.ping(config, (ping, &body)).await) }));
             }
         } else {
-            self.memory.pings = told::Pings::default();
+            self.memory.failing.remove(HEALTHCHECKS);
+        }
+        if doubt {
+            // Where it cannot be kept, that is told of already.
+            let _ = self.memory.write(&path);
         }
         let mut noted = Ok(());
         while let Some((name, told, sent)) = sends.next().await {
@@ -143,7 +148,7 @@ impl<'a, P: Post> Telling<'a, P> {
                     self.memory.channels.insert(name.to_owned(), told);
                     stands = Some(stood);
                 }
-                (Ok(()), None) => self.memory.pings = told::Pings::default(),
+                (Ok(()), None) => self.memory.pinged = facts.standing.last_run.map(|(time, _)| time),
             }
             if sent.is_ok() {
                 self.memory.failing.remove(name);
@@ -228,6 +233,14 @@ fn add(report: &mut Report, facts: &Facts, error: &anyhow::Error) {
     }
 }
 
+/// How the last run ended, if healthchecks has not heard of it: it was not there, or we were killed before. A run that lacks but a Pi, or was
+/// slept through, is not over.
+fn unheard(standing: &Standing, pinged: Option<Timestamp>) -> Option<Outcome> {
+    let (_, outcome) = standing.last_run.filter(|(time, _)| pinged != Some(*time))?;
+    let over = outcome == Outcome::Fine || standing.tried.as_ref().is_some_and(|tried| tried.failed > 0 && !tried.slept);
+    over.then_some(outcome)
+}
+
 /// What to send to a channel, or what it is to remember if there is nothing.
 fn decide<'a>(
     channel: Channel<'a>,
@@ -242,6 +255,10 @@ fn decide<'a>(
     heard.alarms.retain(|alarm| alarm.kind != Kind::Untold || alarm.object != channel.name());
     let (mut found, told) = news(&heard, told, ran);
     found.retain(|news| channel.every_night() || !matches!(news, News::Night { .. }));
+    // What it missed may be over by now. That it takes something again ends what the status says of it.
+    if found.is_empty() && heard.alarms.is_empty() && facts.standing.silent.contains_key(channel.name()) {
+        found.push(News::Well { ended: vec![format!("{} {}", Kind::Untold.word(), channel.name())] });
+    }
     // All that is new makes one message.
     let Some(news) = found.first() else { return Err(told) };
     let status = screen(report, &facts.zone, look::Look::PLAIN);

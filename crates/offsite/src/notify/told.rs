@@ -33,9 +33,9 @@ pub(super) struct Memory {
     /// The channels that did not take what there was for them.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub(super) failing: BTreeMap<String, Failing>,
-    /// What healthchecks was told.
-    #[serde(skip_serializing_if = "Pings::is_empty")]
-    pub(super) pings: Pings,
+    /// When the run ended whose end healthchecks was told last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) pinged: Option<Timestamp>,
     /// The last look.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) look: Option<Look>,
@@ -69,24 +69,6 @@ impl Failing {
     /// Whether it is left alone. A time that is further away than any is of a clock that was put back.
     pub(super) fn holds(&self, now: Timestamp) -> bool {
         now < self.after && self.after.duration_since(now) <= LONGEST
-    }
-}
-
-/// What healthchecks was told.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub(super) struct Pings {
-    /// The id of the run that began.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) run: Option<String>,
-    /// How that run ended, if that could not be told: fine or not.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) ended: Option<bool>,
-}
-
-impl Pings {
-    fn is_empty(&self) -> bool {
-        *self == Self::default()
     }
 }
 

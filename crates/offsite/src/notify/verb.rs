@@ -43,7 +43,7 @@ pub async fn run(globals: &Globals, args: &Args) -> anyhow::Result<Exit> {
         sends.push(Box::pin(async move { (channel.name(), channel.send(config, bounds, out).await) }));
     }
     if config.notify.healthchecks.is_some() {
-        let ping = channel::ping(config, bounds, (Ping::Log, None, &out.text));
+        let ping = channel::ping(config, bounds, (Ping::Log, &out.text));
         sends.push(Box::pin(async move { (HEALTHCHECKS, ping.await) }));
     }
     let state = State::open(&config.state)?;

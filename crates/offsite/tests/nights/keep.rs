@@ -1,6 +1,10 @@
 //! What is kept is read back, a part each night, and what rots is healed from where it still is.
 
-use std::fs;
+use std::{
+    fs,
+    io::Read as _,
+    process::{Command, Stdio},
+};
 
 use super::{Scene, list};
 
@@ -188,16 +192,27 @@ async fn in_so_many_nights_every_archive_is_verified_again_and_told_once() {
     for _ in 0..4 {
         scene.offsite(&["sync"], 0).await;
     }
-    let journal = fs::read_to_string(scene.path("state/journal.jsonl")).unwrap();
+    let told = || {
+        let journal = fs::read_to_string(scene.path("state/journal.jsonl")).unwrap();
+        let receipts = journal.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+        let of = |receipt: serde_json::Value| Some((receipt["archive"].as_str()?.to_owned(), receipt["since"].as_str()?.to_owned()));
+        let mut told: Vec<_> = receipts.filter(|receipt| receipt["kind"] == "verified").filter_map(of).collect();
+        told.sort();
+        told
+    };
+    let all = told();
     for name in scene.archives("mac") {
-        let archive = format!("\"archive\":\"services/{}\",\"since\":", name.trim_end_matches(".zst"));
-        assert!(journal.contains(&archive), "{archive} {journal}");
+        let archive = format!("services/{}", name.trim_end_matches(".zst"));
+        assert!(all.iter().any(|(told, _)| *told == archive), "{archive} {all:?}");
     }
+    let once = |told: &[(String, String)]| told.windows(2).all(|pair| pair[0] != pair[1]);
+    assert!(once(&all), "one receipt for each round: {all:?}");
     let rounds = fs::read_to_string(scene.path("state/rounds.json")).unwrap();
     assert_eq!(rounds.matches("packs/").count(), list(&scene.path("mac/packs")).len(), "{rounds}");
-    // A round that ended is no news tomorrow.
+    // A round that ended is no news tomorrow, and one that was forgotten begins anew.
     fs::write(scene.path("state/rounds.json"), "{").unwrap();
     scene.offsite(&["sync"], 0).await;
+    assert!(once(&told()), "{:?}", told());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -369,4 +384,55 @@ async fn what_the_agent_had_to_say_is_seen_on_the_mac() {
     assert_eq!([warned(0), warned(1), warned(2)], [0, 1, 1]);
     let journal = fs::read_to_string(scene.path("state/journal.jsonl")).unwrap();
     assert_eq!(journal.matches(r#""warnings":{"count":1,"new":1,"#).count(), 1, "new in one night only: {journal}");
+}
+
+/// On the bad day the archive that is wanted is often the oldest, and the night that comes meanwhile pushes exactly that one out.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_being_read_is_not_forgotten_under_its_reader() {
+    let scene = Scene::new().await;
+    // More than is read ahead.
+    scene.noise("house/db", 24 << 20, 1);
+    let old = scene.night(2).await;
+    scene.offsite(&["sync"], 0).await;
+    let packs = list(&scene.path("mac/packs"));
+    scene.noise("house/db", 24 << 20, 2);
+    scene.night(1).await;
+    scene.keep(1);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_offsite"));
+    command.arg("--config").arg(scene.path("offsite.yaml")).args(["export", &old.to_string(), "-"]).env_clear().env("HOME", scene.path(""));
+    let mut reader = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut pipe = reader.stdout.take().unwrap();
+    // It has begun, and then nobody takes what it has.
+    pipe.read_exact(&mut [0]).unwrap();
+
+    let said = scene.offsite(&["sync"], 0).await;
+    assert!(said.contains("nothing was forgotten on this Mac: a restore was reading it") && !said.contains("forgot services"), "{said}");
+    assert_eq!((scene.archives("mac").len(), scene.receipts("forgot")), (2, 0));
+    let said = scene.offsite(&["forget", &old.to_string()], 4).await;
+    assert!(said.contains("is reading this Mac's repository") && said.contains("next:  wait for it to end"), "{said}");
+    assert_eq!(scene.receipts("forgot"), 0);
+    // Nor does a pack go away because it is damaged: he may need what is good in it.
+    let new = list(&scene.path("mac/packs")).into_iter().find(|pack| !packs.contains(pack)).unwrap();
+    scene.spoil(&format!("mac/packs/{new}"));
+    let said = scene.offsite(&["verify"], 3).await;
+    assert!(said.contains("not set aside yet: a restore, export, cat or diff is reading"), "{said}");
+    assert!(list(&scene.path("mac/packs")).contains(&new) && !scene.path("mac/damaged").exists());
+
+    let rest = std::io::copy(&mut pipe, &mut std::io::sink()).unwrap();
+    assert!(reader.wait().unwrap().success() && rest > 24 << 20, "{rest} bytes");
+    let said = scene.offsite(&["sync"], 0).await;
+    assert!(said.contains(&format!("forgot {old} (mac)")), "{said}");
+    assert_eq!(scene.archives("mac").len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disk_that_is_away_says_nothing_of_what_is_on_it() {
+    let scene = Scene::new().await;
+    scene.night(1).await;
+    scene.offsite(&["sync"], 0).await;
+    fs::rename(scene.path("mac"), scene.path("away")).unwrap();
+    let said = scene.offsite(&["verify"], 1).await;
+    assert!(said.contains("cannot open the repository"), "{said}");
+    fs::rename(scene.path("away"), scene.path("mac")).unwrap();
+    assert_eq!(scene.receipts("failed"), 0);
 }

@@ -64,8 +64,8 @@ pub struct House {
     pub script: Script,
     pub config: Config,
     pub messages: RefCell<Vec<Message>>,
-    /// What healthchecks heard, with the id of the run.
-    pub pings: RefCell<Vec<(Ping, Option<String>)>>,
+    /// What healthchecks heard, and when.
+    pub pings: RefCell<Vec<(Second, Ping)>>,
     pub starts: RefCell<Vec<Start>>,
     pub(super) now: Cell<Second>,
     uptime: Cell<Second>,
@@ -356,9 +356,9 @@ impl Post for &House {
         Ok(())
     }
 
-    async fn ping(&self, _config: &Config, (ping, run, _): (Ping, Option<&str>, &str)) -> Result<(), SendError> {
+    async fn ping(&self, _config: &Config, (ping, _): (Ping, &str)) -> Result<(), SendError> {
         self.point().await;
-        self.pings.borrow_mut().push((ping, run.map(str::to_owned)));
+        self.pings.borrow_mut().push((House::now(self), ping));
         self.point().await;
         Ok(())
     }

@@ -3,6 +3,7 @@
 use std::{fs, io, path::Path};
 
 use jiff::{SignedDuration, Timestamp};
+use offsite_archive::ArchiveName;
 
 use super::{
     bounds, config, facts,
@@ -18,7 +19,7 @@ use crate::{
         told::{Failing, Look, Memory},
     },
     state::State,
-    status::{Facts, Kind, Report, gather},
+    status::{Facts, Held, Kind, Local, Report, gather},
 };
 
 async fn look_within(config: &Config, ran: Option<Outcome>, broke: Option<&anyhow::Error>, bounds: &Bounds) {
@@ -140,23 +141,30 @@ async fn healthchecks_hears_of_runs_and_of_nothing_else() {
     let dir = tempfile::tempdir().unwrap();
     let receiver = Receiver::new([Answer::fine(), Answer::status(400), Answer::fine()]);
     let config = home(dir.path(), &format!("  healthchecks: {{url: '{}'}}\n", receiver.url("/ping/x"))).await;
+    // A run that only lacks a Pi is not over.
+    let away = serde_json::json!({"kind": "ran", "outcome": "incomplete", "owed": "2026-11-22", "away": ["pi"]});
+    add(&config, serde_json::from_value(away).unwrap());
     ended_within(&config, None, &bounds()).await;
     assert_eq!(receiver.got().len(), 0, "a look without a run");
     begun(&Real::default(), &config).await;
     ran(&config, Outcome::Failed);
-    // It is not there at the end of the run: it hears of it at the next look, with the id of the run.
+    // It is not there at the end of the run: it hears of it at a later look.
     ended_within(&config, Some(Outcome::Failed), &bounds()).await;
     ended_within(&config, None, &bounds()).await;
     assert_eq!(receiver.got().len(), 2, "not at once");
     lapse(&config);
     ended_within(&config, None, &bounds()).await;
     ended_within(&config, None, &bounds()).await;
+    // Of a run, too, that was killed before it could tell.
+    ran(&config, Outcome::Fine);
+    assert!(look_due(&state(&config), Timestamp::now()));
+    ended_within(&config, None, &bounds()).await;
+    ended_within(&config, None, &bounds()).await;
     let got = receiver.got();
-    let lines: Vec<String> = got.iter().map(|got| got.line.replace(|char: char| char.is_ascii_hexdigit(), "")).collect();
-    assert_eq!(lines, ["POST /ping/x/strt?ri=----", "POST /ping/x/il?ri=----", "POST /ping/x/il?ri=----"]);
-    let run = |at: usize| got[at].line.rsplit('=').next().unwrap();
-    assert!(run(0) == run(1) && run(1) == run(2));
-    assert!(got[2].body.contains("\"outcome\":\"failed\""), "{}", got[2].body);
+    let lines: Vec<&str> = got.iter().map(|got| got.line.as_str()).collect();
+    let fail = "POST /ping/x/fail";
+    assert_eq!(lines, ["POST /ping/x/start", fail, fail, fail], "it ended fine, but a Mac without archives is not");
+    assert!(got[2].body.contains("\"outcome\":\"failed\"") && got[3].body.contains("\"outcome\":\"fine\""), "{got:?}");
     assert_eq!(notices(&config), [pair("failed", "healthchecks"), pair("notified", "healthchecks")]);
 }
 
@@ -295,17 +303,17 @@ async fn what_broke_a_start_is_told_with_or_without_a_state_folder_and_looked_fo
     assert!(receiver.got()[1].body.contains("failed run"), "{}", receiver.got()[1].body);
 }
 
-/// The real world but for the disk of the state folder, which is full.
-struct Full(Real);
+/// The real world but for what is changed in what is known of it.
+struct Changed<F>(Real, F);
 
-impl Post for Full {
+impl<F: Fn(&mut Facts)> Post for Changed<F> {
     fn now(&self) -> Timestamp {
         self.0.now()
     }
 
     async fn facts(&self, config: &Config) -> anyhow::Result<Facts> {
         let mut facts = self.0.facts(config).await?;
-        facts.local.state = Some(("only 20 kB are free".to_owned(), "make room".to_owned()));
+        self.1(&mut facts);
         Ok(facts)
     }
 
@@ -313,7 +321,7 @@ impl Post for Full {
         self.0.send(config, channel, out).await
     }
 
-    async fn ping(&self, config: &Config, what: (Ping, Option<&str>, &str)) -> Result<(), SendError> {
+    async fn ping(&self, config: &Config, what: (Ping, &str)) -> Result<(), SendError> {
         self.0.ping(config, what).await
     }
 }
@@ -325,7 +333,8 @@ async fn a_full_disk_is_one_alarm_and_what_else_breaks_another() {
     let config = home(dir.path(), &format!("  webhook: {{url: '{}'}}\n", receiver.url("/"))).await;
     // It takes no memory of what was told either.
     fs::create_dir(state(&config).told()).unwrap();
-    let post = Full(Real { bounds: bounds() });
+    let full = |facts: &mut Facts| facts.local.state = Some(("only 20 kB are free".to_owned(), "make room".to_owned()));
+    let post = Changed(Real { bounds: bounds() }, full);
     let full = anyhow::Error::new(io::Error::from(io::ErrorKind::StorageFull)).context("cannot append to the journal");
     for error in [full, anyhow::anyhow!("the Pi is on fire")] {
         notify::ended(&post, &config, Some(Outcome::Failed), Some(&error)).await;
@@ -333,6 +342,68 @@ async fn a_full_disk_is_one_alarm_and_what_else_breaks_another() {
     let told = |at: usize, what: &str| receiver.got()[at].body.contains(what);
     assert!(told(0, "only 20 kB are free") && !told(0, "failed run") && !told(0, "untold"), "{}", receiver.got()[0].body);
     assert!(told(1, "failed run: the Pi is on fire"), "{}", receiver.got()[1].body);
+}
+
+/// A Mac of which nothing is wrong but what its journal says.
+fn well() -> Changed<impl Fn(&mut Facts)> {
+    let fresh = |facts: &mut Facts| {
+        let name = ArchiveName::new("services".parse().unwrap(), facts.now);
+        facts.local = Local { archives: vec![Held { name, complete: true }], ..Local::default() };
+    };
+    Changed(Real { bounds: bounds() }, fresh)
+}
+
+#[tokio::test]
+async fn what_returns_while_nobody_knows_who_heard_that_all_is_well_is_told_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let receiver = Receiver::new([Answer::fine(), Answer::Hangs, Answer::fine()]);
+    let config = home(dir.path(), &format!("  webhook: {{url: '{}'}}\n", receiver.url("/"))).await;
+    let failed = || add(&config, Fact::Failed { step: Step::Pull, object: "services".into(), message: "m".into(), hint: None });
+    let look = async |outcome| {
+        ran(&config, outcome);
+        notify::ended(&well(), &config, Some(outcome), None).await;
+    };
+    failed();
+    look(Outcome::Failed).await;
+    // That it is over is taken, and we are killed before anybody knows.
+    let heard = async {
+        while receiver.got().len() < 2 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        () = look(Outcome::Fine) => panic!("nobody answered"),
+        () = heard => {}
+    }
+    failed();
+    look(Outcome::Failed).await;
+    notify::ended(&well(), &config, Some(Outcome::Failed), None).await;
+    let got = receiver.got();
+    let news = |at: usize| got[at].body.contains("all is well again");
+    assert_eq!((got.len(), news(0), news(1), news(2)), (3, false, true, false), "{got:?}");
+}
+
+#[tokio::test]
+async fn a_channel_that_missed_what_is_over_by_now_is_tried_until_it_takes_something() {
+    let dir = tempfile::tempdir().unwrap();
+    let receiver = Receiver::new([Answer::status(400), Answer::status(400), Answer::fine()]);
+    let config = home(dir.path(), &format!("  webhook: {{url: '{}'}}\n", receiver.url("/"))).await;
+    add(&config, Fact::Failed { step: Step::Pull, object: "services".into(), message: "m".into(), hint: None });
+    for (outcome, tries) in [(Outcome::Failed, 1), (Outcome::Fine, 2)] {
+        ran(&config, outcome);
+        notify::ended(&well(), &config, Some(outcome), None).await;
+        assert_eq!(receiver.got().len(), tries);
+    }
+    assert_eq!(untold(&config).await, ["webhook"]);
+    notify::ended(&well(), &config, None, None).await;
+    assert_eq!(receiver.got().len(), 2, "not at once");
+    lapse(&config);
+    for _ in 0..2 {
+        notify::ended(&well(), &config, None, None).await;
+        assert_eq!((receiver.got().len(), untold(&config).await), (3, Vec::new()));
+    }
+    let body = &receiver.got()[2].body;
+    assert!(body.contains("all is well again") && body.contains("untold webhook"), "{body}");
 }
 
 #[tokio::test]
