@@ -30,18 +30,13 @@ pub const LARGE_MIN: u64 = 256 << 10;
 
 /// Takes the tar stream member by member and gives each chunk to `sink`.
 ///
-/// For a bundled member: [`header`](Self::header), [`small`](Self::small) with data and padding, [`member_end`](Self::member_end).
-/// For a large one: [`header`](Self::header) with the sparse map, [`large_begin`](Self::large_begin), [`large`](Self::large) as
-/// often as needed, [`large_end`](Self::large_end), [`member_end`](Self::member_end). The two zero blocks are a last
-/// [`header`](Self::header) before [`finish`](Self::finish).
+/// For a bundled member: [`small`](Self::small) with header, data and padding. For a large one: [`small`](Self::small) with its header and the
+/// sparse map, [`large_begin`](Self::large_begin), [`large`](Self::large) as often as needed, [`large_end`](Self::large_end). Where a bundle ends
+/// before or after a member, a [`Bundler`] tells; then [`end_bundle`](Self::end_bundle). The two zero blocks are a last member, of a header alone.
 pub struct Cutter<S> {
     sink: S,
-    /// The running bundle: whole members, then the one under way.
+    /// The running bundle.
     bundle: Vec<u8>,
-    /// Where in `bundle` the member under way begins.
-    member: usize,
-    /// Length of the member under way as far as it is bundled, also of what has left `bundle` already.
-    bundled: u64,
     /// The large data under way.
     large: Option<Class>,
     data: Vec<u8>,
@@ -53,18 +48,10 @@ where
 {
     /// A cutter at the start of a stream.
     pub fn new(sink: S) -> Self {
-        Self { sink, bundle: Vec::new(), member: 0, bundled: 0, large: None, data: Vec::new() }
+        Self { sink, bundle: Vec::new(), large: None, data: Vec::new() }
     }
 
-    /// The bytes of a member's header: all of its blocks, pax records included, and a sparse map.
-    ///
-    /// # Errors
-    /// What `sink` gives.
-    pub fn header(&mut self, bytes: &[u8]) -> Result<(), E> {
-        self.small(bytes)
-    }
-
-    /// Data of a bundled member, padding included.
+    /// What is bundled: a member's header with all of its blocks, pax records and a sparse map; data and padding of a small one.
     ///
     /// # Errors
     /// What `sink` gives.
@@ -72,20 +59,12 @@ where
         if self.large.is_some() {
             return self.large(bytes);
         }
-        self.bundled += bytes.len() as u64;
         let mut rest = bytes;
         while self.bundle.len() + rest.len() > BUNDLE_MAX {
-            if self.member > 0 {
-                // The member under way does not fit: the bundle ends before it.
-                (self.sink)(&self.bundle[..self.member])?;
-                self.bundle.drain(..self.member);
-                self.member = 0;
-            } else {
-                let (now, later) = rest.split_at(BUNDLE_MAX - self.bundle.len());
-                self.bundle.extend_from_slice(now);
-                self.close_bundle()?;
-                rest = later;
-            }
+            let (now, later) = rest.split_at(BUNDLE_MAX - self.bundle.len());
+            self.bundle.extend_from_slice(now);
+            self.end_bundle()?;
+            rest = later;
         }
         self.bundle.extend_from_slice(rest);
         Ok(())
@@ -99,7 +78,7 @@ where
         if self.large.is_some() {
             self.cut_data(true)?;
         }
-        self.close_bundle()?;
+        self.end_bundle()?;
         self.large = Some(class);
         Ok(())
     }
@@ -139,25 +118,16 @@ where
         Ok(())
     }
 
-    /// Ends a member. `key` is its path relative to its source's root, so that cuts do not depend on where the tree lies.
-    ///
-    /// # Errors
-    /// What `sink` gives.
-    pub fn member_end(&mut self, key: &[u8]) -> Result<(), E> {
-        if ends_bundle(key, self.bundle.len() as u64, self.bundled) {
-            self.close_bundle()?;
-        }
-        self.member = self.bundle.len();
-        self.bundled = 0;
-        Ok(())
-    }
-
-    /// Ends the running bundle here, whatever its length: where a piece ends that was cut by itself.
+    /// Ends the running bundle here, whatever its length.
     ///
     /// # Errors
     /// What `sink` gives.
     pub fn end_bundle(&mut self) -> Result<(), E> {
-        self.close_bundle()
+        if !self.bundle.is_empty() {
+            (self.sink)(&self.bundle)?;
+            self.bundle.clear();
+        }
+        Ok(())
     }
 
     /// Ends the stream and gives the sink back.
@@ -166,17 +136,8 @@ where
     /// What `sink` gives.
     pub fn finish(mut self) -> Result<S, E> {
         self.cut_data(true)?;
-        self.close_bundle()?;
+        self.end_bundle()?;
         Ok(self.sink)
-    }
-
-    fn close_bundle(&mut self) -> Result<(), E> {
-        if !self.bundle.is_empty() {
-            (self.sink)(&self.bundle)?;
-            self.bundle.clear();
-        }
-        self.member = 0;
-        Ok(())
     }
 
     /// Gives out chunks of the large data in hand: those that can be decided, or all at its end.
@@ -198,38 +159,32 @@ where
     }
 }
 
-/// Foretells where bundles end, from keys and lengths alone: so a bundle can be recognised before any of it is read.
-///
-/// The property test in `cut/tests.rs` holds it to what [`Cutter`] does with the bytes.
+/// Tells where bundles end, from keys and lengths alone: so a bundle can be recognised before any of it is read.
 #[derive(Debug, Default)]
-pub(crate) struct Bundler {
+pub struct Bundler {
     /// Length of the running bundle as the cutter would hold it.
     len: u64,
 }
 
 impl Bundler {
     /// Whether the running bundle ends before a member that brings `length` bytes to it.
-    pub(crate) fn ends_before(&self, length: u64) -> bool {
+    pub fn ends_before(&self, length: u64) -> bool {
         self.len > 0 && self.len + length > BUNDLE_MAX as u64
     }
 
-    /// Adds the member `key` that brings `length` bytes. Returns whether the bundle ends after it.
-    pub(crate) fn ends_after(&mut self, key: &[u8], length: u64) -> bool {
-        self.add(length);
-        ends_bundle(key, self.len, length)
-    }
-
-    /// Adds bytes that draw nothing.
-    pub(crate) fn add(&mut self, length: u64) {
+    /// Adds a member that brings `length` bytes. Returns whether the bundle ends after it. `key` is its path relative to its source's root, so that
+    /// cuts do not depend on where the tree lies.
+    pub fn ends_after(&mut self, key: &[u8], length: u64) -> bool {
         self.len += length;
         if self.len > BUNDLE_MAX as u64 {
             // A member longer than a bundle is cut off at each maximum; a rest of none does not occur.
             self.len = (self.len - 1) % BUNDLE_MAX as u64 + 1;
         }
+        ends_bundle(key, self.len, length)
     }
 
     /// The bundle has ended.
-    pub(crate) fn end(&mut self) {
+    pub fn end(&mut self) {
         self.len = 0;
     }
 }

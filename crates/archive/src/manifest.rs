@@ -24,4 +24,6 @@ pub(crate) use write::{Packer, TextWriter, packer};
 pub const MANIFEST_VERSION: u32 = 2;
 
 #[cfg(test)]
-mod tests;
+mod laws;
+#[cfg(test)]
+pub(crate) mod tests;

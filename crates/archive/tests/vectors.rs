@@ -20,7 +20,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use offsite_archive::{Cutter, Entry, FrameId, Kind, LARGE_MIN, Line, Manifest, classify, decode, read_tail};
+use offsite_archive::{Bundler, Cutter, Entry, FrameId, Kind, LARGE_MIN, Line, Manifest, classify, decode, read_tail};
 
 pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/vectors")
@@ -88,24 +88,17 @@ fn the_small_archive_is_cut_as_ever() {
         chunks.push((FrameId::of(chunk), chunk.len() as u32));
         Ok::<(), Infallible>(())
     });
-    let mut end = 0;
+    let (mut bundler, mut end) = (Bundler::default(), 0);
     for line in Manifest::entries(&object).unwrap() {
         let Line::Entry(entry) = line.unwrap() else { continue };
         let (at, data, stored) = (entry.at as usize, entry.data as usize, entry.stored as usize);
         end = (data + stored).next_multiple_of(512);
-        let Ok(()) = cutter.header(&stream[at..data]);
-        assert_eq!(entry.class, (entry.stored >= LARGE_MIN).then(|| classify(&entry.path.0, &stream[data..data + stored])));
-        if let Some(class) = entry.class {
-            let Ok(()) = cutter.large_begin(class);
-            let Ok(()) = cutter.large(&stream[data..data + stored]);
-            let Ok(()) = cutter.large_end(end - data - stored);
-        } else {
-            let Ok(()) = cutter.small(&stream[data..end]);
-        }
-        let Ok(()) = cutter.member_end(entry.path.0.strip_prefix(b"/srv/demo/").unwrap_or_default());
+        let (header, data) = (&stream[at..data], &stream[data..data + stored]);
+        assert_eq!(entry.class, (entry.stored >= LARGE_MIN).then(|| classify(&entry.path.0, data)));
+        let key = entry.path.0.strip_prefix(b"/srv/demo/").unwrap_or_default();
+        cut::feed(&mut cutter, &mut bundler, key, header, data, entry.class);
     }
-    let Ok(()) = cutter.header(&stream[end..]);
-    let Ok(_) = cutter.finish();
+    cut::finish(cutter, &bundler, &stream[end..]);
     assert_eq!(chunks, Manifest::read(&object).unwrap().frames.iter().map(|frame| (frame.id, frame.raw)).collect::<Vec<_>>());
 }
 

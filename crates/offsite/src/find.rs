@@ -7,7 +7,7 @@
 use std::{ffi::OsStr, os::unix::ffi::OsStrExt, path::Path, str::FromStr};
 
 use globset::{GlobBuilder, GlobMatcher};
-use offsite_archive::{ArchiveName, JobName, Kind, Mtime, PathText};
+use offsite_archive::{ArchiveName, JobName, Kind, PathText};
 use offsite_repository::{ArchiveInfo, Archives};
 use serde::Serialize;
 
@@ -15,7 +15,7 @@ use crate::{
     browse::{
         Night,
         content::{Sameness, sameness},
-        item::Item,
+        item::{Item, Side},
         order::Joined,
         show::{COLUMNS, Show, Style, cells},
     },
@@ -314,14 +314,8 @@ mod history {
             gone: bool,
         },
         There {
-            kind: Kind,
-            mode: u32,
-            uid: u32,
-            gid: u32,
-            size: u64,
-            mtime: Mtime,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            link: Option<&'a PathText>,
+            #[serde(flatten)]
+            side: Side<'a>,
             #[serde(skip_serializing_if = "Option::is_none")]
             content: Option<Sameness>,
         },
@@ -331,11 +325,7 @@ mod history {
         let name = |at: usize| nights.get(at).map(|night| &night.name);
         let state = |version: &'a Version| match &version.item {
             None => State::Gone { gone: true },
-            Some(item) => {
-                let entry = &item.entry;
-                let (link, content, size) = (entry.link.as_ref(), version.content, item.size());
-                State::There { kind: entry.kind, mode: entry.mode, uid: entry.uid, gid: entry.gid, size, mtime: entry.mtime, link, content }
-            }
+            Some(item) => State::There { side: Side::of(item), content: version.content },
         };
         let versions = versions.iter().map(|version| JsonVersion {
             first: name(version.first),

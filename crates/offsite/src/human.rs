@@ -126,6 +126,12 @@ pub(crate) fn plain(text: &str) -> String {
         .collect()
 }
 
+/// A word of a command to type, quoted where a shell would read it otherwise.
+pub(crate) fn quoted(word: &str) -> String {
+    let plain = |letter: char| letter.is_ascii_alphanumeric() || "/._-+:@,=".contains(letter);
+    if !word.is_empty() && word.chars().all(plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', "'\\''")) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -27,9 +27,7 @@ use std::{
 use anyhow::Context;
 use clap::Parser;
 
-pub(crate) use self::{
-    address::PiAddress, ask::AskError, destination::Destination, login::LoginKey, repository::RepositoryAway, trust::TrustError,
-};
+pub(crate) use self::{address::PiAddress, ask::AskError, login::LoginKey, repository::RepositoryAway, trust::TrustError};
 use self::{
     ask::{Ask, Nobody, Terminal},
     destination::Given,
@@ -60,21 +58,8 @@ pub(crate) struct Args {
     /// Trust the Pi's host key without a question if this is its fingerprint
     #[arg(long = "host-key-fingerprint", value_name = "SHA256:...")]
     pub fingerprint: Option<String>,
-    /// Where sealed copies go: s3://bucket/prefix, file:///folder or none
-    #[arg(long, value_name = "URL")]
-    pub cloud: Option<Destination>,
-    /// Another S3 server than Amazon's
-    #[arg(long, value_name = "URL", requires = "cloud")]
-    pub endpoint: Option<String>,
-    /// S3 region
-    #[arg(long, requires = "cloud")]
-    pub region: Option<String>,
-    /// Storage class of the packs, as DEEP_ARCHIVE
-    #[arg(long, requires = "cloud")]
-    pub class: Option<String>,
-    /// `env`, or a file of mode 0600 with AWS_ACCESS_KEY_ID=... and AWS_SECRET_ACCESS_KEY=... lines
-    #[arg(long, value_name = "FILE", requires = "cloud")]
-    pub credentials: Option<String>,
+    #[command(flatten)]
+    pub given: Given,
     /// Ask nothing: take what is proposed, reach the Pi, run the first night
     #[arg(long, short = 'y')]
     pub yes: bool,
@@ -91,13 +76,6 @@ pub(crate) struct Args {
 
 /// The configuration for these arguments: the example, with what was given in it.
 pub(crate) fn configuration(args: &Args, home: &Home) -> anyhow::Result<String> {
-    let given = Given {
-        destination: args.cloud.clone(),
-        endpoint: args.endpoint.clone(),
-        region: args.region.clone(),
-        class: args.class.clone(),
-        credentials: args.credentials.clone(),
-    };
     let key = match &args.key {
         Some(LoginKey::File(file)) => Some(file.clone()),
         Some(LoginKey::New) => Some(login::OWN.to_owned()),
@@ -109,7 +87,7 @@ pub(crate) fn configuration(args: &Args, home: &Home) -> anyhow::Result<String> 
         path: args.path.clone(),
         key,
         repository: args.repository.as_deref().map(|folder| folder.to_string_lossy().into_owned()),
-        cloud: destination::choose(&mut Nobody, home, &given, &mut Vec::new())?,
+        cloud: destination::choose(&mut Nobody, home, &args.given, &mut Vec::new())?,
     };
     // As the conversation does: the account is left to ssh only where ssh has one.
     if args.pi.as_ref().is_some_and(|pi| pi.user.is_none()) {

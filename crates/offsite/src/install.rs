@@ -160,12 +160,7 @@ fn next(config: &Config) -> Option<String> {
 
 fn sched(pmset: &dyn Tool) -> Result<String, InstallError> {
     let arguments = ["-g".to_owned(), "sched".to_owned()];
-    let run = |source| InstallError::Run { program: "pmset", arguments: arguments.join(" "), source };
-    let reply = pmset.run(&arguments).map_err(run)?;
-    if reply.code == 0 {
-        return Ok(reply.out);
-    }
-    Err(InstallError::Refused { program: "pmset", arguments: arguments.join(" "), reply })
+    Ok(apply::tool(pmset, "pmset", &arguments)?.out)
 }
 
 /// What `offsite uninstall` takes here, and what it says where it has not the rights.

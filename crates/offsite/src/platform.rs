@@ -21,10 +21,11 @@ pub use volume::network;
 use crate::home::Home;
 
 pub trait Platform: Send + Sync {
-    fn name(&self) -> &'static str;
     fn state_folder(&self, home: &Home) -> PathBuf;
     fn log_folder(&self, home: &Home) -> PathBuf;
-    fn has_launchd(&self) -> bool;
+    fn has_launchd(&self) -> bool {
+        self.launchctl().is_some()
+    }
     fn launchctl(&self) -> Option<Command>;
     fn systemctl(&self) -> Option<Command>;
     /// The command that shows and sets when the machine wakes by itself, where there is one.

@@ -17,7 +17,7 @@ use offsite_repository::{
     seal::{RecoveryKey, SealedOptions, Slot, Unlock, create_vault, open_vault},
     verify,
 };
-use support::{Recording, content, master, run, vault};
+use support::{Recording, content, master, vault};
 
 fn recovery() -> RecoveryKey {
     RecoveryKey::from_bytes([0x42; 32])
@@ -52,137 +52,127 @@ async fn names(inner: &Recording, folder: &str) -> Vec<Path> {
     names
 }
 
-#[test]
-fn there_and_back_on_a_new_machine() {
-    run(async {
-        let (inner, cloud) = pushed().await;
-        assert!(verify(&cloud, &Scope::All, &|_| ()).await.unwrap().is_whole());
-        let key: RecoveryKey = recovery().to_string().parse().unwrap();
-        let cloud = open_vault(inner, Unlock::Recovery(&key), &SealedOptions::default()).await.unwrap();
-        let mac = holding(Layout::Packs, &[], 1 << 20).await;
-        for archive in three() {
-            push(&cloud, &mac, &archive.name).await;
-            let (mut direct, mut restored) = (Vec::new(), Vec::new());
-            export(&cloud, &archive.name, &mut direct, &|_| ()).await.unwrap();
-            export(&mac, &archive.name, &mut restored, &|_| ()).await.unwrap();
-            assert!(direct == archive.file && restored == archive.file, "{}", archive.name);
-        }
-        assert!(verify(&mac, &Scope::All, &|_| ()).await.unwrap().is_whole());
-    });
+#[tokio::test]
+async fn there_and_back_on_a_new_machine() {
+    let (inner, cloud) = pushed().await;
+    assert!(verify(&cloud, &Scope::All, &|_| ()).await.unwrap().is_whole());
+    let key: RecoveryKey = recovery().to_string().parse().unwrap();
+    let cloud = open_vault(inner, Unlock::Recovery(&key), &SealedOptions::default()).await.unwrap();
+    let mac = holding(Layout::Packs, &[], 1 << 20).await;
+    for archive in three() {
+        push(&cloud, &mac, &archive.name).await;
+        let (mut direct, mut restored) = (Vec::new(), Vec::new());
+        export(&cloud, &archive.name, &mut direct, &|_| ()).await.unwrap();
+        export(&mac, &archive.name, &mut restored, &|_| ()).await.unwrap();
+        assert!(direct == archive.file && restored == archive.file, "{}", archive.name);
+    }
+    assert!(verify(&mac, &Scope::All, &|_| ()).await.unwrap().is_whole());
 }
 
 /// Promise 6: listing, indexing, pushing more, forgetting and pruning cost no read of a pack.
-#[test]
-fn cold_packs_are_never_read_but_to_restore() {
-    run(async {
-        let (inner, _) = pushed().await;
-        let cloud = open_vault(inner.clone(), Unlock::Master(&master(1)), &SealedOptions::default()).await.unwrap();
-        inner.forget_requests();
-        assert_eq!(cloud.archives().await.unwrap().good.len(), 3);
-        assert!(lacking(&cloud).await.unwrap().is_empty());
-        let more = common::made("services/2026-11-23T040000Z", 4, &common::chunks(60, 3));
-        let mac = holding(Layout::Packs, std::slice::from_ref(&more), 1 << 20).await;
-        push(&mac, &cloud, &more.name).await;
-        forget(&cloud, std::slice::from_ref(&more.name)).await.unwrap();
-        let plan = plan_prune(&cloud).await.unwrap();
-        apply_prune(&cloud, &plan).await.unwrap();
-        assert_eq!(cloud.archives().await.unwrap().good.len(), 3);
-        let read: Vec<_> = inner.requests().into_iter().filter(|(verb, path, _)| *verb != "put" && path.starts_with("packs/")).collect();
-        assert!(read.is_empty(), "{read:?}");
-        assert!(verify(&cloud, &Scope::All, &|_| ()).await.unwrap().is_whole());
-    });
+#[tokio::test]
+async fn cold_packs_are_never_read_but_to_restore() {
+    let (inner, _) = pushed().await;
+    let cloud = open_vault(inner.clone(), Unlock::Master(&master(1)), &SealedOptions::default()).await.unwrap();
+    inner.forget_requests();
+    assert_eq!(cloud.archives().await.unwrap().good.len(), 3);
+    assert!(lacking(&cloud).await.unwrap().is_empty());
+    let more = common::made("services/2026-11-23T040000Z", 4, &common::chunks(60, 3));
+    let mac = holding(Layout::Packs, std::slice::from_ref(&more), 1 << 20).await;
+    push(&mac, &cloud, &more.name).await;
+    forget(&cloud, std::slice::from_ref(&more.name)).await.unwrap();
+    let plan = plan_prune(&cloud).await.unwrap();
+    apply_prune(&cloud, &plan).await.unwrap();
+    assert_eq!(cloud.archives().await.unwrap().good.len(), 3);
+    let read: Vec<_> = inner.requests().into_iter().filter(|(verb, path, _)| *verb != "put" && path.starts_with("packs/")).collect();
+    assert!(read.is_empty(), "{read:?}");
+    assert!(verify(&cloud, &Scope::All, &|_| ()).await.unwrap().is_whole());
 }
 
 /// What the cloud sees: random ids and sealed bytes. No name, no frame id, no sequence of clear bytes of any archive.
-#[test]
-fn nothing_clear_comes_from_content() {
-    run(async {
-        let (first, second) = (pushed().await.0, pushed().await.0);
-        let mut seen = Vec::new();
-        for inner in [first, second] {
-            let mut listed: Vec<Path> = inner.list(None).map_ok(|meta| meta.location).try_collect().await.unwrap();
-            // The recovery script and its pages are this program's, the same in every vault.
-            listed.retain(|path| !path.as_ref().starts_with("recover/"));
-            for path in &listed {
-                let (folder, name) = path.as_ref().split_once('/').unwrap_or(("", path.as_ref()));
-                let id = name.strip_suffix(".json").unwrap_or(name);
-                let random = id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
-                assert!(
-                    matches!((folder, random), ("packs" | "index" | "manifests" | "slots", true)) || path.as_ref() == "vault.json",
-                    "{path}"
-                );
-                let bytes = inner.raw(path).await;
-                for archive in three() {
-                    for (id, _, encoded) in &archive.frames {
-                        for clear in [id.as_bytes().as_slice(), &encoded[encoded.len() / 2..][..16]] {
-                            assert!(!bytes.windows(clear.len()).any(|window| window == clear), "{path} shows a frame");
-                        }
+#[tokio::test]
+async fn nothing_clear_comes_from_content() {
+    let (first, second) = (pushed().await.0, pushed().await.0);
+    let mut seen = Vec::new();
+    for inner in [first, second] {
+        let mut listed: Vec<Path> = inner.list(None).map_ok(|meta| meta.location).try_collect().await.unwrap();
+        // The recovery script and its pages are this program's, the same in every vault.
+        listed.retain(|path| !path.as_ref().starts_with("recover/"));
+        for path in &listed {
+            let (folder, name) = path.as_ref().split_once('/').unwrap_or(("", path.as_ref()));
+            let id = name.strip_suffix(".json").unwrap_or(name);
+            let random = id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
+            assert!(
+                matches!((folder, random), ("packs" | "index" | "manifests" | "slots", true)) || path.as_ref() == "vault.json",
+                "{path}"
+            );
+            let bytes = inner.raw(path).await;
+            for archive in three() {
+                for (id, _, encoded) in &archive.frames {
+                    for clear in [id.as_bytes().as_slice(), &encoded[encoded.len() / 2..][..16]] {
+                        assert!(!bytes.windows(clear.len()).any(|window| window == clear), "{path} shows a frame");
                     }
-                    let name = archive.name.job.as_str().as_bytes();
-                    assert!(!bytes.windows(name.len()).any(|window| window == name), "{path} shows a job");
                 }
+                let name = archive.name.job.as_str().as_bytes();
+                assert!(!bytes.windows(name.len()).any(|window| window == name), "{path} shows a job");
             }
-            seen.push(listed.into_iter().filter(|path| path.as_ref() != "vault.json").collect::<Vec<_>>());
         }
-        assert!(seen[0].iter().all(|path| !seen[1].contains(path)), "the same archives pushed twice share a name");
-    });
+        seen.push(listed.into_iter().filter(|path| path.as_ref() != "vault.json").collect::<Vec<_>>());
+    }
+    assert!(seen[0].iter().all(|path| !seen[1].contains(path)), "the same archives pushed twice share a name");
 }
 
-#[test]
-fn damage_is_found_and_the_rest_restores() {
-    run(async {
-        for folder in ["packs", "index", "manifests"] {
-            for damage in ["flip", "cut", "swap"] {
-                let (inner, _) = pushed().await;
-                let objects = names(&inner, folder).await;
-                assert!(objects.len() >= 2, "{folder} has {}", objects.len());
-                let (one, two) = (inner.raw(&objects[0]).await, inner.raw(&objects[1]).await);
-                let mut edited = one.clone();
-                match damage {
-                    "flip" => edited[one.len() / 2] ^= 1,
-                    "cut" => edited.truncate(one.len() - 1),
-                    _ => edited = two,
-                }
-                inner.replace(&objects[0], edited).await;
-                let cloud = open_vault(inner.clone(), Unlock::Master(&master(1)), &SealedOptions::default()).await.unwrap();
-                let found = verify(&cloud, &Scope::All, &|_| ()).await.unwrap();
-                assert!(!found.is_whole(), "{damage} of {folder} went unnoticed");
-                let archives = cloud.archives().await.unwrap();
-                assert_eq!(archives.good.len() + archives.unreadable.len(), 3);
-                // Whatever is reported whole does restore, byte for byte.
-                for (name, damages) in &found.archives {
-                    let mut out = Vec::new();
-                    let exported = export(&cloud, name, &mut out, &|_| ()).await;
-                    if damages.is_empty() {
-                        exported.unwrap();
-                        assert!(out == three().iter().find(|archive| archive.name == *name).unwrap().file);
-                    } else {
-                        assert!(exported.is_err(), "{damage} of {folder}: {name} has {damages:?} and exports");
-                    }
+#[tokio::test]
+async fn damage_is_found_and_the_rest_restores() {
+    for folder in ["packs", "index", "manifests"] {
+        for damage in ["flip", "cut", "swap"] {
+            let (inner, _) = pushed().await;
+            let objects = names(&inner, folder).await;
+            assert!(objects.len() >= 2, "{folder} has {}", objects.len());
+            let (one, two) = (inner.raw(&objects[0]).await, inner.raw(&objects[1]).await);
+            let mut edited = one.clone();
+            match damage {
+                "flip" => edited[one.len() / 2] ^= 1,
+                "cut" => edited.truncate(one.len() - 1),
+                _ => edited = two,
+            }
+            inner.replace(&objects[0], edited).await;
+            let cloud = open_vault(inner.clone(), Unlock::Master(&master(1)), &SealedOptions::default()).await.unwrap();
+            let found = verify(&cloud, &Scope::All, &|_| ()).await.unwrap();
+            assert!(!found.is_whole(), "{damage} of {folder} went unnoticed");
+            let archives = cloud.archives().await.unwrap();
+            assert_eq!(archives.good.len() + archives.unreadable.len(), 3);
+            // Whatever is reported whole does restore, byte for byte.
+            for (name, damages) in &found.archives {
+                let mut out = Vec::new();
+                let exported = export(&cloud, name, &mut out, &|_| ()).await;
+                if damages.is_empty() {
+                    exported.unwrap();
+                    assert!(out == three().iter().find(|archive| archive.name == *name).unwrap().file);
+                } else {
+                    assert!(exported.is_err(), "{damage} of {folder}: {name} has {damages:?} and exports");
                 }
             }
         }
-    });
+    }
 }
 
 /// The cloud may give back an older object under its old name, but not under another's; and it cannot bring its own.
-#[test]
-fn another_vaults_objects_are_refused() {
-    run(async {
-        let (inner, _) = pushed().await;
-        let foreign = Recording::new();
-        let slot = Slot::for_recovery(vault(2), &master(2), &recovery()).unwrap();
-        let other = create_vault(foreign.clone(), &master(2), &[slot], &SealedOptions::default()).await.unwrap();
-        let mac = holding(Layout::Packs, &three(), 1 << 20).await;
-        push(&mac, &other, &three()[0].name).await;
-        for folder in ["packs", "index", "manifests"] {
-            for path in names(&foreign, folder).await {
-                inner.replace(&path, foreign.raw(&path).await).await;
-            }
+#[tokio::test]
+async fn another_vaults_objects_are_refused() {
+    let (inner, _) = pushed().await;
+    let foreign = Recording::new();
+    let slot = Slot::for_recovery(vault(2), &master(2), &recovery()).unwrap();
+    let other = create_vault(foreign.clone(), &master(2), &[slot], &SealedOptions::default()).await.unwrap();
+    let mac = holding(Layout::Packs, &three(), 1 << 20).await;
+    push(&mac, &other, &three()[0].name).await;
+    for folder in ["packs", "index", "manifests"] {
+        for path in names(&foreign, folder).await {
+            inner.replace(&path, foreign.raw(&path).await).await;
         }
-        inner.put(&Path::from(format!("manifests/{}", "0".repeat(32))), content(1000).into()).await.unwrap();
-        let cloud = open_vault(inner, Unlock::Master(&master(1)), &SealedOptions::default()).await.unwrap();
-        let archives = cloud.archives().await.unwrap();
-        assert_eq!((archives.good.len(), archives.unreadable.len()), (3, 2));
-    });
+    }
+    inner.put(&Path::from(format!("manifests/{}", "0".repeat(32))), content(1000).into()).await.unwrap();
+    let cloud = open_vault(inner, Unlock::Master(&master(1)), &SealedOptions::default()).await.unwrap();
+    let archives = cloud.archives().await.unwrap();
+    assert_eq!((archives.good.len(), archives.unreadable.len()), (3, 2));
 }

@@ -63,21 +63,19 @@ async fn only(inner: &Recording, folder: &str) -> Path {
     listed.objects[0].location.clone()
 }
 
-#[test]
-fn the_small_vault_opens_as_ever() {
-    run(async {
-        let inner = vault().await;
-        for unlock in [Unlock::Master(&master()), Unlock::Recovery(&recovery()), Unlock::Passphrase(PASSPHRASE)] {
-            let cloud = open_vault(inner.clone(), unlock, &SealedOptions::default()).await.unwrap();
-            let archives = cloud.archives().await.unwrap();
-            assert_eq!((archives.good.len(), archives.unreadable.len()), (1, 0));
-            let mut file = Vec::new();
-            export(&cloud, &archives.good[0].name, &mut file, &|_| ()).await.unwrap();
-            assert!(file == vector("archive/small.tar.zst"));
-            assert!(verify(&cloud, &Scope::All, &|_| ()).await.unwrap().is_whole());
-        }
-        assert!(open_vault(inner, Unlock::Passphrase("another"), &SealedOptions::default()).await.is_err());
-    });
+#[tokio::test]
+async fn the_small_vault_opens_as_ever() {
+    let inner = vault().await;
+    for unlock in [Unlock::Master(&master()), Unlock::Recovery(&recovery()), Unlock::Passphrase(PASSPHRASE)] {
+        let cloud = open_vault(inner.clone(), unlock, &SealedOptions::default()).await.unwrap();
+        let archives = cloud.archives().await.unwrap();
+        assert_eq!((archives.good.len(), archives.unreadable.len()), (1, 0));
+        let mut file = Vec::new();
+        export(&cloud, &archives.good[0].name, &mut file, &|_| ()).await.unwrap();
+        assert!(file == vector("archive/small.tar.zst"));
+        assert!(verify(&cloud, &Scope::All, &|_| ()).await.unwrap().is_whole());
+    }
+    assert!(open_vault(inner, Unlock::Passphrase("another"), &SealedOptions::default()).await.is_err());
 }
 
 /// Each damaged manifest object, by the name of its file, and the error it must give.
@@ -98,24 +96,22 @@ fn expected(name: &str, error: &SealError) -> bool {
     }
 }
 
-#[test]
-fn damaged_objects_are_refused_as_ever() {
-    run(async {
-        let bad: Vec<PathBuf> = files(&root().join("seal"))
-            .into_iter()
-            .filter(|file| file.file_name().unwrap().to_str().unwrap().starts_with("bad-") && file.extension().is_none())
-            .collect();
-        assert_eq!(bad.len(), 15);
-        for file in bad {
-            let inner = vault().await;
-            let path = only(&inner, "manifests").await;
-            inner.replace(&path, fs::read(&file).unwrap()).await;
-            let cloud = open_vault(inner, Unlock::Master(&master()), &SealedOptions::default()).await.unwrap();
-            let error = support::seal_error(cloud.store().get(&path).await);
-            let name = file.file_name().unwrap().to_str().unwrap();
-            assert!(expected(name, &error), "{name}: {error}");
-        }
-    });
+#[tokio::test]
+async fn damaged_objects_are_refused_as_ever() {
+    let bad: Vec<PathBuf> = files(&root().join("seal"))
+        .into_iter()
+        .filter(|file| file.file_name().unwrap().to_str().unwrap().starts_with("bad-") && file.extension().is_none())
+        .collect();
+    assert_eq!(bad.len(), 15);
+    for file in bad {
+        let inner = vault().await;
+        let path = only(&inner, "manifests").await;
+        inner.replace(&path, fs::read(&file).unwrap()).await;
+        let cloud = open_vault(inner, Unlock::Master(&master()), &SealedOptions::default()).await.unwrap();
+        let error = support::seal_error(cloud.store().get(&path).await);
+        let name = file.file_name().unwrap().to_str().unwrap();
+        assert!(expected(name, &error), "{name}: {error}");
+    }
 }
 
 #[test]

@@ -24,8 +24,7 @@ use super::{
     watch::Watch,
 };
 use crate::{
-    Class, Cutter, Entry, Kind, LARGE_MIN, PathText, classify,
-    cut::Bundler,
+    Bundler, Class, Cutter, Entry, Kind, LARGE_MIN, PathText, classify,
     header::{Member, TAR_END, write},
     meta::{Names, Stat, sparse::Segment, sys},
     stock::{Key, KeyMaker},
@@ -256,7 +255,7 @@ impl<'c, S: Sink> Stream<'c, S> {
         self.sink.begin(members.iter().rfind(|member| member.content.is_some()).map_or(&b""[..], |member| &member.path), audited);
         let mut changed = false;
         for Waiting { path, header, content, len, padding } in members {
-            self.cutter.header(&header)?;
+            self.cutter.small(&header)?;
             match content {
                 None => {}
                 Some(Held::Bytes(bytes)) => self.cutter.small(&bytes)?,

@@ -37,26 +37,29 @@ fn cut(members: &[Member], piece: usize) -> Vec<Vec<u8>> {
         chunks.push(chunk.to_vec());
         Ok::<(), Infallible>(())
     });
-    for member in members {
-        let Ok(()) = cutter.header(&vec![b'H'; member.header]);
-        match member.large {
-            None => {
-                for piece in member.data.chunks(piece) {
-                    let Ok(()) = cutter.small(piece);
-                }
-                let Ok(()) = cutter.small(&vec![0; member.padding()]);
-            }
-            Some(class) => {
-                let Ok(()) = cutter.large_begin(class);
-                for piece in member.data.chunks(piece) {
-                    let Ok(()) = cutter.large(piece);
-                }
-                let Ok(()) = cutter.large_end(member.padding());
-            }
+    let end = Member { key: String::new(), header: 0, data: vec![0; 1024], large: None };
+    let mut bundler = Bundler::default();
+    for member in members.iter().chain([&end]) {
+        let bundled = member.header + if member.large.is_some() { 0 } else { member.data.len() + member.padding() };
+        if bundler.ends_before(bundled as u64) {
+            let Ok(()) = cutter.end_bundle();
+            bundler.end();
         }
-        let Ok(()) = cutter.member_end(member.key.as_bytes());
+        let Ok(()) = cutter.small(&vec![b'H'; member.header]);
+        if let Some(class) = member.large {
+            let Ok(()) = cutter.large_begin(class);
+            let Ok(()) = member.data.chunks(piece).try_for_each(|piece| cutter.large(piece));
+            let Ok(()) = cutter.large_end(member.padding());
+            bundler.end();
+            continue;
+        }
+        let Ok(()) = member.data.chunks(piece).try_for_each(|piece| cutter.small(piece));
+        let Ok(()) = cutter.small(&vec![0; member.padding()]);
+        if bundler.ends_after(member.key.as_bytes(), bundled as u64) {
+            let Ok(()) = cutter.end_bundle();
+            bundler.end();
+        }
     }
-    let Ok(()) = cutter.header(&[0; 1024]);
     let Ok(_) = cutter.finish();
     chunks
 }
@@ -107,22 +110,20 @@ fn member() -> impl Strategy<Value = Member> {
 
 #[derive(Debug, Clone)]
 enum Call {
-    Header(usize),
     Small(usize),
     Begin(Class),
     Large(usize),
     LargeEnd(usize),
-    End(u32),
+    End,
 }
 
 fn call() -> impl Strategy<Value = Call> {
     prop_oneof![
-        (0..3_usize).prop_map(|blocks| Call::Header(512 * blocks)),
         (0..700_000_usize).prop_map(Call::Small),
         class().prop_map(Call::Begin),
         (0..700_000_usize).prop_map(Call::Large),
         (0..512_usize).prop_map(Call::LargeEnd),
-        any::<u32>().prop_map(Call::End),
+        Just(Call::End),
     ]
 }
 
@@ -149,12 +150,11 @@ proptest! {
             fill = fill.wrapping_add(1);
             let bytes = |length| vec![fill; length];
             let Ok(()) = match call {
-                Call::Header(length) => { fed.extend(bytes(length)); cutter.header(&bytes(length)) }
                 Call::Small(length) => { fed.extend(bytes(length)); cutter.small(&bytes(length)) }
                 Call::Begin(class) => cutter.large_begin(class),
                 Call::Large(length) => { fed.extend(bytes(length)); cutter.large(&bytes(length)) }
                 Call::LargeEnd(padding) => { fed.resize(fed.len() + padding, 0); cutter.large_end(padding) }
-                Call::End(key) => cutter.member_end(&key.to_le_bytes()),
+                Call::End => cutter.end_bundle(),
             };
         }
         let Ok(_) = cutter.finish();
@@ -320,68 +320,4 @@ fn a_member_that_does_not_fit_begins_a_bundle() {
 fn an_error_of_the_sink_ends_the_cut() {
     let mut cutter = Cutter::new(|_: &[u8]| Err("full"));
     assert_eq!(cutter.small(&vec![0; 600_000]), Err("full"));
-}
-
-/// The chunks as a capture makes them: piece by piece, each piece ended where the bundler foretells it.
-fn cut_by_pieces(members: &[Member]) -> Vec<Vec<u8>> {
-    let mut chunks = Vec::new();
-    let mut cutter = Cutter::new(|chunk: &[u8]| {
-        chunks.push(chunk.to_vec());
-        Ok::<(), Infallible>(())
-    });
-    let mut bundler = Bundler::default();
-    for member in members {
-        let bundled = member.header + if member.large.is_some() { 0 } else { member.data.len() + member.padding() };
-        if bundler.ends_before(bundled as u64) {
-            let Ok(()) = cutter.end_bundle();
-            bundler.end();
-        }
-        let Ok(()) = cutter.header(&vec![b'H'; member.header]);
-        let ends = match member.large {
-            None => {
-                let Ok(()) = cutter.small(&member.data);
-                let Ok(()) = cutter.small(&vec![0; member.padding()]);
-                bundler.ends_after(member.key.as_bytes(), bundled as u64)
-            }
-            Some(class) => {
-                let Ok(()) = cutter.end_bundle();
-                bundler.end();
-                let Ok(()) = cutter.large_begin(class);
-                let Ok(()) = cutter.large(&member.data);
-                let Ok(()) = cutter.large_end(member.padding());
-                false
-            }
-        };
-        if ends {
-            let Ok(()) = cutter.end_bundle();
-            bundler.end();
-        }
-    }
-    if bundler.ends_before(1024) {
-        let Ok(()) = cutter.end_bundle();
-    }
-    let Ok(()) = cutter.header(&[0; 1024]);
-    let Ok(_) = cutter.finish();
-    chunks
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(200))]
-    #[test]
-    fn the_bundler_foretells_what_the_cutter_does(
-        sizes in proptest::collection::vec((0usize..4, 0usize..600, 0usize..300), 1..60)
-    ) {
-        let mut members = Vec::new();
-        for (number, (kind, header, data)) in sizes.into_iter().enumerate() {
-            let (header, data, large) = match kind {
-                // Headers beyond the maximum occur: attributes, or a map of many holes.
-                0 => (512 * (header * 4 + 1), data, None),
-                1 => (1536, (data + 256) << 10, Some(Class::Page)),
-                _ => (1536, data << 9, None),
-            };
-            let extension = if number % 3 == 0 { "jpg" } else { "md" };
-            members.push(Member { key: format!("k{number}.{extension}"), header, data: vec![number as u8; data], large });
-        }
-        prop_assert_eq!(lengths(&cut_by_pieces(&members)), lengths(&cut(&members, 1 << 20)));
-    }
 }

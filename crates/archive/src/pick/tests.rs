@@ -1,7 +1,7 @@
 #![allow(clippy::single_range_in_vec_init, reason = "one range is what is meant")]
 
 use super::*;
-use crate::Mtime;
+use crate::manifest::tests::entry;
 
 /// Entries of a tiny archive: each a header of one block and `stored` bytes of data.
 fn entries(lines: &[(&str, Kind, u64, Option<&str>)]) -> Vec<Entry> {
@@ -11,19 +11,8 @@ fn entries(lines: &[(&str, Kind, u64, Option<&str>)]) -> Vec<Entry> {
         entries.push(Entry {
             path: PathText(path.as_bytes().to_vec()),
             kind,
-            mode: 0o644,
-            uid: 0,
-            gid: 0,
-            user: String::new(),
-            group: String::new(),
-            size: stored,
-            mtime: Mtime(0, 0),
             link: link.map(|link| PathText(link.as_bytes().to_vec())),
-            device: None,
-            class: None,
-            at,
-            data: at + 512,
-            stored,
+            ..entry(at, stored)
         });
         at = (at + 512 + stored).next_multiple_of(512);
     }

@@ -7,7 +7,7 @@ use offsite_archive::{
 };
 
 use super::laws::{Spec, build, spec};
-use super::passes::{cold_into, hot, later, stock};
+use super::nights::{cold_into, hot, later, stock};
 use super::support::{bytes, capture, facts, head, noise, scratch, touch};
 use proptest::prelude::*;
 
@@ -115,7 +115,7 @@ fn an_unchanged_tree_gives_nothing_new_by_either_way() {
         let second = night(after(&first), &source, first.out.next());
         assert!(said(&second.manifest) == said(&plain.manifest));
         assert_eq!((second.out.new, second.fresh), (0, 0));
-        if super::passes::times_count(&source) {
+        if super::nights::times_count(&source) {
             assert_eq!(second.read, 0);
         }
         // Without the cache all is read, and found to be there.
@@ -148,7 +148,7 @@ fn what_lies_nowhere_any_more_is_read_and_made_anew_and_nothing_else_is() {
             assert!(healed.read < 5 << 20, "{}", healed.read);
         }
         // One that is there with another raw length is not that frame.
-        let mut liar = super::passes::stock();
+        let mut liar = super::nights::stock();
         liar.add_in_place(manifest.frames.iter().map(|frame| FrameRef { raw: frame.raw + 1, ..*frame }));
         liar.recall(&manifest, &bytes(&first.cache)).unwrap();
         assert_eq!(liar.pieces(), 0);
@@ -165,7 +165,7 @@ fn a_cache_that_is_damaged_or_anothers_recalls_nothing() {
         let mut stock = first.out.stock();
         (stock.recall(&manifest, cache), stock.pieces())
     };
-    assert!(recalled(&bytes(&first.cache)).1 > 0 || !super::passes::times_count(&source));
+    assert!(recalled(&bytes(&first.cache)).1 > 0 || !super::nights::times_count(&source));
     let mut bad = bytes(&first.cache);
     bad[60] ^= 1;
     assert_eq!(recalled(&bad), (Err(CacheError::Damaged), 0));

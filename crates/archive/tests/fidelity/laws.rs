@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use offsite_archive::{Captured, FramesDigest};
 use proptest::prelude::*;
 
-use super::passes::{after, edit, night, single, stock};
+use super::nights::{after, edit, night, single, stock};
 use super::support::{all, assert_same, below, capture, chmod, entries, extract, frames, look, noise, raw, scratch, touch};
 
 #[derive(Debug, Clone)]

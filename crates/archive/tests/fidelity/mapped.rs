@@ -10,7 +10,7 @@ use std::process::{Child, Command, Stdio};
 
 use offsite_archive::Part;
 
-use super::passes::{begun, cold, hot, made, stock};
+use super::nights::{begun, cold, hot, made, stock};
 use super::support::{capture, is_root, noise, restored, scratch, skip, touch};
 
 const ROUNDS: usize = 20;

@@ -5,9 +5,53 @@
 
 use std::convert::Infallible;
 
-use offsite_archive::{Class, Cutter, FrameId};
+use offsite_archive::{Bundler, Class, Cutter, FrameId};
 
 use crate::vector;
+
+/// Cuts a member as a capture does: its bundle ends where the bundler says.
+pub(crate) fn feed(
+    cutter: &mut Cutter<impl FnMut(&[u8]) -> Result<(), Infallible>>,
+    bundler: &mut Bundler,
+    key: &[u8],
+    header: &[u8],
+    data: &[u8],
+    large: Option<Class>,
+) {
+    let padding = data.len().next_multiple_of(512) - data.len();
+    let bundled = header.len() + if large.is_some() { 0 } else { data.len() + padding };
+    let end = |cutter: &mut Cutter<_>, bundler: &mut Bundler| {
+        let Ok(()) = cutter.end_bundle();
+        bundler.end();
+    };
+    if bundler.ends_before(bundled as u64) {
+        end(cutter, bundler);
+    }
+    let Ok(()) = cutter.small(header);
+    match large {
+        Some(class) => {
+            let Ok(()) = cutter.large_begin(class);
+            let Ok(()) = cutter.large(data);
+            let Ok(()) = cutter.large_end(padding);
+            bundler.end();
+        }
+        None => {
+            let Ok(()) = cutter.small(&[data, &vec![0; padding]].concat());
+            if bundler.ends_after(key, bundled as u64) {
+                end(cutter, bundler);
+            }
+        }
+    }
+}
+
+/// Cuts the end of the tar.
+pub(crate) fn finish(mut cutter: Cutter<impl FnMut(&[u8]) -> Result<(), Infallible>>, bundler: &Bundler, end: &[u8]) {
+    if bundler.ends_before(end.len() as u64) {
+        let Ok(()) = cutter.end_bundle();
+    }
+    let Ok(()) = cutter.small(end);
+    let Ok(_) = cutter.finish();
+}
 
 struct Member {
     key: String,
@@ -45,21 +89,11 @@ fn chunks(members: &[Member]) -> String {
         text += &format!("chunk {} {}\n", chunk.len(), FrameId::of(chunk));
         Ok::<(), Infallible>(())
     });
+    let mut bundler = Bundler::default();
     for member in members {
-        let padding = member.length.next_multiple_of(512) - member.length;
-        let Ok(()) = cutter.header(&vec![b'H'; member.header]);
-        if let Some(class) = member.class {
-            let Ok(()) = cutter.large_begin(class);
-            let Ok(()) = cutter.large(&member.content());
-            let Ok(()) = cutter.large_end(padding);
-        } else {
-            let Ok(()) = cutter.small(&member.content());
-            let Ok(()) = cutter.small(&vec![0; padding]);
-        }
-        let Ok(()) = cutter.member_end(member.key.as_bytes());
+        feed(&mut cutter, &mut bundler, member.key.as_bytes(), &vec![b'H'; member.header], &member.content(), member.class);
     }
-    let Ok(()) = cutter.header(&[0; 1024]);
-    let Ok(_) = cutter.finish();
+    finish(cutter, &bundler, &[0; 1024]);
     text
 }
 

@@ -82,6 +82,27 @@ impl Item {
     }
 }
 
+/// What an entry is in one of several archives.
+#[derive(Serialize)]
+pub(crate) struct Side<'a> {
+    kind: Kind,
+    mode: u32,
+    uid: u32,
+    gid: u32,
+    size: u64,
+    mtime: Mtime,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    link: Option<&'a PathText>,
+}
+
+impl<'a> Side<'a> {
+    pub(crate) fn of(item: &'a Item) -> Self {
+        let entry = &item.entry;
+        let (size, link) = (item.size(), entry.link.as_ref());
+        Self { kind: entry.kind, mode: entry.mode, uid: entry.uid, gid: entry.gid, size, mtime: entry.mtime, link }
+    }
+}
+
 #[derive(Debug, Serialize)]
 pub(crate) struct Line<'a> {
     archive: &'a ArchiveName,

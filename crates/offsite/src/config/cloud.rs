@@ -68,6 +68,12 @@ pub(crate) fn without_user(text: &str) -> String {
     }
 }
 
+impl CloudUrl {
+    pub(crate) fn folder(&self) -> Option<&PathBuf> {
+        if let Self::File(folder) = self { Some(folder) } else { None }
+    }
+}
+
 impl fmt::Display for CloudUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

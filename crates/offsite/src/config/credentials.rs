@@ -10,6 +10,8 @@ use std::{
 
 use zeroize::Zeroizing;
 
+use super::Home;
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Credentials {
     /// `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY` and perhaps `AWS_SESSION_TOKEN` of the process.
@@ -81,6 +83,13 @@ const SECRET: &str = "AWS_SECRET_ACCESS_KEY";
 const TOKEN: &str = "AWS_SESSION_TOKEN";
 
 impl Credentials {
+    /// What a configuration names; an error has the text, and the problem with it.
+    pub(super) fn named<'a>(text: Option<&'a str>, home: &Home) -> Result<Self, (&'a str, String)> {
+        let Some(file) = text.filter(|text| *text != "env") else { return Ok(Self::Env) };
+        let problem = || (file, format!("expected `env` or an absolute path, not {file:?}"));
+        home.expand(file).map(Self::File).ok_or_else(problem)
+    }
+
     /// Reads the key pair. The file is checked each time, because modes change.
     pub fn load(&self) -> Result<S3Keys, CredentialsError> {
         match self {

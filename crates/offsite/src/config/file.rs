@@ -277,16 +277,8 @@ impl Check<'_> {
         if matches!(url, CloudUrl::File(_)) && !bare {
             return Err(self.invalid(key, "a file:// cloud has no endpoint, region, class or credentials"));
         }
-        let credentials = match cloud.credentials.as_deref() {
-            None | Some("env") => Credentials::Env,
-            Some(file) => match self.home.expand(file) {
-                Some(path) => Credentials::File(path),
-                None => {
-                    let problem = format!("expected `env` or an absolute path, not {file:?}");
-                    return Err(self.unplaced(&format!("{key}.credentials"), file, problem));
-                }
-            },
-        };
+        let unplaced = |(file, problem): (&str, String)| self.unplaced(&format!("{key}.credentials"), file, problem);
+        let credentials = Credentials::named(cloud.credentials.as_deref(), self.home).map_err(unplaced)?;
         Ok(Cloud {
             name: self.value(&format!("{key}.name"), &cloud.name)?,
             url,
@@ -314,10 +306,7 @@ impl Check<'_> {
     /// a disk that is away, or does not answer, must not keep the configuration from being read.
     fn apart(&self, config: &Config) -> Result<(), ConfigError> {
         let mut folders = vec![("repository".to_owned(), config.repository.clone())];
-        let file = |(at, cloud): (usize, &Cloud)| match &cloud.url {
-            CloudUrl::File(folder) => Some((format!("clouds[{at}].url"), folder.clone())),
-            CloudUrl::S3 { .. } => None,
-        };
+        let file = |(at, cloud): (usize, &Cloud)| Some((format!("clouds[{at}].url"), cloud.url.folder()?.clone()));
         folders.extend(config.clouds.iter().enumerate().filter_map(file));
         folders.push(("state".to_owned(), config.state.clone()));
         for (_, folder) in &mut folders {

@@ -236,22 +236,17 @@ impl NotifyFile {
     pub(super) fn check(self, home: &Home) -> Result<Notify, Problem> {
         let usual = Notify::default();
         Ok(Notify {
-            credentials: match self.credentials.as_deref() {
-                None | Some("env") => Credentials::Env,
-                Some(file) => Credentials::File(
-                    home.expand(file).ok_or_else(|| at("credentials", format!("expected `env` or an absolute path, not {file:?}")))?,
-                ),
-            },
+            credentials: Credentials::named(self.credentials.as_deref(), home).map_err(|(_, problem)| at("credentials", problem))?,
             macos: self.macos.map_or(Ok(usual.macos), |text| value("macos", &text))?,
             ntfy: self.ntfy.map(ntfy).transpose()?,
-            healthchecks: match self.healthchecks {
-                Some(file) => Some(Healthchecks { url: url("healthchecks.url", file.url)? }),
-                None => None,
-            },
-            webhook: match self.webhook {
-                Some(file) => Some(Webhook { url: url("webhook.url", file.url)?, every_night: file.every_night }),
-                None => None,
-            },
+            healthchecks: self
+                .healthchecks
+                .map(|file| Ok::<_, Problem>(Healthchecks { url: url("healthchecks.url", file.url)? }))
+                .transpose()?,
+            webhook: self
+                .webhook
+                .map(|file| Ok::<_, Problem>(Webhook { url: url("webhook.url", file.url)?, every_night: file.every_night }))
+                .transpose()?,
             email: self.email.map(email).transpose()?,
         })
     }

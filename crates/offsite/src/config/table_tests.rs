@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::{Config, Home, SCHEMA};
 
 /// Every key, each on a line of its own.
-const WHOLE: &str = "\
+pub(super) const WHOLE: &str = "\
 repository: /b
 at: '05:15'
 battery: 35

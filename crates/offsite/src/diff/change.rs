@@ -1,12 +1,12 @@
 //! What became of one path between two archives, and the sums of that. Pure.
 
-use offsite_archive::{ArchiveName, Kind, Mtime, PathText};
+use offsite_archive::{ArchiveName, Kind, PathText};
 use serde::Serialize;
 
 use crate::{
     browse::{
         content::Sameness,
-        item::{Data, Item},
+        item::{Data, Item, Side},
         show::{self, Style},
     },
     human::{count, number},
@@ -124,26 +124,6 @@ pub(super) fn cells(change: &Change, path: &PathText, a: Option<&Item>, b: Optio
         name.push_str(&format!("  ({})", notes.join(", ")));
     }
     vec![sign.to_owned(), sizes, name]
-}
-
-#[derive(Serialize)]
-struct Side<'a> {
-    kind: Kind,
-    mode: u32,
-    uid: u32,
-    gid: u32,
-    size: u64,
-    mtime: Mtime,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    link: Option<&'a PathText>,
-}
-
-impl<'a> Side<'a> {
-    fn of(item: &'a Item) -> Self {
-        let entry = &item.entry;
-        let (size, link) = (item.size(), entry.link.as_ref());
-        Self { kind: entry.kind, mode: entry.mode, uid: entry.uid, gid: entry.gid, size, mtime: entry.mtime, link }
-    }
 }
 
 #[derive(Serialize)]

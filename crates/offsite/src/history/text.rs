@@ -103,7 +103,7 @@ fn painted(line: &str, outcome: Option<Outcome>, paint: Paint) -> String {
     line.replacen(word, &colour(word), 1)
 }
 
-fn ended(outcome: Option<Outcome>) -> &'static str {
+pub(super) fn ended(outcome: Option<Outcome>) -> &'static str {
     match outcome {
         Some(Outcome::Fine) => "fine",
         Some(Outcome::Incomplete) => "incomplete",

@@ -1,8 +1,9 @@
 //! A receipt in words. Pure.
 
+use super::text::ended;
 use crate::{
     human::{count, percent, size},
-    journal::{Fact, Outcome},
+    journal::Fact,
 };
 
 pub(super) fn of(fact: &Fact) -> String {
@@ -10,12 +11,7 @@ pub(super) fn of(fact: &Fact) -> String {
     match fact {
         Fact::Ran { outcome, slept, .. } => {
             let slept = if *slept { "; this computer slept in it" } else { "" };
-            let word = match outcome {
-                Outcome::Fine => "fine",
-                Outcome::Incomplete => "incomplete",
-                Outcome::Failed => "failed",
-            };
-            format!("ended: {word}{slept}")
+            format!("ended: {}{slept}", ended(Some(*outcome)))
         }
         Fact::Asked => "asked the daemon for a run".to_owned(),
         Fact::Waited { why, .. } => format!("waited: {why}"),

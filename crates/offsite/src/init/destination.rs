@@ -47,12 +47,23 @@ pub(super) struct CloudDraft {
     pub credentials: Option<String>,
 }
 
-#[derive(Debug, Clone, Default)]
-pub(super) struct Given {
+/// What the options say of it.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub(crate) struct Given {
+    /// Where sealed copies go: s3://bucket/prefix, file:///folder or none
+    #[arg(long = "cloud", value_name = "URL")]
     pub destination: Option<Destination>,
+    /// Another S3 server than Amazon's
+    #[arg(long, value_name = "URL", requires = "destination")]
     pub endpoint: Option<String>,
+    /// S3 region
+    #[arg(long, requires = "destination")]
     pub region: Option<String>,
+    /// Storage class of the packs, as DEEP_ARCHIVE
+    #[arg(long, requires = "destination")]
     pub class: Option<String>,
+    /// `env`, or a file of mode 0600 with AWS_ACCESS_KEY_ID=... and AWS_SECRET_ACCESS_KEY=... lines
+    #[arg(long, value_name = "FILE", requires = "destination")]
     pub credentials: Option<String>,
 }
 

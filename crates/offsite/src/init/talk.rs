@@ -27,7 +27,7 @@ use crate::{
     config::{Config, Home, Pi},
     exit::Exit,
     globals::Globals,
-    human::{ago, size},
+    human::{ago, quoted, size},
     journal::Standing,
     key::{self, Desk, Key, KeyError},
     places::Reached,
@@ -77,7 +77,7 @@ impl Talk<'_> {
 
     async fn again(&mut self) -> anyhow::Result<(Config, Option<Stock>)> {
         self.ask.say(&format!("kept  {}, which is there already", self.path.display()));
-        if self.args.pi.is_some() || self.args.path.is_some() || self.args.repository.is_some() || self.args.cloud.is_some() {
+        if self.args.pi.is_some() || self.args.path.is_some() || self.args.repository.is_some() || self.args.given.destination.is_some() {
             self.ask.say("note: what it says counts, not the options of this command; edit it to change something");
         }
         let config = Config::load(&self.path, &self.home)?;
@@ -220,13 +220,7 @@ impl Talk<'_> {
 
     /// Asks where sealed copies go until that can be reached, or is nowhere.
     async fn destination(&mut self, draft: &mut Draft) -> anyhow::Result<()> {
-        let mut given = Given {
-            destination: self.args.cloud.clone(),
-            endpoint: self.args.endpoint.clone(),
-            region: self.args.region.clone(),
-            class: self.args.class.clone(),
-            credentials: self.args.credentials.clone(),
-        };
+        let mut given = self.args.given.clone();
         let mut written = Vec::new();
         loop {
             draft.cloud = destination::choose(self.ask, &self.home, &given, &mut written)?;
@@ -315,9 +309,9 @@ impl Talk<'_> {
     }
 
     fn command(&self, verb: &str) -> String {
-        let program = std::env::current_exe().map_or_else(|_| "offsite".to_owned(), |path| quoted(&path));
+        let program = std::env::current_exe().map_or_else(|_| "offsite".to_owned(), |path| quoted(&path.to_string_lossy()));
         match &self.globals.config {
-            Some(_) => format!("{program} --config {} {verb}", quoted(&self.path)),
+            Some(_) => format!("{program} --config {} {verb}", quoted(&self.path.to_string_lossy())),
             None => format!("{program} {verb}"),
         }
     }
@@ -351,12 +345,6 @@ fn load_key(config: &Config) -> Result<Option<Key>, KeyError> {
         Err(KeyError::None { .. }) => Ok(None),
         Err(error) => Err(error),
     }
-}
-
-fn quoted(path: &Path) -> String {
-    let text = path.display().to_string();
-    let plain = text.chars().all(|char| char.is_ascii_alphanumeric() || "/._-".contains(char));
-    if plain { text } else { format!("'{}'", text.replace('\'', "'\\''")) }
 }
 
 struct AtTheDesk<'a>(&'a mut dyn Ask);

@@ -79,7 +79,7 @@ fn what_was_given_is_printed() {
         pi: Some("me@10.0.0.5:2222".parse().unwrap()),
         repository: Some("/Volumes/a: \"b\"/offsite".into()),
         key: Some(LoginKey::New),
-        cloud: Some("file:///Volumes/disk/offsite".parse().unwrap()),
+        given: Given { destination: Some("file:///Volumes/disk/offsite".parse().unwrap()), ..Given::default() },
         ..Args::default()
     };
     let config = parse(&configuration(&args, &home).unwrap());

@@ -20,7 +20,7 @@ use rustix::{
 use super::{
     Call, InstallError, Label, Launchctl, Means, Reply, Step, Target,
     job::GRACE,
-    mac::{Ids, job},
+    mac::{Ids, ask, job},
     printed::Printed,
 };
 
@@ -65,8 +65,8 @@ pub(crate) fn apply(steps: &[Step], hands: &Hands<'_>) -> Result<Vec<Label>, Ins
             }
             Step::Start(target) if later.contains(&target.label) => {}
             Step::Start(target) => start(hands.launchctl, *target)?,
-            Step::Pmset(arguments) => tool(hands.pmset, "pmset", arguments)?,
-            Step::Systemctl(arguments) => tool(hands.systemctl, "systemctl --user", arguments)?,
+            Step::Pmset(arguments) => drop(tool(hands.pmset, "pmset", arguments)?),
+            Step::Systemctl(arguments) => drop(tool(hands.systemctl, "systemctl --user", arguments)?),
         }
     }
     Ok(later)
@@ -174,10 +174,6 @@ fn remove(path: &Path) -> Result<(), InstallError> {
     }
 }
 
-fn ask(launchctl: &dyn Launchctl, call: &Call) -> Result<Reply, InstallError> {
-    launchctl.call(call).map_err(|source| InstallError::run(call, source))
-}
-
 /// One that runs already, because it was just loaded, is started too.
 fn start(launchctl: &dyn Launchctl, target: Target) -> Result<(), InstallError> {
     let call = Call::Kickstart(target);
@@ -242,16 +238,19 @@ fn load(launchctl: &dyn Launchctl, target: Target, list: &Path, program: &Path) 
 }
 
 /// Two names of one file count as one.
-fn same(one: &Path, other: &Path) -> bool {
+pub(super) fn same(one: &Path, other: &Path) -> bool {
     let whole = |path: &Path| -> Option<PathBuf> { path.canonicalize().ok() };
     one == other || (whole(one).is_some() && whole(one) == whole(other))
 }
 
-fn tool(tool: &dyn Tool, program: &'static str, arguments: &[String]) -> Result<(), InstallError> {
+pub(super) fn tool(tool: &dyn Tool, program: &'static str, arguments: &[String]) -> Result<Reply, InstallError> {
     let joined = || arguments.join(" ");
     let reply = tool.run(arguments).map_err(|source| InstallError::Run { program, arguments: joined(), source })?;
     match reply.code {
-        0 => Ok(()),
+        0 => Ok(reply),
         _ => Err(InstallError::Refused { program, arguments: joined(), reply }),
     }
 }
+
+#[cfg(test)]
+mod tests;

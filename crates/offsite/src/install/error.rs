@@ -46,10 +46,6 @@ pub(crate) enum InstallError {
 }
 
 impl InstallError {
-    pub(super) fn run(call: &Call, source: io::Error) -> Self {
-        Self::Run { program: "launchctl", arguments: call.arguments().join(" "), source }
-    }
-
     pub(super) fn refused(call: &Call, reply: Reply) -> Self {
         Self::Refused { program: "launchctl", arguments: call.arguments().join(" "), reply }
     }

@@ -12,6 +12,7 @@ use super::{
 use crate::{
     config::{Config, Home},
     globals::Globals,
+    human::quoted,
     platform,
 };
 
@@ -80,9 +81,4 @@ impl Here {
     pub(crate) fn leftovers(&self) -> (PathBuf, &Path) {
         (platform::current().state_folder(&self.home), &self.config)
     }
-}
-
-fn quoted(word: &str) -> String {
-    let plain = |letter: char| letter.is_ascii_alphanumeric() || "/._-+:@,=".contains(letter);
-    if !word.is_empty() && word.chars().all(plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', "'\\''")) }
 }

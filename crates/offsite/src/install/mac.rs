@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::{
-    Call, Domain, InstallError, Label, Launchctl, Means, Owner, Target,
+    Call, Domain, InstallError, Label, Launchctl, Means, Owner, Reply, Target,
     printed::{Printed, disabled, printed},
 };
 
@@ -80,10 +80,15 @@ pub(crate) struct There {
     pub switched_off: bool,
 }
 
+pub(super) fn ask(launchctl: &dyn Launchctl, call: &Call) -> Result<Reply, InstallError> {
+    let run = |source| InstallError::Run { program: "launchctl", arguments: call.arguments().join(" "), source };
+    launchctl.call(call).map_err(run)
+}
+
 /// What launchd knows of `target`; `None` if it has no such job.
 pub(super) fn job(launchctl: &dyn Launchctl, target: Target) -> Result<Option<Printed>, InstallError> {
     let call = Call::Print(target);
-    let reply = launchctl.call(&call).map_err(|source| InstallError::run(&call, source))?;
+    let reply = ask(launchctl, &call)?;
     match reply.means() {
         Means::Done => Ok(Some(printed(&reply.out))),
         Means::Absent | Means::NoDomain => Ok(None),
@@ -94,7 +99,6 @@ pub(super) fn job(launchctl: &dyn Launchctl, target: Target) -> Result<Option<Pr
 
 /// Whether the owner, or an old uninstall, switched the job off. A domain that does not tell has no such mark.
 fn marked(launchctl: &dyn Launchctl, domain: Domain, label: Label) -> Result<bool, InstallError> {
-    let call = Call::PrintDisabled(domain);
-    let reply = launchctl.call(&call).map_err(|source| InstallError::run(&call, source))?;
+    let reply = ask(launchctl, &Call::PrintDisabled(domain))?;
     Ok(reply.means() == Means::Done && disabled(&reply.out, label.as_str()))
 }

@@ -4,6 +4,8 @@
 
 use std::path::{Component, Path, PathBuf};
 
+use super::apply::same;
+
 /// `program`, or a name that will outlive it and leads to the same file now.
 pub(super) fn lasting(program: &Path) -> PathBuf {
     opt(program).filter(|link| same(link, program)).unwrap_or_else(|| program.to_owned())
@@ -19,10 +21,6 @@ fn opt(program: &Path) -> Option<PathBuf> {
     path.push(name);
     path.extend(rest);
     Some(path)
-}
-
-fn same(one: &Path, other: &Path) -> bool {
-    matches!((one.canonicalize(), other.canonicalize()), (Ok(one), Ok(other)) if one == other)
 }
 
 #[cfg(test)]

@@ -50,20 +50,23 @@ pub(super) fn units(job: &Job, repository: &Path, mounts: &str) -> Result<Vec<(&
 }
 
 pub(super) fn install(folder: &Path, owner: Ids, units: &[(&'static str, String)], now: bool) -> Vec<Step> {
-    let ask = |words: &[&str]| Step::Systemctl(words.iter().map(|&word| word.to_owned()).collect());
     // A shell without a bus, as after su, is found out before there are units that nothing starts.
-    let mut steps = vec![ask(&["show-environment"]), Step::Folder { path: folder.to_owned(), owner, mode: 0o755 }];
+    let mut steps = vec![step(&["show-environment"]), Step::Folder { path: folder.to_owned(), owner, mode: 0o755 }];
     for (name, text) in units {
         steps.push(Step::Write { path: folder.join(name), text: text.clone(), owner });
     }
-    steps.push(ask(&["daemon-reload"]));
+    steps.push(step(&["daemon-reload"]));
     // A disk that the repository lay on before would go on starting it.
-    steps.push(ask(&["disable", SERVICE, TIMER]));
+    steps.push(step(&["disable", SERVICE, TIMER]));
     let by_disk = units.iter().any(|(name, text)| *name == SERVICE && text.contains("[Install]"));
-    steps.push(ask(if by_disk { &["enable", SERVICE, TIMER] } else { &["enable", TIMER] }));
-    steps.push(ask(&["restart", TIMER]));
-    steps.extend(now.then(|| ask(&["start", "--no-block", SERVICE])));
+    steps.push(step(if by_disk { &["enable", SERVICE, TIMER] } else { &["enable", TIMER] }));
+    steps.push(step(&["restart", TIMER]));
+    steps.extend(now.then(|| step(&["start", "--no-block", SERVICE])));
     steps
+}
+
+fn step(words: &[&str]) -> Step {
+    Step::Systemctl(words.iter().map(|&word| word.to_owned()).collect())
 }
 
 /// What removing them takes, however much of them is left: files, links that start them, and what systemd still has although the file is gone.
@@ -74,10 +77,9 @@ pub(super) fn uninstall(folder: &Path, systemctl: &dyn Tool) -> Result<Vec<Step>
     let states = [TIMER, SERVICE].map(|name| (name, show(systemctl, name, "ActiveState")));
     let at_work = |text: &str| value(text, "ActiveState").is_some_and(|state| !["inactive", "failed"].contains(&state));
     let at_work: Vec<&str> = states.iter().filter(|(_, text)| at_work(text)).map(|(name, _)| *name).collect();
-    let words = |words: &[&str]| Step::Systemctl(words.iter().map(|&word| word.to_owned()).collect());
-    steps.extend((!at_work.is_empty()).then(|| words(&[&["stop"], at_work.as_slice()].concat())));
+    steps.extend((!at_work.is_empty()).then(|| step(&[&["stop"], at_work.as_slice()].concat())));
     let answers = states.iter().any(|(_, text)| !text.is_empty());
-    steps.extend((answers && !steps.is_empty()).then(|| words(&["daemon-reload"])));
+    steps.extend((answers && !steps.is_empty()).then(|| step(&["daemon-reload"])));
     Ok(steps)
 }
 

@@ -38,12 +38,7 @@ impl Remembered {
     }
 
     pub(super) fn text(self) -> String {
-        let Self { wake, before } = self;
-        let mut text = serde_json::json!(wake);
-        if let Some(before) = before {
-            text["before"] = serde_json::json!(before);
-        }
-        text.to_string() + "\n"
+        serde_json::json!(self).to_string() + "\n"
     }
 
     fn of(self, line: &str) -> Option<Wake> {

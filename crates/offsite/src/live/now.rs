@@ -55,7 +55,7 @@ pub enum Phase {
 impl Phase {
     /// The phase of a bar's label, and the rest of it: `pull services/…`.
     pub(super) fn of_label(label: &str) -> (Self, &str) {
-        const LABELS: [(&str, Phase); 8] = [
+        const LABELS: [(&str, Phase); 9] = [
             ("pull", Phase::Pull),
             ("push", Phase::Push),
             ("check", Phase::Check),
@@ -64,13 +64,11 @@ impl Phase {
             ("plain copy", Phase::Plain),
             ("restore", Phase::Restore),
             ("export", Phase::Export),
+            ("drill", Phase::Drill),
         ];
         let rest = |begin: &str| label.strip_prefix(begin).filter(|rest| rest.is_empty() || rest.starts_with(' '));
         let known = LABELS.iter().find_map(|(begin, phase)| Some((*phase, rest(begin)?.trim_start())));
-        known.unwrap_or_else(|| match rest("drill") {
-            Some(rest) => (Self::Drill, rest.trim_start()),
-            None => (Self::Work, label),
-        })
+        known.unwrap_or((Self::Work, label))
     }
 }
 

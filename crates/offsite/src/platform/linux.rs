@@ -15,20 +15,12 @@ use crate::home::Home;
 pub struct Linux;
 
 impl Platform for Linux {
-    fn name(&self) -> &'static str {
-        "Linux"
-    }
-
     fn state_folder(&self, home: &Home) -> PathBuf {
         home.state.clone().unwrap_or_else(|| home.home.join(".local/state")).join("offsite")
     }
 
     fn log_folder(&self, home: &Home) -> PathBuf {
         self.state_folder(home).join("log")
-    }
-
-    fn has_launchd(&self) -> bool {
-        false
     }
 
     fn launchctl(&self) -> Option<Command> {
@@ -69,6 +61,7 @@ impl Platform for Linux {
         None
     }
 }
+
 /// What the kernel's folder of power supplies says. Of several batteries the fullest counts; those of mice and keyboards do not.
 fn supplies(root: &Path) -> Option<Power> {
     let (mut mains, mut percent) = (false, None);

@@ -14,20 +14,12 @@ use crate::home::{Home, straight};
 pub struct MacOs;
 
 impl Platform for MacOs {
-    fn name(&self) -> &'static str {
-        "macOS"
-    }
-
     fn state_folder(&self, home: &Home) -> PathBuf {
         home.home.join("Library/Application Support/offsite")
     }
 
     fn log_folder(&self, home: &Home) -> PathBuf {
         home.home.join("Library/Logs/offsite")
-    }
-
-    fn has_launchd(&self) -> bool {
-        true
     }
 
     fn launchctl(&self) -> Option<Command> {

@@ -21,7 +21,7 @@ use offsite_archive::{
     ArchiveName, Chunker, End, Entry, FrameId, FrameRef, FramesDigest, Head, Kind, MANIFEST_VERSION, ManifestWriter, Mtime, PathText,
     compress, write_tail,
 };
-use offsite_repository::{Layout, PackFacts, PackName, PackWriter, Repository, archive_path};
+use offsite_repository::{Layout, ObjectId, PackFacts, PackName, PackWriter, Repository, archive_path};
 
 /// Bytes that do not compress and are the same for ever: the output of BLAKE3 for `seed`.
 pub fn noise(seed: u64, len: usize) -> Vec<u8> {
@@ -79,13 +79,6 @@ pub fn manifest_of(name: &ArchiveName, sequence: u64, raw: &[u8], frames: &[Fram
 
 /// As [`manifest_of`], of an older version.
 pub fn manifest_of_version(version: u32, name: &ArchiveName, sequence: u64, raw: &[u8], frames: &[FrameRef]) -> Vec<u8> {
-    let chunker = Chunker {
-        id: "files-1".to_owned(),
-        page: 65536,
-        text: [16384, 65536, 262_144],
-        data: [262_144, 1 << 20, 4 << 20],
-        bundle: [98304, 524_288],
-    };
     let head = Head {
         version,
         archive: name.clone(),
@@ -93,7 +86,7 @@ pub fn manifest_of_version(version: u32, name: &ArchiveName, sequence: u64, raw:
         host: "pi".to_owned(),
         agent: "0.1.0".to_owned(),
         sources: vec![PathText(b"/srv".to_vec())],
-        chunker,
+        chunker: Chunker::files_1(),
     };
     // Whole blocks: what follows them is the end of the tar stream.
     let stored = (raw.len() as u64 - 512) / 512 * 512;
@@ -184,6 +177,18 @@ pub async fn put(repository: &Repository, archive: &Made, target: u64) {
     repository.put_manifest(&archive.name, archive.manifest.clone()).await.unwrap();
 }
 
+/// The id of a pack of a layout that is not plain.
+pub fn object(pack: &PackName) -> ObjectId {
+    if let PackName::Object(id) = pack { *id } else { unreachable!("not plain") }
+}
+
+/// Puts `edit`ed bytes in an object's place.
+pub async fn edit(store: &dyn ObjectStore, path: &Path, edit: impl FnOnce(&mut Vec<u8>)) {
+    let mut bytes = store.get(path).await.unwrap().bytes().await.unwrap().to_vec();
+    edit(&mut bytes);
+    store.put(path, bytes.into()).await.unwrap();
+}
+
 /// All objects of a store with their bytes, by path.
 pub async fn everything(store: &dyn ObjectStore) -> Vec<(Path, Bytes)> {
     let mut paths: Vec<Path> = store.list(None).map(|object| object.unwrap().location).collect().await;
@@ -257,19 +262,13 @@ impl Halting {
     }
 }
 
-impl fmt::Display for Halting {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "halting {}", self.inner)
-    }
-}
-
 /// The trait is implemented for the handle, because streams outlive a borrow.
 #[derive(Debug, Clone)]
 pub struct Handle(pub Arc<Halting>);
 
 impl fmt::Display for Handle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+        write!(f, "halting {}", self.0.inner)
     }
 }
 

@@ -7,12 +7,12 @@ use futures::StreamExt;
 use object_store::ObjectStoreExt;
 use offsite_archive::{ArchiveName, FrameRef, Manifest};
 use offsite_repository::{
-    FetchError, Layout, LocalStore, ObjectId, PublishError, Repository, RepositoryError, Scope, Staged, StreamError, archive_path, export,
-    fetch, holds, manifest_path, publish, read_ranges, verify,
+    Damage, FetchError, Layout, LocalStore, ObjectId, PlainState, PublishError, Repository, RepositoryError, Scope, Staged, StreamError,
+    archive_path, export, fetch, holds, manifest_path, plain_path, publish, read_ranges, verify, verify_plain,
 };
 use proptest::prelude::*;
 
-use crate::common::{Made, chunks, empty, holding, made, made_at, manifest_of, manifest_of_version, noise, put, three};
+use crate::common::{Made, chunks, edit, empty, holding, made, made_at, manifest_of, manifest_of_version, noise, object, put, three};
 
 async fn sealed(archives: &[Made]) -> Repository {
     // Sealing is another matter: here the store passes everything through.
@@ -56,25 +56,10 @@ async fn export_of_other_encodings_is_another_file_of_the_same_content() {
     let manifest = &file[tail.manifest.start as usize..tail.manifest.end as usize];
     assert_eq!(manifest, second.manifest);
     // As a plain archive it is found good where it stands, but for the tail, whose lengths are its own.
-    let mut raw = Vec::new();
-    let mut at = 0;
-    for (len, _) in &tail.frames {
-        raw.extend(zstd_of(&file[at..at + *len as usize], &second, raw.len()));
-        at += *len as usize;
+    let mut rest = &file[..];
+    for ((len, _), (id, raw, _)) in tail.frames.iter().zip(&second.frames) {
+        offsite_archive::decode(rest.split_off(..*len as usize).unwrap(), id, *raw).unwrap();
     }
-    assert_eq!(raw, second.raw);
-}
-
-/// Decodes a frame that must hold the bytes at `at` of the stream.
-fn zstd_of(frame: &[u8], archive: &Made, at: usize) -> Vec<u8> {
-    let mut begin = 0;
-    for (id, raw, _) in &archive.frames {
-        if begin == at {
-            return offsite_archive::decode(frame, id, *raw).unwrap();
-        }
-        begin += *raw as usize;
-    }
-    panic!("no frame begins at {at}");
 }
 
 #[tokio::test]
@@ -136,6 +121,9 @@ async fn a_lie_about_a_raw_length_is_refused_where_it_is_read() {
     // Known without reading any pack, too.
     assert!(matches!(holds(&repository, &name).await, Err(StreamError::Length { .. })));
     assert!(holds(&repository, &archive.name).await.is_ok());
+    let found = verify(&repository, &Scope::All, &|_| ()).await.unwrap().archives;
+    assert!(found[0].1.is_empty() && found[1].0 == name, "{found:?}");
+    assert!(matches!(found[1].1[..], [Damage::Length { .. }, Damage::Length { .. }]), "{found:?}");
 }
 
 #[tokio::test]
@@ -186,9 +174,7 @@ async fn fetch_goes_on_after_damage_and_says_what_is_wrong() {
     let repository = holding(Layout::Packs, std::slice::from_ref(&archive), 1 << 20).await;
     let index = repository.index().await.unwrap();
     let (packs, _) = repository.packs().await.unwrap();
-    let mut bytes = repository.store().get(&packs[0].name.path()).await.unwrap().bytes().await.unwrap().to_vec();
-    bytes[archive.frames[0].2.len() + 30] ^= 4;
-    repository.store().put(&packs[0].name.path(), bytes.into()).await.unwrap();
+    edit(&**repository.store(), &packs[0].name.path(), |bytes| bytes[archive.frames[0].2.len() + 30] ^= 4).await;
     let absent = offsite_archive::FrameId::of(b"nowhere");
     let ids = archive.frames.iter().map(|frame| frame.0);
     let wanted: Vec<_> = ids.clone().chain([absent]).chain(ids.rev()).collect();
@@ -249,8 +235,7 @@ proptest! {
             let repository = holding(Layout::Packs, &archives, target).await;
             let kept = repository.tables().await.unwrap();
             for (facts, _) in &kept.good {
-                let offsite_repository::PackName::Object(id) = facts.name else { unreachable!("not plain") };
-                repository.store().delete(&offsite_repository::index_path(&id)).await.unwrap();
+                repository.store().delete(&offsite_repository::index_path(&object(&facts.name))).await.unwrap();
             }
             let rebuilt = repository.tables().await.unwrap();
             assert_eq!(rebuilt.good, kept.good);
@@ -332,4 +317,43 @@ async fn a_file_without_its_manifest_is_no_archive() {
     assert!(matches!(published, Err(PublishError::Commit { .. })), "{published:?}");
     assert_eq!(repository.archives().await.unwrap().good, []);
     assert!(local.head(&archive_path(&archive.name)).await.is_ok());
+}
+
+#[tokio::test]
+async fn no_byte_of_a_plain_copy_can_change_unseen() {
+    let archive = made("services/2026-11-22T040000Z", 1, &[noise(1, 700), vec![0; 900]]);
+    let dir = tempfile::tempdir().unwrap();
+    let local = LocalStore::open(dir.path()).unwrap();
+    let repository = Repository::create(Arc::new(local.clone()), Layout::Packs).await.unwrap();
+    put(&repository, &archive, 1 << 20).await;
+    let path = dir.path().join(plain_path(&archive.name).as_ref());
+    let state = async || verify_plain(&repository, &local, &archive.name).await.unwrap();
+    assert_eq!(state().await, PlainState::Gone);
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    let good = archive.file.to_vec();
+    std::fs::write(&path, &good).unwrap();
+    assert_eq!(state().await, PlainState::Good);
+    for at in 0..good.len() {
+        let mut bad = good.clone();
+        bad[at] ^= 1;
+        std::fs::write(&path, bad).unwrap();
+        assert!(matches!(state().await, PlainState::Damaged(_)), "flipped at {at}");
+        std::fs::write(&path, &good[..at]).unwrap();
+        assert!(matches!(state().await, PlainState::Damaged(_)), "cut at {at}");
+    }
+    std::fs::write(&path, [&good[..], b"x"].concat()).unwrap();
+    assert!(matches!(state().await, PlainState::Damaged(_)));
+    // The frames of another archive are good frames, and not of this one.
+    let other = made("services/2026-11-22T040000Z", 1, &chunks(5, 2));
+    std::fs::write(&path, &other.file).unwrap();
+    assert!(matches!(state().await, PlainState::Damaged(_)));
+    // In another encoding it is as good.
+    let again = made_at("services/2026-11-22T040000Z", 1, &[noise(1, 700), vec![0; 900]], 19);
+    let mut file: Vec<u8> = again.frames.iter().flat_map(|(_, _, encoded)| encoded.clone()).collect();
+    let lens = again.frames.iter().map(|(_, raw, encoded)| (encoded.len() as u32, *raw));
+    offsite_archive::write_tail(&mut file, lens, &archive.manifest).unwrap();
+    std::fs::write(&path, file).unwrap();
+    assert_eq!(state().await, PlainState::Good);
+    let absent = "services/2030-01-01T000000Z".parse().unwrap();
+    assert!(matches!(verify_plain(&repository, &local, &absent).await, Err(RepositoryError::NoSuchArchive { .. })));
 }

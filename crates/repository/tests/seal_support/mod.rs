@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::{StreamExt, stream::BoxStream};
 use object_store::{
-    CopyOptions, GetOptions, GetRange, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, ObjectStoreExt,
+    CopyOptions, GetOptions, GetRange, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode,
     PutMultipartOptions, PutOptions, PutPayload, PutResult, Result, memory::InMemory, path::Path,
 };
 use offsite_repository::seal::{MasterKey, SealError, SealKeys, SealedOptions, SealedStore, VaultId};
@@ -132,6 +132,14 @@ pub(crate) fn path(folder: &str, number: u8) -> Path {
 pub(crate) fn pair() -> (Arc<Recording>, SealedStore) {
     let inner = Recording::new();
     (inner.clone(), SealedStore::new(inner, keys(1), SealedOptions::default()))
+}
+
+/// As [`pair`], with an object of that length, its content and its path.
+pub(crate) async fn stored(folder: &str, length: usize) -> (Arc<Recording>, SealedStore, Vec<u8>, Path) {
+    let (inner, store) = pair();
+    let (content, path) = (content(length), path(folder, 1));
+    store.put_opts(&path, content.clone().into(), PutMode::Create.into()).await.unwrap();
+    (inner, store, content, path)
 }
 
 /// The seal's error in a result that must have one.

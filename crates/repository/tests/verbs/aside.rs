@@ -41,9 +41,7 @@ async fn a_repair_stopped_anywhere_loses_nothing_good_and_is_finished_by_the_nex
         }
         found.unwrap()
     };
-    let mut bytes = start.store().get(&pack.name.path()).await.unwrap().bytes().await.unwrap().to_vec();
-    bytes[20] ^= 1;
-    start.store().put(&pack.name.path(), bytes.into()).await.unwrap();
+    edit(&**start.store(), &pack.name.path(), |bytes| bytes[20] ^= 1).await;
     let good: Vec<_> = table.entries()[1..].iter().map(|entry| entry.id).collect();
 
     let undisturbed: Arc<dyn ObjectStore> = clone_of(&**start.store()).await;
@@ -71,8 +69,7 @@ async fn a_repair_stopped_anywhere_loses_nothing_good_and_is_finished_by_the_nex
 /// The only pack of a repository of one archive, its bytes, and its frames.
 async fn only_pack(mac: &Repository) -> (PackName, ObjectId, Vec<u8>, Vec<TableEntry>) {
     let (facts, table) = mac.tables().await.unwrap().good.remove(0);
-    let PackName::Object(id) = facts.name else { panic!("a pack of the Mac has an object's name") };
-    let bytes = mac.store().get(&facts.name.path()).await.unwrap().bytes().await.unwrap().to_vec();
+    let (id, bytes) = (object(&facts.name), mac.store().get(&facts.name.path()).await.unwrap().bytes().await.unwrap().to_vec());
     (facts.name, id, bytes, table.entries().to_vec())
 }
 
@@ -117,9 +114,7 @@ async fn a_disowned_frame_is_not_there_and_its_pack_stays_until_it_is_set_aside(
     let made = made("services/2026-11-22T040000Z", 1, &chunks(0, 4));
     let mac = holding(Layout::Packs, std::slice::from_ref(&made), 1 << 20).await;
     let (name, id, good, frames) = only_pack(&mac).await;
-    let mut bytes = good.clone();
-    bytes[20] ^= 1;
-    mac.store().put(&name.path(), bytes.into()).await.unwrap();
+    edit(&**mac.store(), &name.path(), |bytes| bytes[20] ^= 1).await;
     let found = verify(&mac, &Scope::All, &|_| ()).await.unwrap();
     assert_eq!(found.bad, [(id, frames[0].id)]);
     disown(&mac, &found.bad).await.unwrap();

@@ -236,12 +236,8 @@ impl Reads for Meddled {
     }
 }
 
-async fn pulled_while(meddler: Meddler) -> (Mac, Result<Copied, CopyError>) {
-    pulled_beside(meddler, None).await
-}
-
-/// As above, to a Mac that holds the archive `other` already.
-async fn pulled_beside(meddler: Meddler, other: Option<&Made>) -> (Mac, Result<Copied, CopyError>) {
+/// A pull of thirty frames to a Mac that may hold the archive `other` already.
+async fn pulled_while(meddler: Meddler, other: Option<&Made>) -> (Mac, Result<Copied, CopyError>) {
     let made = made("services/2026-11-22T040000Z", 1, &chunks(0, 30));
     let pi = holding(Layout::Packs, std::slice::from_ref(&made), TARGET).await;
     let meddled = Meddled { meddler, name: made.name.clone(), reads: AtomicU64::new(0) };
@@ -256,7 +252,7 @@ async fn pulled_beside(meddler: Meddler, other: Option<&Made>) -> (Mac, Result<C
 
 #[tokio::test]
 async fn packs_that_the_pi_rewrites_meanwhile_are_found_anew() {
-    let (mac, copied) = pulled_while(Meddler::Prune).await;
+    let (mac, copied) = pulled_while(Meddler::Prune, None).await;
     let copied = copied.unwrap();
     assert_eq!((copied.frames_total, copied.frames_moved), (30, 30));
     assert_eq!(assert_whole(&mac.repository).await.len(), 1);
@@ -264,14 +260,14 @@ async fn packs_that_the_pi_rewrites_meanwhile_are_found_anew() {
 
 #[tokio::test]
 async fn an_archive_that_the_pi_forgets_meanwhile_is_gone() {
-    let (mac, copied) = pulled_while(Meddler::Forget).await;
+    let (mac, copied) = pulled_while(Meddler::Forget, None).await;
     assert!(matches!(copied, Err(CopyError::Gone { .. })), "{copied:?}");
     assert!(mac.repository.archives().await.unwrap().good.is_empty());
 }
 
 #[tokio::test]
 async fn a_pi_that_never_holds_still_is_an_error_and_no_endless_loop() {
-    let (_, copied) = pulled_while(Meddler::PruneAlways).await;
+    let (_, copied) = pulled_while(Meddler::PruneAlways, None).await;
     assert!(matches!(copied, Err(CopyError::Fetch { .. })), "{copied:?}");
 }
 
@@ -279,13 +275,13 @@ async fn a_pi_that_never_holds_still_is_an_error_and_no_endless_loop() {
 #[tokio::test]
 async fn what_is_only_shown_is_looked_for_anew_as_well() {
     let vault = made("vault/2026-11-21T040000Z", 1, &chunks(0, 30));
-    let (mac, copied) = pulled_beside(Meddler::Prune, Some(&vault)).await;
+    let (mac, copied) = pulled_while(Meddler::Prune, Some(&vault)).await;
     assert_eq!(copied.unwrap().frames_moved, 0);
     assert_eq!(assert_whole(&mac.repository).await.len(), 2);
-    let (mac, copied) = pulled_beside(Meddler::Forget, Some(&vault)).await;
+    let (mac, copied) = pulled_while(Meddler::Forget, Some(&vault)).await;
     assert!(matches!(copied, Err(CopyError::Gone { .. })), "{copied:?}");
     assert_eq!(assert_whole(&mac.repository).await, std::slice::from_ref(&vault.name));
-    let (_, copied) = pulled_beside(Meddler::PruneAlways, Some(&vault)).await;
+    let (_, copied) = pulled_while(Meddler::PruneAlways, Some(&vault)).await;
     assert!(matches!(copied, Err(CopyError::Fetch { .. })), "{copied:?}");
 }
 

@@ -57,11 +57,9 @@ async fn a_pack_without_table_stays_while_an_archive_lacks_frames() {
     let made = made("services/2026-11-22T040000Z", 1, &chunks(0, 4));
     let mac = holding(Layout::Packs, &[made], 1 << 20).await;
     let pack = mac.packs().await.unwrap().0.remove(0);
-    let offsite_repository::PackName::Object(id) = pack.name else { panic!("a pack of the Mac has an object's name") };
-    let bytes = mac.store().get(&pack.name.path()).await.unwrap().bytes().await.unwrap();
     // Its end, which holds the table, is gone; and so is the index object.
-    mac.store().put(&pack.name.path(), bytes.slice(..bytes.len() - 20).into()).await.unwrap();
-    mac.store().delete(&index_path(&id)).await.unwrap();
+    edit(&**mac.store(), &pack.name.path(), |bytes| bytes.truncate(bytes.len() - 20)).await;
+    mac.store().delete(&index_path(&object(&pack.name))).await.unwrap();
     assert!(matches!(plan_prune(&mac).await, Err(PruneError::Unknown { .. })));
 }
 
@@ -136,9 +134,7 @@ async fn nor_does_a_pack_that_is_rewritten_take_it_along() {
         mac.put_manifest(&archive.name, archive.manifest.clone()).await.unwrap();
         let (large, place) = mac.tables().await.unwrap().good.into_iter().find(|(_, table)| table.entries().len() == 3).unwrap();
         let place = place.entries()[2].offset as usize + 20;
-        let mut bytes = mac.store().get(&large.name.path()).await.unwrap().bytes().await.unwrap().to_vec();
-        bytes[place] ^= u8::from(bad);
-        mac.store().put(&large.name.path(), bytes.into()).await.unwrap();
+        edit(&**mac.store(), &large.name.path(), |bytes| bytes[place] ^= u8::from(bad)).await;
         let plan = plan_prune(&mac).await.unwrap();
         assert_eq!((plan.remove.len(), plan.rewrite.len()), (0, 1), "{plan}");
         let pruned = apply_prune(&mac, &plan).await.unwrap();

@@ -1,47 +1,7 @@
 //! Every key, its default, and values that do not go together.
 
 use super::*;
-use crate::config::{LogFormat, LogLevel, StorageClass};
-
-const WHOLE: &str = r#"
-repository: ~/Backups/offsite
-at: "05:15"
-keep: 7
-verify: 1/30
-plain: all
-overdue_hours: 48
-battery: 35
-wait: 90
-log: {format: json, keep: 3, level: debug}
-jobs:
-  photos: {keep: 30, overdue_hours: 200}
-pis:
-  - name: pi
-    host: pi.local
-    port: 2222
-    user: offsite
-    path: /srv/backup/offsite
-    key: ~/.ssh/id_offsite
-    known_hosts: ~/.ssh/known
-  - name: attic
-    host: 10.0.0.7
-    path: backup
-    agent: true
-    ssh_config: ~/.ssh/other
-    limit: 20 MB/s
-    connections: 2
-clouds:
-  - name: cold
-    url: s3://bucket/prefix
-    endpoint: https://s3.example.org
-    region: eu-central-1
-    class: DEEP_ARCHIVE
-    keep: 12
-    credentials: ~/.config/offsite/aws.env
-  - name: disk
-    url: file:///Volumes/disk/offsite
-state: /var/offsite
-"#;
+use crate::config::{LogFormat, LogLevel, StorageClass, table_tests::WHOLE};
 
 const SMALL: &str = "{host: h, user: u, path: /p}";
 
@@ -56,26 +16,26 @@ fn problem(text: &str) -> String {
 #[test]
 fn every_key_is_read() {
     let config = parsed(WHOLE).unwrap();
-    assert_eq!(config.repository, Path::new("/home/owner/Backups/offsite"));
     assert_eq!(config.at, "05:15".parse().unwrap());
     assert_eq!((config.verify.to_string().as_str(), config.plain), ("1/30", PlainCopies::All));
     assert_eq!((config.battery, config.wait), (35, SignedDuration::from_mins(90)));
     assert_eq!((config.log.format, config.log.keep.get(), config.log.level), (LogFormat::Json, 3, LogLevel::Debug));
-    assert_eq!(config.keep_of(&"services".parse().unwrap()).get(), 7);
-    assert_eq!(config.keep_of(&"photos".parse().unwrap()).get(), 30);
-    assert_eq!(config.overdue_of(&"services".parse().unwrap()), SignedDuration::from_hours(48));
-    assert_eq!(config.overdue_of(&"photos".parse().unwrap()), SignedDuration::from_hours(200));
-    assert_eq!((config.pis[0].port, config.pis[0].user.as_deref()), (Some(2222), Some("offsite")));
-    assert_eq!((&config.pis[0].ssh_config, config.pis[0].limit, config.pis[0].connections.get()), (&SshConfig::Usual, None, 1));
-    assert_eq!(config.pis[0].auth, PiAuth::Key("/home/owner/.ssh/id_offsite".into()));
-    assert_eq!((config.pis[1].port, &config.pis[1].user, &config.pis[1].auth), (None, &None, &PiAuth::Agent));
-    assert_eq!((&config.pis[0].known_hosts, &config.pis[1].known_hosts), (&Some("/home/owner/.ssh/known".into()), &None));
-    assert_eq!(config.pis[1].ssh_config, SshConfig::File("/home/owner/.ssh/other".into()));
-    assert_eq!((config.pis[1].limit.map(|rate| rate.bytes().get()), config.pis[1].connections.get()), (Some(20_000_000), 2));
+    assert_eq!(["services", "photos"].map(|job| config.keep_of(&job.parse().unwrap()).get()), [7, 30]);
+    assert_eq!(["services", "photos"].map(|job| config.overdue_of(&job.parse().unwrap()).as_hours()), [48, 200]);
+    let [attic, other] = config.pis.as_slice() else { panic!("{:?}", config.pis) };
+    assert_eq!((attic.port, attic.user.as_deref(), &attic.ssh_config), (Some(2222), Some("offsite"), &SshConfig::None));
+    assert_eq!((&attic.auth, &attic.known_hosts), (&PiAuth::Key("/home/owner/.ssh/id".into()), &Some("/home/owner/.ssh/known".into())));
+    assert_eq!((attic.limit.map(|rate| rate.bytes().get()), attic.connections.get()), (Some(20_000_000), 2));
+    assert_eq!((other.port, &other.user, &other.auth, &other.known_hosts), (None, &None, &PiAuth::Ssh, &None));
+    assert_eq!((&other.ssh_config, other.limit, other.connections.get()), (&SshConfig::Usual, None, 1));
     assert_eq!(config.clouds[0].class.as_ref().map(StorageClass::as_str), Some("DEEP_ARCHIVE"));
-    assert_eq!(config.clouds[0].credentials, Credentials::File("/home/owner/.config/offsite/aws.env".into()));
-    assert_eq!((config.clouds[1].keep.get(), &config.clouds[1].credentials), (10, &Credentials::Env));
+    assert_eq!(config.clouds[0].credentials, Credentials::File("/home/owner/aws.env".into()));
     assert_eq!(config.state, Path::new("/var/offsite"));
+    let pi = "{host: h, path: p, agent: true, ssh_config: ~/.ssh/other}";
+    let config = parsed(&format!("repository: ~/b\npi: {pi}\nclouds: [{{name: d, url: 'file:///d'}}]\n")).unwrap();
+    assert_eq!((config.repository.as_path(), &config.pis[0].auth), (Path::new("/home/owner/b"), &PiAuth::Agent));
+    assert_eq!(config.pis[0].ssh_config, SshConfig::File("/home/owner/.ssh/other".into()));
+    assert_eq!((config.clouds[0].keep.get(), &config.clouds[0].credentials), (10, &Credentials::Env));
 }
 
 #[test]
