@@ -265,7 +265,7 @@ fn a_full_disk_stops_export_plain_copy_and_prune_and_harms_nothing() {
     // The Pi still has it, and the frames were not gone yet.
     mac.offsite(&["sync", "--again", &archives[0]]).succeeds().says("0 B of ");
     whole(2);
-    mac.offsite(&["forget", &archives[0]]).succeeds().says("11 MB free");
+    mac.offsite(&["forget", &archives[0]]).succeeds().says("11 MB freed");
     whole(1);
 }
 

@@ -3,13 +3,15 @@
 //! Invariants: whatever the tar says, nothing outside `into` is created, changed or linked: every path is walked name by name from
 //! an open directory, and no symbolic link is followed, whether it was there before or came with the tar. A directory gets its owner,
 //! mode and time last, when nothing is put into it any more. What cannot be restored fully (an attribute the file system does not
-//! know) is a warning; a member that cannot be made on this disk is left out and told; what keeps all others from being made is an error.
+//! know) is a warning; a member that cannot be made on this disk, or whose bytes are lost, is left out and told; what keeps all others from
+//! being made is an error.
 
 mod attributes;
 mod below;
 mod content;
 mod error;
 mod folders;
+mod lost;
 mod make;
 mod place;
 mod select;
@@ -24,6 +26,7 @@ use std::path::Path;
 
 pub use below::{Below, Found};
 pub use error::ExtractError;
+pub use lost::{Around, Lost};
 pub use unmade::{Cannot, Unmade};
 
 use crate::notes::Notes;
@@ -55,9 +58,12 @@ pub struct Extracted {
     pub warnings: Vec<String>,
     /// What could not be made here.
     pub unmade: Unmade,
+    /// How often the reader said that bytes are lost: where it did, this is not the whole, even if no member was left out.
+    pub gaps: u64,
 }
 
-/// Extracts the tar stream `tar` under the directory `into`. Absolute names land under it too. The files are not synced to disk.
+/// Extracts the tar stream `tar` under the directory `into`. Absolute names land under it too. The files are not synced to disk. Where an
+/// error of `tar` carries a [`Lost`], it leaves its members out, but for folders, and goes on with the header that comes next.
 ///
 /// # Errors
 /// When the stream is no whole tar, a member would leave `into` or replace what may not be replaced, or the disk is full or fails. What
@@ -72,23 +78,60 @@ pub fn extract<R: Read>(
     let mut notes = Notes::default();
     let mut select = Select::new(&options.select);
     let mut maker = Maker::open(into, options, &mut notes)?;
-    let mut entries = 0;
-    while let Some(member) = tar.next_member().map_err(ExtractError::Tar)? {
-        let place = Place::of(&member.path).map_err(|reason| ExtractError::Unsafe { member: member.path.clone(), reason })?;
-        let wanted = select.wants(&place);
-        if wanted == Wanted::No || (wanted == Wanted::Above && member.kind != crate::Kind::Dir) {
-            continue;
+    let (mut entries, mut gaps) = (0, 0);
+    loop {
+        let before = entries;
+        let error = match one(&mut tar, &mut select, &mut maker, &mut notes, &mut entries, progress) {
+            Ok(true) => continue,
+            Ok(false) => break,
+            Err(ExtractError::Tar(error)) => error,
+            Err(other) => return Err(other),
+        };
+        let lost = lost::lost(error).map_err(ExtractError::Tar)?;
+        tar.pass();
+        gaps += 1;
+        // One that had begun is among them.
+        entries = before;
+        for entry in lost.members {
+            let place = placed(&entry.path.0)?;
+            if select.wants(&place) == Wanted::Yes {
+                entries += 1;
+                maker.lose(entry, &place, &lost.cause, &mut notes)?;
+            }
         }
-        entries += 1;
-        let path = place.join();
-        let path = Path::new(OsStr::from_bytes(&path));
-        let written = maker.written();
-        progress(Progress { entries, raw: written, written, path });
-        let mut tick = |written| progress(Progress { entries, raw: written, written, path });
-        maker.make(&member, &place, wanted, &mut tar, &mut notes, &mut tick)?;
     }
     let bytes = maker.written();
     let unmade = maker.finish(&mut notes)?;
     select.missing().for_each(|path| notes.add(format!("nothing in the archive is {} or lies below it", crate::notes::shown(path))));
-    Ok(Extracted { entries: entries - unmade.count(), bytes, warnings: notes.into_texts(), unmade })
+    Ok(Extracted { entries: entries - unmade.count(), bytes, warnings: notes.into_texts(), unmade, gaps })
+}
+
+/// Extracts the next member, if it is wanted; false at the end of the tar.
+fn one<R: Read>(
+    tar: &mut TarReader<R>,
+    select: &mut Select<'_>,
+    maker: &mut Maker,
+    notes: &mut Notes,
+    entries: &mut u64,
+    progress: &mut dyn FnMut(Progress<'_>),
+) -> Result<bool, ExtractError> {
+    let Some(member) = tar.next_member().map_err(ExtractError::Tar)? else { return Ok(false) };
+    let place = placed(&member.path)?;
+    let wanted = select.wants(&place);
+    if wanted == Wanted::No || (wanted == Wanted::Above && member.kind != crate::Kind::Dir) {
+        return Ok(true);
+    }
+    *entries += 1;
+    let entries = *entries;
+    let path = place.join();
+    let path = Path::new(OsStr::from_bytes(&path));
+    let written = maker.written();
+    progress(Progress { entries, raw: written, written, path });
+    let mut tick = |written| progress(Progress { entries, raw: written, written, path });
+    maker.make(&member, &place, wanted, tar, notes, &mut tick)?;
+    Ok(true)
+}
+
+fn placed(path: &[u8]) -> Result<Place, ExtractError> {
+    Place::of(path).map_err(|reason| ExtractError::Unsafe { member: path.to_vec(), reason })
 }

@@ -25,8 +25,8 @@ mod walk;
 
 pub use capture::{Capture, CaptureError, CaptureOptions, Captured, Clock, ColdPass, HotPass, Output, Part, Recorded, RunFacts};
 pub use class::classify;
-pub use cut::{Cutter, LARGE_MIN};
-pub use extract::{Below, Cannot, ExtractError, ExtractOptions, Extracted, Found, Unmade, extract};
+pub use cut::{Bundler, Cutter, LARGE_MIN};
+pub use extract::{Around, Below, Cannot, ExtractError, ExtractOptions, Extracted, Found, Lost, Unmade, extract};
 pub use frame::{Compressor, Decoder, FrameError, Stated, compress, decode, max_frame_len};
 pub use header::TAR_END;
 pub use id::{FrameId, InvalidFrameId};

@@ -124,6 +124,11 @@ impl<R: Read> TarReader<R> {
         }
     }
 
+    /// Has the next header come next, whatever is missing of the current member: its input went on there.
+    pub(crate) fn pass(&mut self) {
+        (self.left, self.padding) = (0, 0);
+    }
+
     /// Reads data of the current member; 0 at its end.
     ///
     /// # Errors

@@ -86,13 +86,14 @@ pub(crate) async fn run(globals: &Globals, args: &Args) -> anyhow::Result<Exit> 
 
 async fn write(globals: &Globals, args: &Args) -> anyhow::Result<Exit> {
     let opened = from::open(globals, &args.from).await?;
+    let _stays = opened.reading();
     let chosen = restore::choose(&opened, &args.what).await?;
     let night = Night::chosen(&opened, &chosen).await?;
     let data = find(&night, &typed(&args.path))?;
     let (archive, path) = (night.name.clone(), data.path.clone());
     let text = (io::stdout().is_terminal() && !args.force).then(Text::default);
     let file = File { archive: archive.clone(), data: data.clone(), text };
-    let load = Load { repository: &opened.repository, manifest: &night.manifest, ranges: &[data.extent()] };
+    let load = Load { repository: &opened.repository, manifest: &night.manifest, ranges: &[data.extent()], around: None };
     match over(load, &|_| {}, move |queue| file.pour(queue, &mut io::stdout())).await {
         Ok(()) => Ok(Exit::Fine),
         // By itself, so that one who has read enough is known for that.

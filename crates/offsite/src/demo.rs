@@ -120,6 +120,7 @@ async fn back(stage: &Stage, globals: &Globals, name: &str, from: from::From) ->
         owners: false,
         overwrite: false,
         dry_run: false,
+        json: false,
         from,
     };
     well(restore::run(globals, &args).await?, "offsite restore")?;

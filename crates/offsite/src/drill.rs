@@ -18,7 +18,7 @@ use std::{
 };
 
 use jiff::Timestamp;
-use offsite_archive::{ArchiveName, JobName};
+use offsite_archive::{ArchiveName, Extracted, JobName};
 use offsite_repository::Archives;
 use tokio::process::Command;
 
@@ -29,6 +29,7 @@ use self::{
     stop::Stop,
 };
 use crate::{
+    browse::absolute,
     config::{Cloud, Config, Home, PlaceName, StorageClass},
     exit::Exit,
     globals::Globals,
@@ -82,6 +83,8 @@ pub(crate) enum DrillError {
     Folder { operation: &'static str, path: PathBuf, source: std::io::Error },
     #[error("cannot restore all of {archive} from {place}")]
     Stopped { archive: ArchiveName, place: String, source: BridgeError },
+    #[error("cannot restore all of {archive} from {place}: {first}{}", more(*members))]
+    Lost { archive: ArchiveName, place: String, members: u64, first: String },
     #[error("cannot compare what was restored of {archive}")]
     Compare { archive: ArchiveName, source: compare::CompareError },
     #[error("{archive} from {place} did not come back as it was: {first}{}", more(*differences))]
@@ -289,10 +292,11 @@ async fn one(
 async fn restored(opened: &Opened, name: &ArchiveName, plan: &Plan, args: &Args, stop: &Stop, drill: &mut Drill) -> anyhow::Result<()> {
     let stopped = |source| DrillError::Stopped { archive: name.clone(), place: opened.label.clone(), source };
     let bar = Bar::new(&format!("drill {name}"));
-    let load = Load { repository: &opened.repository, manifest: &plan.manifest, ranges: &plan.ranges };
+    let load = Load { repository: &opened.repository, manifest: &plan.manifest, ranges: &plan.ranges, around: Some(&plan.bytes) };
     let (extracted, contents) = twice::carry(load, &plan.into, stop.hand().await, &|progress| bar.set(progress)).await.map_err(stopped)?;
     drop(bar);
     drill.warnings = extracted.warnings.len() as u64;
+    lost(name, &opened.label, &extracted, drill)?;
     let (bytes, into, whole) = (plan.bytes.clone(), plan.into.clone(), plan.whole());
     let compared = tokio::task::spawn_blocking(move || compare(&bytes, &contents, &extracted.unmade, &into, whole)).await?;
     let compared = compared.map_err(|source| DrillError::Compare { archive: name.clone(), source })?;
@@ -301,6 +305,19 @@ async fn restored(opened: &Opened, name: &ArchiveName, plan: &Plan, args: &Args,
         Some(command) => Ok(check(name, &opened.label, command, &plan.into, drill).await?),
         None => Ok(()),
     }
+}
+
+/// Fails the drill where bytes are lost, and names what a restore would leave out.
+fn lost(archive: &ArchiveName, place: &str, extracted: &Extracted, drill: &mut Drill) -> Result<(), DrillError> {
+    if extracted.gaps == 0 {
+        return Ok(());
+    }
+    let named = extracted.unmade.iter().map(|(path, why)| format!("{}: {why}", absolute(path)));
+    drill.differing = extracted.unmade.count();
+    drill.differences = named.chain(extracted.warnings.iter().cloned()).take(compare::KEPT).collect();
+    // Where neither a file nor a folder's attributes are lost, the end of the tar is.
+    let first = drill.differences.first().cloned().unwrap_or_else(|| "its end cannot be read".to_owned());
+    Err(DrillError::Lost { archive: archive.clone(), place: place.to_owned(), members: drill.differing, first })
 }
 
 fn judge(archive: &ArchiveName, place: &str, compared: &Compared, drill: &mut Drill) -> Result<(), DrillError> {

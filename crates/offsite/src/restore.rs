@@ -1,13 +1,15 @@
 //! `offsite restore`: files out of an archive, all or some of them.
 //!
 //! First everything is decided (the place, the archive, the members, the folder), and only then is anything written; `--dry-run` stops in
-//! between. Every frame is checked on the way and, of a whole archive, the digest of the stream: what is not said to be restored is not.
+//! between. Every frame is checked on the way and, of a whole archive, the digest of the stream: what is not said to be restored is not. What
+//! lies in a frame that is lost is left out and told, and costs nothing else.
 
 pub(crate) mod bridge;
 pub(crate) mod from;
 mod packs;
 pub(crate) mod select;
 pub(crate) mod target;
+mod told;
 
 use std::{
     ffi::OsString,
@@ -17,8 +19,8 @@ use std::{
 };
 
 use bytes::Bytes;
-use offsite_archive::{ArchiveName, Cannot, ExtractOptions, Extracted, Manifest, ManifestError, Unmade, pick};
-use offsite_repository::{Archives, Layout, ManifestObject};
+use offsite_archive::{ArchiveName, ExtractOptions, Extracted, Manifest, ManifestError, pick};
+use offsite_repository::{Archives, ManifestObject};
 
 pub(crate) use self::bridge::BridgeError;
 use self::{
@@ -26,16 +28,7 @@ use self::{
     from::{From, Opened},
     select::{Chosen, Wanted},
 };
-use crate::{
-    config::CloudUrl,
-    exit::Exit,
-    globals::Globals,
-    human::{count, plain, size},
-    progress::Bar,
-};
-
-/// Warnings shown, and members that cannot be made; after these only their number.
-const SHOWN: usize = 20;
+use crate::{exit::Exit, globals::Globals, human::plain, progress::Bar};
 
 /// Arguments of `offsite restore`.
 #[derive(Debug, clap::Args)]
@@ -65,6 +58,10 @@ pub(crate) struct Args {
     /// Say what would be restored, and write nothing
     #[arg(long, short = 'n')]
     pub dry_run: bool,
+    /// Print one JSON object: dry_run, archive, place, into, bytes, whole (every byte of the archive, or of those paths, can be read), left_out
+    /// (each: path, why); then entries, left_out_below (more, below such folders) and warnings, or, of a dry run, packs
+    #[arg(long)]
+    pub json: bool,
     #[command(flatten)]
     pub from: From,
 }
@@ -110,27 +107,17 @@ pub(crate) async fn run(globals: &Globals, args: &Args) -> anyhow::Result<Exit> 
         return Err(RestoreError::NotRoot.into());
     }
     let opened = from::open(globals, &args.from).await?;
+    let _stays = opened.reading();
     let into = target::check(&args.into, &own_folders(&opened), args.overwrite)?;
     let chosen = choose(&opened, &args.what).await?;
     let name = chosen.info.name.clone();
     let plan = plan(&opened, &name, &args.paths, into).await?;
-    let what = if plan.whole() {
-        count(plan.manifest.end.entries, "entry", "entries")
-    } else {
-        format!("a part of {}", count(plan.manifest.end.entries, "entry", "entries"))
-    };
     if args.dry_run {
-        say!("would restore {what}, {}, of {name} from {} into {}", size(plan.raw()), opened.label, plan.into.display());
-        return would_read(&opened, &plan).await.map(|()| Exit::Fine);
+        return told::would(&opened, &chosen, &plan, args.json).await;
     }
     let _live = opened.tell("restore");
     let extracted = restore(&opened, &name, &plan, args).await?;
-    told(&extracted, &chosen, &opened, &plan, args.owners);
-    Ok(if extracted.warnings.is_empty() && extracted.unmade.count() == 0 && chosen.info.end.complete {
-        Exit::Fine
-    } else {
-        Exit::Incomplete
-    })
+    Ok(told::done(&extracted, &chosen, &opened, &plan, args))
 }
 
 /// Finds the archive that is meant, and says which it is and what is wrong with it or with newer ones.
@@ -177,96 +164,22 @@ pub(crate) async fn plan(opened: &Opened, name: &ArchiveName, paths: &[PathBuf],
     Ok(Plan { manifest, bytes, ranges: picked.ranges, into })
 }
 
-/// Names the packs of a cloud that would be read: those of a cold class must be thawed first.
-async fn would_read(opened: &Opened, plan: &Plan) -> anyhow::Result<()> {
-    if opened.repository.layout() == Layout::Sealed {
-        let index = opened.repository.index().await?;
-        let packs = packs::needed(&plan.manifest, &plan.ranges, |frame| index.pack_of(&index.locate(frame)?).cloned());
-        let bytes = packs.iter().map(|facts| facts.bytes).sum();
-        say!("would read from {}, {} in all:", count(packs.len() as u64, "pack", "packs"), size(bytes));
-        packs.iter().for_each(|facts| say!("  {}", facts.name.path()));
-    }
-    Ok(())
-}
-
 async fn restore(opened: &Opened, name: &ArchiveName, plan: &Plan, args: &Args) -> anyhow::Result<Extracted> {
     target::make(&plan.into)?;
     let bar = Bar::new(&format!("restore {name}"));
     // What was picked is what is wanted, with the folders above and the first names of links: nothing is left to select.
     let options = ExtractOptions { owners: args.owners, select: Vec::new(), overwrite: args.overwrite };
-    let load = Load { repository: &opened.repository, manifest: &plan.manifest, ranges: &plan.ranges };
+    let load = Load { repository: &opened.repository, manifest: &plan.manifest, ranges: &plan.ranges, around: Some(&plan.bytes) };
     let carried = bridge::carry(load, &plan.into, options, &|progress| bar.set(progress)).await;
     let stopped = |source| RestoreError::Stopped { archive: name.clone(), place: opened.label.clone(), into: plan.into.clone(), source };
     Ok(carried.map_err(stopped)?)
-}
-
-fn told(extracted: &Extracted, chosen: &Chosen, opened: &Opened, plan: &Plan, owners: bool) {
-    for warning in extracted.warnings.iter().take(SHOWN) {
-        note!("warning: {}", plain(warning));
-    }
-    if extracted.warnings.len() > SHOWN {
-        note!("warning: and {} more", extracted.warnings.len() - SHOWN);
-    }
-    let checked = if plan.whole() { "the whole stream is as the agent read it" } else { "every frame checked" };
-    say!(
-        "restored {}, {}, of {} from {} into {}; {checked}",
-        count(extracted.entries, "entry", "entries"),
-        size(extracted.bytes),
-        chosen.info.name,
-        opened.label,
-        plan.into.display()
-    );
-    tell_unmade(&extracted.unmade, &chosen.info.name);
-    if !owners {
-        say!("all files belong to you; as root, --owners gives them back to their owners by number");
-    }
-}
-
-/// Names what this disk did not take, and how to have it all the same.
-fn tell_unmade(unmade: &Unmade, archive: &ArchiveName) {
-    if unmade.count() == 0 {
-        return;
-    }
-    let mut more = unmade.count();
-    for (path, why) in unmade.iter().take(SHOWN) {
-        note!("left out: {}: {}", plain(&String::from_utf8_lossy(path)), plain(&why.to_string()));
-        more -= 1;
-    }
-    if more > 0 {
-        note!("left out: and {more} more, all that lies below such folders among them");
-    }
-    note!("{} could not be made here; the rest is restored", count(unmade.count(), "member", "members"));
-    for (step, word) in steps(unmade, archive).iter().zip(["next:  ", "or:    ", "or:    ", "or:    "]) {
-        note!("{word}{step}");
-    }
-}
-
-fn steps(unmade: &Unmade, archive: &ArchiveName) -> Vec<String> {
-    let is = |like: fn(&Cannot) -> bool| unmade.iter().any(|(_, why)| like(why));
-    let mut steps = Vec::new();
-    if is(|why| matches!(why, Cannot::Folder)) {
-        steps.push("move those folders aside, then restore what belongs there: offsite restore … --overwrite PATH".to_owned());
-    }
-    if is(|why| matches!(why, Cannot::Together { .. })) {
-        steps.push(format!("have those alone, in a folder of their own: offsite restore {archive} --into OTHER PATH"));
-        steps.push("restore to a disk that tells upper from lower case: docs/restore.md, section 1, makes one".to_owned());
-    }
-    if is(|why| !matches!(why, Cannot::Folder)) {
-        steps.push(format!(
-            "carry all of it to the Pi, which holds it: offsite export {archive} - | ssh root@pi 'cd / && tar --zstd -xpf - --xattrs --xattrs-include=\"*\" --acls'"
-        ));
-    }
-    steps
 }
 
 pub(crate) fn own_folders(opened: &Opened) -> Vec<PathBuf> {
     let mut folders: Vec<PathBuf> = opened.folder.iter().cloned().collect();
     if let Some(config) = &opened.config {
         folders.extend([config.repository.clone(), config.state.clone()]);
-        folders.extend(config.clouds.iter().filter_map(|cloud| match &cloud.url {
-            CloudUrl::File(folder) => Some(folder.clone()),
-            CloudUrl::S3 { .. } => None,
-        }));
+        folders.extend(config.clouds.iter().filter_map(|cloud| cloud.url.folder().cloned()));
     }
     folders
 }

@@ -5,7 +5,7 @@
 
 use std::{error::Error, io};
 
-use offsite_archive::{ArchiveName, FrameError, FrameId, ManifestError};
+use offsite_archive::{ArchiveName, FrameError, FrameId, MANIFEST_VERSION, ManifestError};
 
 use crate::{Layout, LocalError, TableError};
 
@@ -91,8 +91,8 @@ pub enum RepositoryError {
         /// The name.
         archive: ArchiveName,
     },
-    /// A manifest is damaged or lies.
-    #[error("the manifest {object} is damaged")]
+    /// A manifest is damaged, lies, or is of a version to come.
+    #[error("the manifest {object} is {}", if matches!(source, ManifestError::Version(version) if *version > MANIFEST_VERSION) { "of a newer offsite" } else { "damaged" })]
     Manifest {
         /// The object.
         object: String,
@@ -234,6 +234,16 @@ impl FetchError {
             Self::Gone { .. } => false,
         }
     }
+
+    /// Whether it is damage and nobody could read it: not that the reader lacks a right, or that a cold class must be thawed first.
+    pub fn is_lost(&self) -> bool {
+        let refused = |source: &object_store::Error| {
+            let of_io = |error: &io::Error| error.kind() == io::ErrorKind::PermissionDenied;
+            matches!(source, object_store::Error::PermissionDenied { .. })
+                || chain(source).any(|error| error.downcast_ref().is_some_and(of_io))
+        };
+        self.is_damage() && !matches!(self, Self::Read { source, .. } if refused(source))
+    }
 }
 
 impl RepositoryError {
@@ -307,6 +317,21 @@ pub fn is_disk_full(error: &(dyn Error + 'static)) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_another_account_could_read_is_not_lost() {
+        let read = |source: io::Error| FetchError::Read {
+            object: "packs/a".into(),
+            source: object_store::Error::Generic { store: "disk", source: source.into() },
+        };
+        let spot = read(rustix::io::Errno::IO.into());
+        assert!(spot.is_damage() && spot.is_lost());
+        let refused = read(io::ErrorKind::PermissionDenied.into());
+        assert!(refused.is_damage() && !refused.is_lost());
+        let source = object_store::Error::PermissionDenied { path: "packs/a".into(), source: "InvalidObjectState".into() };
+        assert!(!FetchError::Read { object: "packs/a".into(), source }.is_lost());
+        assert!(!FetchError::Gone { object: "packs/a".into() }.is_lost());
+    }
 
     #[test]
     fn what_the_disk_says_of_one_file_is_damage_and_a_cut_way_is_not() {

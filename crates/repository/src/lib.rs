@@ -51,6 +51,6 @@ pub use prune::{Orphan, PruneError, PrunePlan, Pruned, Relied, Removal, Rewrite,
 pub use publish::{PublishError, publish};
 pub use repository::{ArchiveInfo, Archives, Listed, ManifestObject, Remembered, Repository, Tables};
 pub use rescue::rescue;
-pub use stream::{StreamError, read_ranges};
+pub use stream::{Slice, StreamError, not_held, read_ranges, read_what_is_left};
 pub use table::{MAX_FRAME_LEN, PACK_MAGIC, Table, TableEntry, TableError};
 pub use verify::{Damage, PlainState, Scope, Verified, verify, verify_plain};

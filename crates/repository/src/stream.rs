@@ -8,7 +8,7 @@ use std::{io, ops::Range};
 use futures::StreamExt;
 use offsite_archive::{ArchiveName, FrameId, Manifest};
 
-use crate::{FetchError, Repository, RepositoryError, content::Content, fetch};
+use crate::{FetchError, Index, Repository, RepositoryError, content::Content, fetch};
 
 /// Requests under way while a stream is read.
 pub(crate) const IN_FLIGHT: usize = 4;
@@ -80,6 +80,25 @@ pub enum StreamError {
     },
 }
 
+/// A part of a frame in an archive's raw stream.
+#[derive(Debug)]
+pub enum Slice<'a> {
+    /// It was read.
+    Bytes {
+        /// Where it begins in the stream, in bytes.
+        at: u64,
+        /// It.
+        bytes: &'a [u8],
+    },
+    /// It cannot be had from this repository, however often one asks.
+    Lost {
+        /// Where it lies in the stream, in bytes.
+        range: Range<u64>,
+        /// Why not.
+        source: &'a FetchError,
+    },
+}
+
 /// Gives `ranges` of the archive's raw tar stream to `sink`, in order and in pieces of at most one frame. Ranges are in bytes,
 /// ascend and do not overlap; the whole archive is the one range `0..raw`.
 ///
@@ -91,6 +110,30 @@ pub async fn read_ranges(
     ranges: &[Range<u64>],
     sink: &mut (dyn FnMut(&[u8]) -> io::Result<()> + Send),
 ) -> Result<(), StreamError> {
+    read(repository, manifest, ranges, false, &mut |slice| if let Slice::Bytes { bytes, .. } = slice { sink(bytes) } else { Ok(()) }).await
+}
+
+/// As [`read_ranges`], but frames that are lost ([`FetchError::is_lost`]) do not end it. Where there are such, nothing is held against the
+/// digest of the whole.
+///
+/// # Errors
+/// [`StreamError`], for all other reasons.
+pub async fn read_what_is_left(
+    repository: &Repository,
+    manifest: &Manifest,
+    ranges: &[Range<u64>],
+    sink: &mut (dyn FnMut(Slice<'_>) -> io::Result<()> + Send),
+) -> Result<(), StreamError> {
+    read(repository, manifest, ranges, true, sink).await
+}
+
+async fn read(
+    repository: &Repository,
+    manifest: &Manifest,
+    ranges: &[Range<u64>],
+    go_around: bool,
+    sink: &mut (dyn FnMut(Slice<'_>) -> io::Result<()> + Send),
+) -> Result<(), StreamError> {
     let archive = || manifest.head.archive.clone();
     let raw = manifest.end.raw;
     check(ranges, raw).map_err(|range| StreamError::Range { archive: archive(), start: range.start, end: range.end, raw })?;
@@ -98,11 +141,22 @@ pub async fn read_ranges(
     // Twice the same rather than a list of them: of a large archive that would be the largest thing in memory.
     let wanted = parts(manifest, ranges).map(|part| part.id);
     let mut frames = std::pin::pin!(fetch(repository, &index, wanted, IN_FLIGHT));
-    let whole = matches!(ranges, [all] if *all == (0..raw));
+    let mut whole = matches!(ranges, [all] if *all == (0..raw));
     let mut content = Content::of(manifest);
+    let mut sink = |slice: Slice<'_>| sink(slice).map_err(|source| StreamError::Sink { archive: archive(), source });
     for part in parts(manifest, ranges) {
         let Some(frame) = frames.next().await else { break };
-        let frame = frame.map_err(|source| StreamError::Fetch { archive: archive(), source })?;
+        let frame = match frame {
+            Ok(frame) => frame,
+            Err(source) if go_around && source.is_lost() => {
+                whole = false;
+                for slice in part.slices {
+                    sink(Slice::Lost { range: part.start + slice.start as u64..part.start + slice.end as u64, source: &source })?;
+                }
+                continue;
+            }
+            Err(source) => return Err(StreamError::Fetch { archive: archive(), source }),
+        };
         if frame.location.raw != part.raw {
             let (frame, expected, found) = (part.id, part.raw, frame.location.raw);
             return Err(StreamError::Length { archive: archive(), frame, expected, found });
@@ -111,10 +165,23 @@ pub async fn read_ranges(
             content.add(&frame.id, &frame.raw);
         }
         for slice in part.slices {
-            sink(&frame.raw[slice]).map_err(|source| StreamError::Sink { archive: archive(), source })?;
+            sink(Slice::Bytes { at: part.start + slice.start as u64, bytes: &frame.raw[slice] })?;
         }
     }
     if whole { content.finish() } else { Ok(()) }
+}
+
+/// The bytes of `ranges` of the archive's raw stream whose frames `index` does not have.
+pub fn not_held<'a>(
+    manifest: &'a Manifest,
+    ranges: &'a [Range<u64>],
+    index: &'a Index,
+) -> impl Iterator<Item = (FrameId, Range<u64>)> + 'a {
+    let part = |part: Part| {
+        let place = move |slice: Range<usize>| (part.id, part.start + slice.start as u64..part.start + slice.end as u64);
+        part.slices.into_iter().map(place)
+    };
+    parts(manifest, ranges).filter(|part| !index.held(&part.id)).flat_map(part)
 }
 
 /// The first range that does not follow the one before or passes the end.
@@ -133,6 +200,8 @@ fn check(ranges: &[Range<u64>], raw: u64) -> Result<(), Range<u64>> {
 #[derive(Debug, PartialEq, Eq)]
 struct Part {
     id: FrameId,
+    /// Where it begins in the stream, in bytes.
+    start: u64,
     raw: u32,
     slices: Vec<Range<usize>>,
 }
@@ -152,7 +221,7 @@ fn parts<'a>(manifest: &'a Manifest, ranges: &'a [Range<u64>]) -> impl Iterator<
         let inside = ranges[first..].iter().take_while(|range| range.start < end).filter(|range| !range.is_empty());
         // Both differences are at most a frame's length.
         let slices: Vec<_> = inside.map(|range| (range.start.max(start) - start) as usize..(range.end.min(end) - start) as usize).collect();
-        (!slices.is_empty()).then_some(Part { id: frame.id, raw: frame.raw, slices })
+        (!slices.is_empty()).then_some(Part { id: frame.id, start, raw: frame.raw, slices })
     })
 }
 

@@ -1,7 +1,7 @@
 //! Making members, each kind its own way.
 //!
-//! Invariant: a name is only ever created new: what stands in its place is an error, or is unlinked first, unless this very extraction
-//! made it: that stays. Nothing is opened for writing that was there before, so no link, pipe or device of someone else's is ever written
+//! Invariant: a name is only ever created new: what stands in its place is an error, or is unlinked first (for a file's sake only once that is
+//! written: it may be the better copy), unless this very extraction made it: that stays. Nothing is opened for writing that was there before, so no link, pipe or device of someone else's is ever written
 //! through. Hard links are made only to files that this very extraction made.
 
 use std::collections::HashSet;
@@ -10,8 +10,9 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
+use std::sync::Arc;
 
-use rustix::fs::{AtFlags, Mode, OFlags, linkat, mkdirat, openat, symlinkat, unlinkat};
+use rustix::fs::{AtFlags, Mode, OFlags, linkat, mkdirat, openat, renameat, symlinkat, unlinkat};
 use rustix::io::Errno;
 
 use super::attributes::{restored_mode, set_acls, set_owner, set_owner_at, set_xattrs, warn};
@@ -20,15 +21,18 @@ use super::place::Place;
 use super::select::Wanted;
 use super::tree::{Lacking, Tree};
 use super::unmade::{Cannot, Unmade};
-use super::{ExtractError, ExtractOptions, content, sys};
+use super::{ExtractError, ExtractOptions, content, lost, sys};
 use crate::meta::{Names, sys as meta};
-use crate::notes::Notes;
-use crate::{Kind, Member, TarReader};
+use crate::notes::{Notes, shown};
+use crate::{Entry, Kind, Member, TarReader};
 
 /// Content moved at once, in bytes.
 const PIECE: usize = 256 << 10;
 /// Members that fall together with others, and for which the other's name is looked for: a whole folder is listed for each.
 const NAMED: u64 = 100;
+
+/// The name of a file that will replace another, until all of it is there.
+const PART: &CStr = c".offsite-restore-part";
 
 /// What ends the making of a member.
 enum Stop {
@@ -99,11 +103,31 @@ impl Maker {
             Kind::File => self.file(member, place, tar, notes, tick),
             Kind::Symlink | Kind::Fifo | Kind::Char | Kind::Block => self.node(member, place, notes),
         };
+        self.noted(made, place)
+    }
+
+    fn noted(&mut self, made: Result<(), Stop>, place: &Place) -> Result<(), ExtractError> {
         match made {
             Err(Stop::Cannot(cannot)) => self.unmade.add(place.join(), cannot),
             Err(Stop::End(error)) => Err(error),
             Ok(()) => Ok(()),
         }
+    }
+
+    /// Notes a member of which bytes are lost. A folder is made as the manifest has it: what lies in it may be whole, and is not to lie open.
+    pub(super) fn lose(&mut self, entry: Entry, place: &Place, cause: &Arc<str>, notes: &mut Notes) -> Result<(), ExtractError> {
+        if self.unmade.holds(&place.join()) {
+            self.unmade.add_below();
+            return Ok(());
+        }
+        let made = if entry.kind == Kind::Dir {
+            let member = lost::folder(entry);
+            notes.add(format!("{}: attributes and ACLs, if it had any, are lost: {cause}", shown(&member.path)));
+            self.dir(&member, place, Wanted::Yes, notes)
+        } else {
+            Err(Stop::Cannot(Cannot::Lost { cause: cause.clone() }))
+        };
+        self.noted(made, place)
     }
 
     /// Gives the directories what they get last.
@@ -160,7 +184,8 @@ impl Maker {
         tick: &mut dyn FnMut(u64),
     ) -> Result<(), Stop> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let (dir, name) = self.parent(member, place)?;
+        let (dir, true_name) = self.parent(member, place)?;
+        let name = if self.replaces(dir.as_fd(), true_name) { PART } else { true_name };
         let made = self.anew(dir.as_fd(), name, member, |dir| openat(dir, name, flags, Mode::RUSR | Mode::WUSR))?;
         let mut file = File::from(made);
         let before = self.written;
@@ -168,6 +193,11 @@ impl Maker {
             Err(ExtractError::System { cause, .. }) if is_too_long(&cause) => {
                 unlinkat(&dir, name, AtFlags::empty()).map_err(failed(member, "remove what was written of it"))?;
                 return Err(Stop::Cannot(Cannot::Hold { cause: cause.to_string() }));
+            }
+            // Nothing half under the true name, whether the rest is lost or nothing more can be read.
+            Err(error @ ExtractError::Tar(_)) => {
+                unlinkat(&dir, name, AtFlags::empty()).map_err(failed(member, "remove what was written of it"))?;
+                return Err(error.into());
             }
             written => self.written += written?,
         }
@@ -183,8 +213,17 @@ impl Maker {
         if let Err(cause) = rustix::fs::futimens(&file, &sys::times(member.mtime)) {
             warn(notes, member, "its time", cause);
         }
+        if name != true_name {
+            renameat(&dir, name, &dir, true_name).map_err(failed(member, "put it in the place of what was there"))?;
+        }
         self.made.insert(meta::stat(&file).map_err(failed(member, "look at it"))?.id);
         Ok(())
+    }
+
+    /// Whether a file may be put in the place of something else that is called `name`.
+    fn replaces(&self, dir: BorrowedFd<'_>, name: &CStr) -> bool {
+        let there = || meta::stat_at(dir, name).ok();
+        self.overwrite && there().is_some_and(|there| there.kind != Some(Kind::Dir) && !self.made.contains(&there.id))
     }
 
     /// A symbolic link, a pipe or a device.

@@ -5,6 +5,7 @@
 //! made either, so nothing lands in another folder than its own.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::ExtractError;
 use crate::notes::shown;
@@ -31,6 +32,12 @@ pub enum Cannot {
     /// A folder that was there before stands in its place: folders are never replaced.
     #[error("a folder stands in its place")]
     Folder,
+    /// Bytes of it are lost where the archive is kept.
+    #[error("it cannot be read: {cause}")]
+    Lost {
+        /// Why not.
+        cause: Arc<str>,
+    },
     /// It is a further name of a member that could not be made.
     #[error("it is a further name of {}, which could not be made", shown(first))]
     First {

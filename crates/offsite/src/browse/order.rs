@@ -36,7 +36,7 @@ pub(crate) fn compare(a: &[u8], b: &[u8]) -> Ordering {
     }
 }
 
-/// The entries of an archive in the order of paths. Of two with one path the later in the tar counts, as it does for `tar -x`.
+/// The entries of an archive in the order of paths. Of two with one path the later in the tar counts, as it does when tar extracts.
 pub(crate) struct Ordered<'a> {
     night: &'a Night,
     runs: Vec<Run<'a>>,

@@ -42,7 +42,7 @@ pub(crate) async fn hashes(repository: &Repository, night: &Night, files: Files)
         return Ok(Hashes::new());
     }
     let ranges: Vec<Range<u64>> = files.values().map(Data::extent).collect();
-    let load = Load { repository, manifest: &night.manifest, ranges: &ranges };
+    let load = Load { repository, manifest: &night.manifest, ranges: &ranges, around: None };
     let archive = night.name.clone();
     over(load, &|_| {}, move |queue| take(&archive, &files, queue)).await.map_err(|stopped| match stopped {
         Stopped::Read(error) => error.into(),

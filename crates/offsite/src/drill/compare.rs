@@ -14,7 +14,7 @@ use super::{
 };
 
 /// Differences that are kept; of all others only the number.
-const KEPT: usize = 20;
+pub(super) const KEPT: usize = 20;
 /// What file systems round times down to, in nanoseconds: APFS and ext4; NTFS; network shares; exFAT; HFS+.
 const ROUNDED: [u32; 5] = [1, 100, 1_000, 10_000_000, 1_000_000_000];
 

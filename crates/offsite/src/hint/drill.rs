@@ -15,6 +15,9 @@ pub(super) fn hint(error: &anyhow::Error) -> Option<String> {
             format!("remove {} yourself: it holds what was restored, in the clear; the next drill or night tries again", path.display())
         }
         DrillError::Folder { path, .. } => format!("name another folder: offsite drill --into DIR; what is left of {} may be removed", path.display()),
+        DrillError::Lost { archive, .. } => {
+            format!("another place may hold it whole: offsite drill {} --from CLOUD; to repair this Mac: offsite verify {archive} --heal-from CLOUD", archive.job)
+        }
         DrillError::Differs { archive, .. } => {
             format!("read it all back, and try from another place: offsite verify {archive}, offsite drill {} --from CLOUD", archive.job)
         }

@@ -3,7 +3,7 @@
 use std::io::ErrorKind;
 
 use offsite_archive::ExtractError;
-use offsite_repository::StreamError;
+use offsite_repository::{FetchError, StreamError};
 
 use super::find;
 use crate::{
@@ -111,8 +111,11 @@ fn read(error: &anyhow::Error) -> Option<&'static str> {
         None => find::<StreamError>(error)?,
     };
     match stream {
-        StreamError::Fetch { source, .. } if source.is_damage() => {
-            Some("another place may hold it whole: --from CLOUD; to repair this Mac: offsite verify --heal-from CLOUD")
+        StreamError::Fetch { source, .. } if source.is_damage() => Some(
+            "another place may hold it whole: --from CLOUD; to repair this Mac: offsite verify --heal-from CLOUD; to have all that is whole: offsite restore",
+        ),
+        StreamError::Fetch { source: FetchError::Gone { .. }, .. } => {
+            Some("it went while it was read, as by a night that forgot its archive; see what is left (offsite archives), and try again")
         }
         StreamError::Length { .. } | StreamError::Digest { .. } => Some(DISTRUST),
         _ => None,
@@ -121,8 +124,6 @@ fn read(error: &anyhow::Error) -> Option<&'static str> {
 
 #[cfg(test)]
 mod tests {
-    use offsite_repository::FetchError;
-
     use super::*;
 
     #[test]

@@ -1,7 +1,8 @@
 //! From the frames of a repository to files: the reading side is asynchronous, the side that takes blocks, a short queue lies between.
 //!
 //! The queue holds a few pieces of at most one frame each, so memory does not grow with the archive. Invariant: the side that takes sees the
-//! end of the stream only if the reading side said so; a reader that failed or was dropped is an error there, never a shorter archive.
+//! end of the stream only if the reading side said so; a reader that failed or was dropped is an error there, never a shorter archive. What is
+//! lost is said in its place in the stream, where whole members are left out.
 
 use std::{
     io::{self, Read},
@@ -11,14 +12,15 @@ use std::{
 };
 
 use bytes::{Buf, Bytes};
-use offsite_archive::{ExtractError, ExtractOptions, Extracted, Manifest, TAR_END, extract};
-use offsite_repository::{Progress, Repository, StreamError, read_ranges};
+use offsite_archive::{Around, ExtractError, ExtractOptions, Extracted, Lost, Manifest, TAR_END, extract};
+use offsite_repository::{Progress, Repository, Slice, StreamError, read_ranges, read_what_is_left};
 
 /// Pieces that wait; with one in each hand that is at most 24 MiB.
 const WAITING: usize = 4;
 
 enum Piece {
     Data(Bytes),
+    Lost(Lost),
     End,
 }
 
@@ -45,6 +47,8 @@ pub(crate) struct Load<'a> {
     pub manifest: &'a Manifest,
     /// Which parts of the tar stream, whole members each.
     pub ranges: &'a [Range<u64>],
+    /// The manifest object: members of which bytes are lost are left out. Without it, what is lost ends the reading.
+    pub around: Option<&'a Bytes>,
 }
 
 /// Extracts what `load` names into `into`, which exists. The files are on the disk when this returns. `progress` is told the raw bytes.
@@ -85,7 +89,7 @@ pub(crate) async fn over<T: Send + 'static, E: Send + 'static>(
     match (read, taken) {
         (Ok(()), taken) => taken.map_err(Stopped::Taken),
         // The side that takes ended first, and for its own reason.
-        (Err(StreamError::Sink { .. }), Err(error)) => Err(Stopped::Taken(error)),
+        (Err(StreamError::Sink { source, .. }), Err(error)) if source.kind() == io::ErrorKind::BrokenPipe => Err(Stopped::Taken(error)),
         (Err(error), _) => Err(Stopped::Read(error)),
     }
 }
@@ -100,14 +104,36 @@ async fn feed(
     let mut done = 0;
     // The thread that waits here has nothing else to do until the other side has taken what waits.
     let give = |piece| send.send(piece).map_err(|_| io::Error::from(io::ErrorKind::BrokenPipe));
-    let mut sink = |bytes: &[u8]| {
-        give(Piece::Data(Bytes::copy_from_slice(bytes)))?;
+    let mut data = |bytes: &[u8], passed: usize| {
+        if passed < bytes.len() {
+            give(Piece::Data(Bytes::copy_from_slice(&bytes[passed..])))?;
+        }
         done += bytes.len() as u64;
         progress(Progress { done, total });
         Ok(())
     };
-    read_ranges(load.repository, load.manifest, load.ranges, &mut sink).await?;
-    let end = if whole { Ok(()) } else { give(Piece::Data(Bytes::from_static(&TAR_END))) };
+    let mut around = None;
+    if let Some(object) = load.around {
+        let mut sink = |slice: Slice<'_>| match slice {
+            Slice::Bytes { at, bytes } => {
+                let passed = around.as_ref().map_or(0, |around: &Around<_>| around.passed(&(at..at + bytes.len() as u64)));
+                data(bytes, usize::try_from(passed).unwrap_or(usize::MAX))
+            }
+            Slice::Lost { range, source } => {
+                let around = match &mut around {
+                    Some(around) => around,
+                    none => none.insert(Around::new(Manifest::entries(object).map_err(io::Error::other)?)),
+                };
+                let members = around.lose(&range).map_err(io::Error::other)?;
+                give(Piece::Lost(Lost { cause: offsite_agent::chain(source).into(), members }))
+            }
+        };
+        read_what_is_left(load.repository, load.manifest, load.ranges, &mut sink).await?;
+    } else {
+        read_ranges(load.repository, load.manifest, load.ranges, &mut |bytes| data(bytes, 0)).await?;
+    }
+    // What is lost may be the end.
+    let end = if whole && around.is_none() { Ok(()) } else { give(Piece::Data(Bytes::from_static(&TAR_END))) };
     end.and_then(|()| give(Piece::End)).map_err(|source| StreamError::Sink { archive: load.manifest.head.archive.clone(), source })
 }
 
@@ -129,6 +155,7 @@ impl Read for Queue {
         while self.piece.is_empty() && !self.ended {
             match self.receive.recv() {
                 Ok(Piece::Data(piece)) => self.piece = piece,
+                Ok(Piece::Lost(lost)) => return Err(io::Error::other(lost)),
                 Ok(Piece::End) => self.ended = true,
                 Err(_) => return Err(io::Error::other("the archive could not be read to its end")),
             }

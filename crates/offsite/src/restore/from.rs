@@ -20,6 +20,7 @@ use crate::{
     journal::Standing,
     key::{self, Key},
     live::Live,
+    lock::Lock,
     places,
     state::State,
 };
@@ -31,8 +32,8 @@ pub(crate) struct From {
     /// in the environment
     #[arg(long, value_name = "CLOUD")]
     pub from: Option<String>,
-    /// Open the cloud with the recovery key instead of the key file: `-` asks for it or takes OFFSITE_RECOVERY_KEY, @FILE reads it, and the
-    /// key itself works too
+    /// Open the cloud with the recovery key instead of the key file: `-` asks for it or takes OFFSITE_RECOVERY_KEY, and @FILE reads it. The
+    /// key itself works too, but every account here sees it in ps, and it stays in the shell's history
     #[arg(long, value_name = "-|@FILE|KEY", requires = "from", conflicts_with = "passphrase")]
     pub recovery_key: Option<Given>,
     /// Open the cloud with the passphrase: asked, or from OFFSITE_PASSPHRASE
@@ -126,6 +127,14 @@ impl Opened {
         let config = self.config.as_ref()?;
         Some(Live::begin(&State::at(&config.state), verb, Timestamp::now()))
     }
+
+    /// Keeps what the Mac's repository holds from going, as long as what is given back lives: a night would forget the oldest archive under the
+    /// one who needs it most. Nothing for another place, or where nobody can lock.
+    pub(crate) fn reading(&self) -> Option<Lock> {
+        let (config, folder) = (self.config.as_ref()?, self.folder.as_ref()?.canonicalize().ok()?);
+        let ours = config.repository.canonicalize().is_ok_and(|repository| repository == folder);
+        ours.then(|| State::at(&config.state).reading()).flatten()
+    }
 }
 
 /// Opens the place that `from` means. Only an address needs no configuration.
@@ -157,10 +166,7 @@ pub(crate) async fn open(globals: &Globals, from: &From) -> anyhow::Result<Opene
     let known = config.as_ref().is_some_and(|config| config.clouds.iter().any(|known| known.name == cloud.name));
     let label = if known { cloud.name.to_string() } else { cloud.url.to_string() };
     let repository = unlock(config.as_ref(), &cloud, known, &label, from).await?;
-    let folder = match &cloud.url {
-        CloudUrl::File(folder) => Some(folder.clone()),
-        CloudUrl::S3 { .. } => None,
-    };
+    let folder = cloud.url.folder().cloned();
     let standing = config.as_ref().map(standing).transpose()?.unwrap_or_default();
     Ok(Opened { repository, label, place: known.then_some(cloud.name), folder, config, standing })
 }

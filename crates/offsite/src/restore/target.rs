@@ -20,14 +20,7 @@ pub(crate) enum TargetError {
 /// Checks `into` without changing anything, and returns where it really is. `own` are folders that offsite keeps; those that are not
 /// there are nobody's.
 pub(crate) fn check(into: &Path, own: &[PathBuf], overwrite: bool) -> Result<PathBuf, TargetError> {
-    let path = resolve(into)?;
-    for of in own {
-        // One that cannot be resolved is compared as it is written.
-        let real = fs::canonicalize(of).unwrap_or_else(|_| of.clone());
-        if path.starts_with(&real) {
-            return Err(TargetError::Inside { path, of: of.clone() });
-        }
-    }
+    let path = outside(into, own)?;
     match fs::read_dir(&path) {
         Ok(mut entries) => match entries.next() {
             Some(_) if !overwrite => Err(TargetError::NotEmpty { path }),
@@ -39,6 +32,19 @@ pub(crate) fn check(into: &Path, own: &[PathBuf], overwrite: bool) -> Result<Pat
             _ => Err(TargetError::Io { operation: "look at", path, source }),
         },
     }
+}
+
+/// Where `into` really is, if that is in none of the folders `own`.
+pub(crate) fn outside(into: &Path, own: &[PathBuf]) -> Result<PathBuf, TargetError> {
+    let path = resolve(into)?;
+    for of in own {
+        // One that cannot be resolved is compared as it is written.
+        let real = fs::canonicalize(of).unwrap_or_else(|_| of.clone());
+        if path.starts_with(&real) {
+            return Err(TargetError::Inside { path, of: of.clone() });
+        }
+    }
+    Ok(path)
 }
 
 /// Makes the folder, and those above it.

@@ -59,7 +59,11 @@ fn with_the_paper_alone_it_is_a_rehearsal_of_the_worst_day() {
 fn damage_is_a_failure_until_the_same_drill_goes_well() {
     let place = Place::new();
     let pack = place.spoil_pack();
-    drill(&place, &[]).ended(1).says("cannot restore all of services/2026-11-22T040000Z from this Mac");
+    let photo = place.path("house/photos/a.jpg").display().to_string();
+    let said = drill(&place, &["--json"]).ended(1).says("cannot restore all of services/2026-11-22T040000Z from this Mac");
+    let said = said.says(&format!("from this Mac: {photo}: ")).says("(and 1 more)").says("--heal-from CLOUD");
+    let told: serde_json::Value = serde_json::from_str(&said.out).unwrap();
+    assert_eq!((&told["drills"][0]["differing"], told["drills"][0]["differences"].as_array().map(Vec::len)), (&2.into(), Some(2)));
     assert_eq!(left(&place), [""; 0]);
     let failed = receipts(&place).pop().unwrap();
     assert_eq!((&failed["kind"], &failed["step"], &failed["object"]), (&"failed".into(), &"drill".into(), &"services from mac".into()));

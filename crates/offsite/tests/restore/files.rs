@@ -116,6 +116,7 @@ fn an_export_is_the_agents_own_file() {
     // What exists is never replaced, and nothing is left of the attempt.
     let before = fs::read_dir(&place.root).unwrap().count();
     place.offsite(&["export", OLD, "services-2026-11-22T040000Z.tar.zst"]).ended(1).says("exists already");
+    place.offsite(&["export", OLD, "mac/packs/x"]).ended(1).says("which offsite itself keeps");
     assert!(fs::read(place.path("services-2026-11-22T040000Z.tar.zst")).unwrap() == agents);
     assert_eq!(fs::read_dir(&place.root).unwrap().count(), before);
 }
