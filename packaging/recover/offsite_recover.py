@@ -5,10 +5,13 @@ passphrase, the Mac's repository of layout "packs", the Pi's of layout "plain". 
     python3 -m pip install cryptography zstandard         (and, if it can be had, blake3)
     offsite_recover.py FOLDER                              lists the archives
     offsite_recover.py FOLDER services/2026-11-22T040000Z -o out.tar
-    offsite_recover.py FOLDER services/newest -o - | tar -xpf - -C /somewhere
+    offsite_recover.py FOLDER services/newest -o - | tar --numeric-owner -xpf - -C /somewhere --xattrs --xattrs-include='*' --acls
+    offsite_recover.py FOLDER services/newest -o out.tar --skip-damaged    (what is whole, when something is damaged or missing)
 
-For a sealed vault the recovery key is asked for, or read from --key-file, or with --passphrase the passphrase is asked for, or
-taken from OFFSITE_PASSPHRASE. Nothing in FOLDER is changed. The formats are specified in docs/format.md and docs/format-sealing.md.
+Owners are the numbers of the containers, and the machine that restores gives their names to others: hence --numeric-owner. A Mac's tar
+has no --xattrs-include. For a sealed vault the recovery key is asked for, in one line or in three as it is printed, or read from
+--key-file, or with --passphrase the passphrase is asked for, or taken from OFFSITE_PASSPHRASE. Nothing in FOLDER is changed.
+The formats are specified in docs/format.md and docs/format-sealing.md.
 """
 
 import argparse, getpass, hashlib, hmac, json, os, struct, sys
@@ -23,6 +26,10 @@ try:
     import blake3
 except ImportError:
     blake3 = None
+try:
+    import termios
+except ImportError:  # Windows
+    termios = None
 
 CHUNK, TAG, MAX_RAW = 16384, 16, 4 << 20
 CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
@@ -54,11 +61,37 @@ def expand(key, info, length):
         out, count = out + block, count + 1
     return out[:length]
 
-def recovery_key(text):
+def bare(text):
     typed = "".join(c for c in text.upper() if not c.isspace() and c not in "-–—.,_·").translate(str.maketrans("OIL", "011"))
-    if len(typed) != 65 and typed.startswith("0FFS1TE"):
-        typed = typed[7:]
-    bits = 0
+    return typed[7:] if len(typed) != 65 and typed.startswith("0FFS1TE") else typed
+
+def ask_recovery_key():
+    """Lines until all of the key is there; at a terminal hidden, and up to an empty line. getpass takes one: the shell would run the others."""
+    person, text, lines = sys.stdin.isatty(), "", 0
+    before = termios.tcgetattr(sys.stdin) if person and termios else None
+    try:
+        if before:
+            flags = before[3] & ~termios.ECHO
+            termios.tcsetattr(sys.stdin, termios.TCSAFLUSH, [*before[:3], flags, *before[4:]])
+        while len(bare(text)) < 65:
+            so_far = f"  {len(bare(text))} of 65 characters; the next line, or an empty one to end: "
+            prompt = so_far if lines else "recovery key, all of its lines: "
+            if person and not before:
+                line = getpass.getpass(prompt)
+            else:
+                print(prompt if person else "", end="", file=sys.stderr, flush=True)
+                line = sys.stdin.readline()
+                print("\n" if person else "", end="", file=sys.stderr, flush=True)
+            if (not line) if not person else (lines and not line.strip()):
+                break
+            text, lines = text + line, lines + 1
+    finally:
+        if before:
+            termios.tcsetattr(sys.stdin, termios.TCSAFLUSH, before)
+    return text
+
+def recovery_key(text):
+    typed, bits = bare(text), 0
     for group in range(min(len(typed), 65) // 5):
         values = [CROCKFORD.find(c) for c in typed[5 * group : 5 * group + 5]]
         total = 0
@@ -187,7 +220,7 @@ def blake(data, wanted, what):
 def bound(frames):  # the digest of a manifest of version 2
     return blake3.blake3(b"".join(ident + struct.pack("<I", raw) for ident, raw, _ in frames)).hexdigest()
 
-def manifest(data):  # head, frames and end; entries are left out
+def manifest(data, members=None):  # head, frames and end; entries only into a list of whoever wants them
     lines, head, frames, end, rest = zstandard.ZstdDecompressor().stream_reader(data), None, [], None, b""
     while piece := lines.read(1 << 20):
         *whole, rest = (rest + piece).split(b"\n")
@@ -201,10 +234,16 @@ def manifest(data):  # head, frames and end; entries are left out
             elif kind == "frame":
                 check(0 < value["raw"] <= MAX_RAW, "a frame that is too long")
                 frames.append((bytes.fromhex(value["id"]), value["raw"], value["len"]))
+            elif kind == "entry" and members is not None:
+                begin, data = value["at"], value["data"]
+                check(begin % 512 == data % 512 == 0 and (members[-1][1] if members else 0) <= begin < data, "members that overlap")
+                stored = (value.get("stored", 0) + 511) // 512 * 512
+                members.append((begin, data + stored, value["path"], value["kind"] == "hardlink" and value["link"]))
             elif kind == "end":
                 end = value
     check(end is not None and not rest, "cut short")
     check(end["frames"] == len(frames) and end["raw"] == sum(raw for _, raw, _ in frames), "sums that are not those of its lines")
+    check(not members or members[-1][1] <= end["raw"], "a member behind the end of the stream")
     if head["version"] == 2:
         check(blake3 is None or bound(frames) == end["digest"], "the digest is not that of its frames")
     return head, frames, end
@@ -222,7 +261,7 @@ def archives(repository):  # by name; a manifest that cannot be read is said and
     for path, data in repository.manifests():
         try:
             head, frames, end = manifest(data())
-            found[head["archive"]] = frames, end, head["version"] == 1
+            found[head["archive"]] = frames, end, head["version"] == 1, data
         except Exception as error:
             say(path, error)
     return found
@@ -240,28 +279,79 @@ def locate(repository, name, frames):
             places.update((ident, place) for ident, place in table(data(), pack).items() if ident in wanted)
         except Exception as error:
             say(f"index of pack {pack}", error)
-    check(wanted == places.keys(), f"{name}: {len(wanted - places.keys())} of its frames are in no pack here")
     return places
 
-def write(repository, name, frames, end, by_stream, out):  # by_stream: version 1 binds the stream, version 2 the frames
-    places, packs, digest = locate(repository, name, frames), {}, blake3.blake3() if blake3 and by_stream else None
-    for ident, raw, _ in frames:
+def reader(repository, places):  # a frame's content, by id and length, or Refused
+    packs = {}
+    def one(ident, raw):
+        check(ident in places, f"frame {ident.hex()} is in no pack here")
         pack, offset, length = places[ident]
-        if pack not in packs:
-            if len(packs) > 64:
-                packs.pop(next(iter(packs)))
-            packs[pack] = repository.pack(pack)
-        frame, what = packs[pack](offset, length), f"frame {ident.hex()} in pack {pack}"
+        what = f"frame {ident.hex()} in pack {pack}"
         try:
+            if pack not in packs:
+                if len(packs) > 64:
+                    packs.pop(next(iter(packs)))
+                packs[pack] = repository.pack(pack)
+            frame = packs[pack](offset, length)
             check(zstandard.frame_content_size(frame) == raw, f"{what} is damaged")
             data = zstandard.ZstdDecompressor().decompress(frame, max_output_size=raw)
-        except zstandard.ZstdError as error:
+        except (zstandard.ZstdError, OSError) as error:
             raise Refused(f"{what} is damaged: {error}") from None
         blake(data, ident, what)
+        return data
+    return one
+
+def write(repository, name, found, out):
+    frames, end, by_stream, _ = found  # version 1 binds the stream, version 2 the frames
+    places, digest = locate(repository, name, frames), blake3.blake3() if blake3 and by_stream else None
+    missing = sum(ident not in places for ident, _, _ in frames)
+    check(not missing, f"{name}: {missing} of its frames are in no pack here")
+    read = reader(repository, places)
+    for ident, raw, _ in frames:
+        data = read(ident, raw)
         digest and digest.update(data)
         out.write(data)
     check(not digest or digest.hexdigest() == end["digest"], f"{name}: the digest of the whole stream is another")
     out.flush()
+
+def write_whole(repository, name, found, out):
+    """The members that lie in good frames alone; whether that is all. Two passes: a tar cannot take back the beginning of a file."""
+    frames, _, _, data = found
+    members, bad, at, read = [], [], 0, reader(repository, locate(repository, name, frames))
+    manifest(data(), members)
+    for ident, raw, _ in frames:
+        try:
+            read(ident, raw)
+        except Refused as error:
+            say("frame", error)
+            bad.append((at, at + raw))
+        at += raw
+    if not bad:
+        write(repository, name, found, out)
+        return True
+    keep, lost, gap = [], set(), 0
+    for begin, end, path, link in members:
+        while gap < len(bad) and bad[gap][1] <= begin:
+            gap += 1
+        if gap < len(bad) and bad[gap][0] < end or str(link) in lost:
+            lost.add(str(path))
+            say("left out", repr(bytes.fromhex(path["hex"]) if isinstance(path, dict) else path))
+        else:
+            keep.append((begin, end))
+    at, first = 0, 0
+    for ident, raw, _ in frames:
+        while first < len(keep) and keep[first][1] <= at:
+            first += 1
+        here, data = first, None
+        while here < len(keep) and keep[here][0] < at + raw:
+            data = data or read(ident, raw)
+            out.write(data[max(keep[here][0] - at, 0) : keep[here][1] - at])
+            here += 1
+        at += raw
+    out.write(bytes(1024))
+    out.flush()
+    print(f"{len(members) - len(keep)} of {len(members)} members of {name} are left out; all others are whole", file=sys.stderr)
+    return False
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -269,6 +359,7 @@ def main():
     parser.add_argument("archive", nargs="?", help="<job>/<time>, or <job>/newest")
     parser.add_argument("-o", "--output", help="file to write, - for standard output")
     parser.add_argument("--key-file", help="file with the printed recovery key")
+    parser.add_argument("--skip-damaged", action="store_true", help="leave out what is damaged or missing, name it, and end with 3")
     parser.add_argument("--passphrase", action="store_true", help="open with the passphrase instead of the recovery key")
     args = parser.parse_intermixed_args()
     if blake3 is None:
@@ -279,11 +370,11 @@ def main():
         words = os.environ.get("OFFSITE_PASSPHRASE") or getpass.getpass("passphrase: ")
         repository = Sealed(args.folder, None, words.encode())
     else:
-        text = read(args.key_file).decode() if args.key_file else getpass.getpass("recovery key: ")
+        text = read(args.key_file).decode() if args.key_file else ask_recovery_key()
         repository = Sealed(args.folder, recovery_key(text), None)
     found = archives(repository)
     if not args.archive:
-        for name, (_, end, _) in sorted(found.items()):
+        for name, (_, end, *_) in sorted(found.items()):
             print(f"{name}  {end['raw']:>15} bytes  {end['entries']} entries  {'complete' if end['complete'] else 'INCOMPLETE'}")
         return
     job, _, time = args.archive.partition("/")
@@ -291,11 +382,21 @@ def main():
     check(name in found, f"{args.archive}: no such archive here")
     check(args.output, "say with -o where to write it")
     print(f"writing {name}", file=sys.stderr)
+    def to(out):
+        if args.skip_damaged:
+            return write_whole(repository, name, found[name], out)
+        try:
+            write(repository, name, found[name], out)
+            return True
+        except Refused as error:
+            raise Refused(f"{error}; --skip-damaged writes what is whole") from None
     if args.output == "-":
-        return write(repository, name, *found[name], sys.stdout.buffer)
-    with open(args.output + ".part", "wb") as out:
-        write(repository, name, *found[name], out)
-    os.replace(args.output + ".part", args.output)
+        whole = to(sys.stdout.buffer)
+    else:
+        with open(args.output + ".part", "wb") as out:
+            whole = to(out)
+        os.replace(args.output + ".part", args.output)
+    sys.exit(0 if whole else 3)
 
 if __name__ == "__main__":
     try:

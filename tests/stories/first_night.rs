@@ -124,7 +124,11 @@ fn anybody_opens_the_plain_files_and_nobody_the_sealed_ones() {
         }
         // Exactly the command of docs/restore.md, but beside.
         let into = lab.dir(&format!("by tar {n}"));
-        let tar = lab.cmd("tar").args(["--zstd", "-xpf"]).arg(file).arg("-C").arg(&into).args(["--xattrs", "--xattrs-include=*", "--acls"]);
+        let tar = lab.cmd("tar").args(["--zstd", "--numeric-owner", "-xpf"]).arg(file).arg("-C").arg(&into).args([
+            "--xattrs",
+            "--xattrs-include=*",
+            "--acls",
+        ]);
         let _ = tar.run().succeeds();
         assert_same(&home.source(), &landed(&into, &home));
     }

@@ -11,8 +11,11 @@ mod first_minutes;
 mod first_night;
 mod harness;
 mod killed;
+#[cfg(target_os = "linux")]
+mod mac_power;
 mod notices;
 mod owed;
+mod owners;
 mod packed_pi;
 mod pull;
 mod second_night;

@@ -66,7 +66,7 @@ fn nights_in_packs_are_pulled_and_restored_from_the_pi_and_from_the_mac() {
     if is_root() {
         // Exactly the command of the agent's own help, but beside.
         let into = lab.dir("from the pi");
-        let script = "set -o pipefail; \"$@\" | tar --zstd -xp -C \"$0\" --xattrs --xattrs-include='*' --acls";
+        let script = "set -o pipefail; \"$@\" | tar --zstd --numeric-owner -xp -C \"$0\" --xattrs --xattrs-include='*' --acls";
         let _ = home.agent().args(["export", Home::JOB]).under("bash", &["-c", script, &into.display().to_string()]).run().succeeds();
         same(&home, &into);
     }

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use offsite_tests::tree::{assert_same, make_tree, mutate};
-use offsite_tests::{Home, Lab, Mac, is_root};
+use offsite_tests::{Dialogue, Home, Lab, Mac, is_root};
 
 #[test]
 fn a_script_gets_the_same_tar_out_of_every_place() {
@@ -36,7 +36,7 @@ fn a_script_gets_the_same_tar_out_of_every_place() {
     // And by GNU tar back to the files, of the newest archive out of the vault.
     if is_root() {
         let into = lab.dir("back");
-        let tar = ["-xpf", "0.tar", "--xattrs", "--xattrs-include=*", "--acls", "-C"];
+        let tar = ["--numeric-owner", "-xpf", "0.tar", "--xattrs", "--xattrs-include=*", "--acls", "-C"];
         let _ = lab.cmd("tar").args(tar).arg(&into).run().succeeds();
         assert_same(&home.source(), &into.join(home.source().strip_prefix("/").unwrap()));
     }
@@ -58,9 +58,25 @@ fn the_script_lies_beside_the_data_and_says_what_it_needs() {
         assert!(beside == own, "the script in {} is another one", place.display());
     }
 
+    // The key in the lines that it is printed in, at a terminal: all of them are its, and the shell gets none.
+    let right = fs::read_to_string(mac.paper()).unwrap();
+    assert_eq!(right.lines().count(), 3);
+    let shell = "\"$@\"; echo ended with $?; IFS= read -r left; echo \"left: [$left]\"";
+    for (typed, code, words) in [(format!("\n{right}\n"), 0, &*archive), ("12345\n\n".to_owned(), 1, "has a slip in it")] {
+        let mut person = Dialogue::start(lab.recover().unwrap().arg(lab.join("disk")).under("bash", &["-c", shell, "bash"]).command());
+        let _ = person.hears("recovery key, all of its lines: ");
+        person.types(&typed);
+        let said = person.hears("ended with ");
+        assert_eq!(person.hears("\n"), format!("{code}"), "{said}");
+        assert!(said.contains(words) && typed.split_whitespace().all(|line| !said.contains(line)), "{said}");
+        person.types("next\n");
+        let _ = person.hears("left: [next]");
+    }
+    let piped = lab.recover().unwrap().arg(lab.join("disk")).under("bash", &["-c", "\"$@\" < \"$0\"", &mac.paper().display().to_string()]);
+    piped.run().succeeds().says(&archive);
+
     // A wrong key, a slip of the pen, and a changed object: refused by the script as by offsite.
     let recover = |key: &Path| lab.recover().unwrap().arg(lab.join("disk")).arg(&archive).arg("--key-file").arg(key).args(["-o", "-"]);
-    let right = fs::read_to_string(mac.paper()).unwrap();
     let slip = format!("{}{}", if right.starts_with('7') { '8' } else { '7' }, &right[1..]);
     recover(&lab.file("slip", &slip)).run().exits(1).says("group 1 of the recovery key has a slip");
     let pack = fs::read_dir(lab.join("disk/packs")).unwrap().next().unwrap().unwrap().path();

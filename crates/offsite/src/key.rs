@@ -149,7 +149,7 @@ pub(crate) fn make(config: &Config, passphrase: Option<&str>, desk: &mut dyn Des
     // Shown before the key exists: if it is lost now, nothing was sealed with it.
     let mut slots = vec![paper::write_down(desk, |recovery| Slot::for_recovery(vault, &master, recovery))?];
     slots.extend(words);
-    Key { vault, master, slots, revoked: BTreeSet::new() }.save_new(&path)?;
+    Key { vault, master, slots, revoked: BTreeSet::new() }.save_new(&path).context(paper::USELESS)?;
     desk.show(&format!("The key of vault {vault} is in {}.", path.display()))?;
     desk.show("Without that file and without the paper, nobody can read the sealed copies, you included.")?;
     Ok(Exit::Fine)
@@ -220,7 +220,7 @@ pub(crate) fn find(config: Option<&Config>, text: &str, endpoint: Option<&str>, 
 }
 
 pub(crate) fn ask_recovery() -> anyhow::Result<RecoveryKey> {
-    Ok(ask::secret(RECOVERY.0, RECOVERY.1, false)?.parse()?)
+    Ok(ask::recovery(RECOVERY.0, RECOVERY.1)?.parse()?)
 }
 
 pub(crate) fn ask_passphrase() -> Result<zeroize::Zeroizing<String>, AskError> {
@@ -281,6 +281,41 @@ mod tests {
         let swapped = format!("{} {}\n", groups[10].as_str(), groups[3].as_str());
         assert!(ask_back(&recovery, [3, 10], &mut Paper(swapped.repeat(3).lines())).is_err());
         assert!(ask_back(&recovery, [3, 10], &mut Paper("".lines())).is_err());
+    }
+
+    /// Takes the state folder away once the key was shown, as a disk does that is full just then.
+    struct Trap(std::path::PathBuf);
+
+    impl Desk for Trap {
+        fn person(&self) -> bool {
+            false
+        }
+
+        fn show(&mut self, _: &str) -> anyhow::Result<()> {
+            Ok(std::fs::remove_dir_all(&self.0)?)
+        }
+
+        fn back(&mut self, _: &str) -> anyhow::Result<Zeroizing<String>> {
+            unreachable!("nobody is asked")
+        }
+    }
+
+    #[tokio::test]
+    async fn a_paper_that_could_not_be_put_to_use_is_said_to_open_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let text = format!("repository: {0}/r\nstate: {0}/state\npi: {{host: pi.invalid, user: u, path: /p}}\n", dir.path().display());
+        let config = Config::parse(&dir.path().join("c.yaml"), &text, &crate::home::Home::at(dir.path())).unwrap();
+        let mut trap = Trap(dir.path().join("state"));
+        let made = make(&config, None, &mut trap).unwrap_err();
+        let (vault, master) = (VaultId::from_bytes([1; 16]), MasterKey::from_bytes([2; 64]));
+        let slots = vec![Slot::for_recovery(vault, &master, &RecoveryKey::from_bytes([3; 32])).unwrap()];
+        let key = Key { vault, master, slots, revoked: BTreeSet::new() };
+        key.save_new(&State::open(&config.state).unwrap().key()).unwrap();
+        let renewed = paper::renew(&config, true, &mut trap).await.unwrap_err();
+        for error in [made, renewed] {
+            let said = crate::hint::render(&error);
+            assert!(said.contains("the recovery key just shown opens nothing: destroy it") && said.contains("key.json"), "{said}");
+        }
     }
 
     #[test]

@@ -9,8 +9,15 @@ use std::{
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    sync::Arc,
 };
 
+use offsite::key::Key;
+use offsite_repository::{
+    LocalStore,
+    seal::{SealedOptions, create_vault},
+};
+use offsite_tests::Dialogue;
 use tempfile::TempDir;
 
 struct Home(TempDir);
@@ -50,10 +57,15 @@ impl Home {
         self.run_with(arguments, &[])
     }
 
+    fn command(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
+        command.env_clear().env("HOME", self.0.path()).env("TZ", "UTC").current_dir(self.0.path());
+        command
+    }
+
     fn run_with(&self, arguments: &[&str], variables: &[(&str, &str)]) -> Ended {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_offsite"));
-        command.args(arguments).env_clear().env("HOME", self.0.path()).env("TZ", "UTC").current_dir(self.0.path());
-        let output = command.envs(variables.iter().copied()).stdin(Stdio::null()).output().unwrap();
+        let mut command = self.command(env!("CARGO_BIN_EXE_offsite"));
+        let output = command.args(arguments).envs(variables.iter().copied()).stdin(Stdio::null()).output().unwrap();
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap().replace(&self.0.path().display().to_string(), "HOME");
         Ended { code: output.status.code().unwrap(), out: text(output.stdout), err: text(output.stderr) }
     }
@@ -226,26 +238,24 @@ fn a_key_that_others_can_read_is_refused() {
     assert!(shown.err.contains("can be read by others") && shown.err.contains("chmod 600"), "{}", shown.err);
 }
 
-#[test]
-fn a_new_mac_gets_the_key_from_a_cloud_with_the_recovery_key_or_the_passphrase() {
-    use std::sync::Arc;
-
-    use offsite::key::Key;
-    use offsite_repository::{
-        LocalStore,
-        seal::{SealedOptions, create_vault},
-    };
-
+/// A Mac with a cloud, that cloud's address, its key, and the lines of its recovery key as they were printed.
+fn vault() -> (Home, String, Key, String) {
     let old = Home::configured();
     let made = old.run_with(&["key", "new", "--passphrase"], &[("OFFSITE_PASSPHRASE", "correct horse")]);
     assert_eq!((made.code, made.err.as_str()), (0, ""));
-    let recovery: String = made.out.lines().filter(|line| line.starts_with("    ")).collect();
+    let printed: String = made.out.lines().filter(|line| line.starts_with("    ")).map(|line| format!("{line}\n")).collect();
     let key = Key::load(&old.path("state/key.json")).unwrap();
     let store = Arc::new(LocalStore::create(&old.path("disk")).unwrap());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(create_vault(store, &key.master, &key.slots, &SealedOptions::default())).unwrap();
 
     let url = format!("file://{}", old.path("disk").display());
+    (old, url, key, printed)
+}
+
+#[test]
+fn a_new_mac_gets_the_key_from_a_cloud_with_the_recovery_key_or_the_passphrase() {
+    let (_old, url, key, recovery) = vault();
     for (arguments, variable) in [
         (&["key", "recover", url.as_str()][..], ("OFFSITE_RECOVERY_KEY", recovery.as_str())),
         (&["key", "recover", &url, "--passphrase"], ("OFFSITE_PASSPHRASE", "correct horse")),
@@ -266,6 +276,41 @@ fn a_new_mac_gets_the_key_from_a_cloud_with_the_recovery_key_or_the_passphrase()
     assert!(unmounted.err.contains("is its disk mounted?"), "{}", unmounted.err);
     let unknown = Home::configured().run(&["key", "recover", "warm"]);
     assert!(unknown.err.contains("no cloud of the configuration is called \"warm\" (disk)"), "{}", unknown.err);
+}
+
+#[test]
+fn a_recovery_key_is_taken_in_the_lines_that_it_is_printed_in_and_the_shell_gets_none_of_them() {
+    let (_old, url, _, printed) = vault();
+    assert_eq!(printed.lines().count(), 3);
+    let first = printed.trim().get(..5).unwrap();
+    let (spoilt, short) = (printed.replacen(first, "00001", 1), format!("{first}\n\n"));
+    let shell = "\"$@\"; echo ended with $?; IFS= read -r left; echo \"left: [$left]\"";
+    for verb in [&["archives", "--recovery-key", "-", "--from", url.as_str()][..], &["key", "recover", &url]] {
+        for (typed, code, words) in [
+            (printed.clone(), 0, ""),
+            (format!("\n{printed}"), 0, ""),
+            (spoilt.clone(), 1, "group 1 of the recovery key has a slip in it"),
+            (short.clone(), 1, "this has 5 characters instead of 65"),
+        ] {
+            let new = Home::configured();
+            let mut command = new.command("/bin/bash");
+            command.args(["-c", shell, "bash", env!("CARGO_BIN_EXE_offsite")]).args(verb);
+            let mut person = Dialogue::start(command);
+            let _ = person.hears("recovery key, all of its lines: ");
+            person.types(&typed);
+            let said = person.hears("ended with ");
+            assert_eq!(person.hears("\n"), format!("{code}"), "{said}");
+            assert!(said.contains(words) && typed.split_whitespace().all(|line| !said.contains(line)), "{said}");
+            person.types("next\n");
+            let _ = person.hears("left: [next]");
+        }
+        let new = Home::configured();
+        let paper = new.path("paper");
+        fs::write(&paper, format!("\n{printed}")).unwrap();
+        let mut piped = new.command(env!("CARGO_BIN_EXE_offsite"));
+        let ended = piped.args(verb).stdin(fs::File::open(paper).unwrap()).output().unwrap();
+        assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+    }
 }
 
 #[test]

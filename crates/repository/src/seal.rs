@@ -18,7 +18,7 @@ mod store;
 mod vault;
 
 pub use error::{Part, SealError};
-pub use keep::{SlotState, keep_slots, slot_states};
+pub use keep::{SlotState, keep_slots, slot_states, strangers};
 pub use keys::{InvalidHex, MasterKey, NoRandom, SealKeys, VaultId};
 pub use object::{Kind as SealedKind, sealed_length};
 pub use recovery::{InvalidRecoveryKey, RecoveryKey};

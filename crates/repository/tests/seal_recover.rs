@@ -22,7 +22,7 @@ use offsite_repository::{
     CopyOptions, Layout, LocalStore, Repository, copy,
     seal::{PassphraseCost, RecoveryKey, SealedOptions, Slot, create_vault},
 };
-use support::{master, run, vault};
+use support::{master, vault};
 
 const WORDS: &str = "correct horse battery staple";
 
@@ -72,72 +72,145 @@ async fn folder(layout: Layout, root: &Path) {
     }
 }
 
-#[test]
-fn every_layout_opens_without_offsite() {
+#[tokio::test]
+async fn every_layout_opens_without_offsite() {
     if !can_run() {
         return;
     }
-    run(async {
-        let scratch = tempfile::tempdir().unwrap();
-        let key = scratch.path().join("key.txt");
-        fs::write(&key, RecoveryKey::from_bytes([0x42; 32]).to_string().to_lowercase().replace('-', "\n")).unwrap();
-        let key = key.to_str().unwrap();
-        for (layout, unlock) in [
-            (Layout::Plain, vec![]),
-            (Layout::Packs, vec![]),
-            (Layout::Sealed, vec!["--key-file", key]),
-            (Layout::Sealed, vec!["--passphrase"]),
-        ] {
-            let place = tempfile::tempdir_in(scratch.path()).unwrap();
-            let root = place.path().join("repository");
-            folder(layout, &root).await;
-            let listed = recover(&root, &unlock);
-            assert!(listed.status.success(), "{}", String::from_utf8_lossy(&listed.stderr));
-            assert_eq!(String::from_utf8(listed.stdout).unwrap().lines().count(), 3);
-            for archive in three() {
-                let output = recover(&root, &[unlock.as_slice(), &[&archive.name.to_string(), "-o", "-"]].concat());
-                assert!(output.status.success(), "{layout}: {}", String::from_utf8_lossy(&output.stderr));
-                assert!(output.stdout == archive.raw, "{layout}: {} differs", archive.name);
-            }
-            let newest = recover(&root, &[unlock.as_slice(), &["services/newest", "-o", "-"]].concat());
-            assert!(newest.stdout == three()[2].raw);
+    let scratch = tempfile::tempdir().unwrap();
+    let key = scratch.path().join("key.txt");
+    fs::write(&key, RecoveryKey::from_bytes([0x42; 32]).to_string().to_lowercase().replace('-', "\n")).unwrap();
+    let key = key.to_str().unwrap();
+    for (layout, unlock) in [
+        (Layout::Plain, vec![]),
+        (Layout::Packs, vec![]),
+        (Layout::Sealed, vec!["--key-file", key]),
+        (Layout::Sealed, vec!["--passphrase"]),
+    ] {
+        let place = tempfile::tempdir_in(scratch.path()).unwrap();
+        let root = place.path().join("repository");
+        folder(layout, &root).await;
+        let listed = recover(&root, &unlock);
+        assert!(listed.status.success(), "{}", String::from_utf8_lossy(&listed.stderr));
+        assert_eq!(String::from_utf8(listed.stdout).unwrap().lines().count(), 3);
+        for archive in three() {
+            let output = recover(&root, &[unlock.as_slice(), &[&archive.name.to_string(), "-o", "-"]].concat());
+            assert!(output.status.success(), "{layout}: {}", String::from_utf8_lossy(&output.stderr));
+            assert!(output.stdout == archive.raw, "{layout}: {} differs", archive.name);
         }
-    });
+        let newest = recover(&root, &[unlock.as_slice(), &["services/newest", "-o", "-"]].concat());
+        assert!(newest.stdout == three()[2].raw);
+    }
 }
 
-#[test]
-fn the_script_refuses_what_is_damaged() {
+#[tokio::test]
+async fn the_script_refuses_what_is_damaged() {
     if !can_run() {
         return;
     }
-    run(async {
-        let scratch = tempfile::tempdir().unwrap();
-        let (root, key) = (scratch.path().join("vault"), scratch.path().join("key.txt"));
-        folder(Layout::Sealed, &root).await;
-        let error = |typed: &str| {
-            fs::write(&key, typed).unwrap();
-            let output = recover(&root, &["--key-file", key.to_str().unwrap(), "services/newest", "-o", "-"]);
-            (output.status.success(), String::from_utf8(output.stderr).unwrap())
-        };
-        let good = RecoveryKey::from_bytes([0x42; 32]).to_string();
-        assert!(error(&good).0);
-        let (passed, message) = error(&RecoveryKey::from_bytes([0x43; 32]).to_string());
-        assert!(!passed && message.contains("no key slot"), "{message}");
-        let group = good.split('-').nth(4).unwrap();
-        let slip = group.chars().rev().collect::<String>();
-        let (passed, message) = error(&good.replacen(group, &slip, 1));
-        assert!(!passed && message.contains("has a slip in it"), "{message}");
-        for pack in fs::read_dir(root.join("packs")).unwrap() {
-            let pack = pack.unwrap().path();
-            let mut bytes = fs::read(&pack).unwrap();
-            let middle = bytes.len() / 2;
-            bytes[middle] ^= 1;
-            fs::remove_file(&pack).unwrap();
-            fs::write(&pack, bytes).unwrap();
+    let scratch = tempfile::tempdir().unwrap();
+    let (root, key) = (scratch.path().join("vault"), scratch.path().join("key.txt"));
+    folder(Layout::Sealed, &root).await;
+    let error = |typed: &str| {
+        fs::write(&key, typed).unwrap();
+        let output = recover(&root, &["--key-file", key.to_str().unwrap(), "services/newest", "-o", "-"]);
+        (output.status.success(), String::from_utf8(output.stderr).unwrap())
+    };
+    let good = RecoveryKey::from_bytes([0x42; 32]).to_string();
+    assert!(error(&good).0);
+    let (passed, message) = error(&RecoveryKey::from_bytes([0x43; 32]).to_string());
+    assert!(!passed && message.contains("no key slot"), "{message}");
+    let group = good.split('-').nth(4).unwrap();
+    let slip = group.chars().rev().collect::<String>();
+    let (passed, message) = error(&good.replacen(group, &slip, 1));
+    assert!(!passed && message.contains("has a slip in it"), "{message}");
+    for pack in fs::read_dir(root.join("packs")).unwrap() {
+        let pack = pack.unwrap().path();
+        let mut bytes = fs::read(&pack).unwrap();
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        fs::remove_file(&pack).unwrap();
+        fs::write(&pack, bytes).unwrap();
+    }
+    let (passed, message) = error(&good);
+    assert!(!passed && message.contains("not authentic"), "{message}");
+}
+
+/// Members of the tar on standard output, by GNU tar, which reads it without complaint.
+fn members(tar: &[u8]) -> Vec<String> {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    fs::write(file.path(), tar).unwrap();
+    let listed = Command::new("tar").arg("-tf").arg(file.path()).output().unwrap();
+    assert!(listed.status.success(), "{}", String::from_utf8_lossy(&listed.stderr));
+    String::from_utf8(listed.stdout).unwrap().lines().map(str::to_owned).collect()
+}
+
+/// Each frame of the golden archive in turn: out of what is left comes a tar of just the members that touch it nowhere.
+#[test]
+fn one_damaged_frame_costs_what_lies_in_it() {
+    if !can_run() {
+        return;
+    }
+    let root = tempfile::tempdir().unwrap();
+    golden(root.path(), "v2", "archive/small.manifest.zst");
+    let path = root.path().join("archives/demo/2026-11-22T040000Z.tar.zst");
+    let good = fs::read(&path).unwrap();
+    let get = |more: &[&str]| recover(root.path(), &[&["demo/newest", "-o", "-"], more].concat());
+    let whole = get(&[]).stdout;
+    assert!(get(&["--skip-damaged"]).stdout == whole && members(&whole).len() == 7, "nothing is damaged yet");
+
+    let dump = ["dump.sql"].as_slice();
+    let head = ["", "dump.sql"].as_slice();
+    let middle = ["empty", "hello.txt", "library.db", "second"].as_slice();
+    let (database, end) = (["library.db"].as_slice(), ["link", "second"].as_slice());
+    let lengths = [121, 6204, 3367, 2988, 161, 82, 81, 81, 81, 61, 137];
+    let lost = [head, dump, dump, dump, middle, database, database, database, database, database, end];
+    let mut at = 0;
+    for (length, lost) in lengths.into_iter().zip(lost) {
+        let mut bad = good.clone();
+        // Of the checksum at the frame's end.
+        bad[at + length - 1] ^= 1;
+        at += length;
+        fs::write(&path, bad).unwrap();
+        let refused = get(&[]);
+        let said = String::from_utf8(refused.stderr).unwrap();
+        assert!(refused.status.code() == Some(1) && said.contains("--skip-damaged writes what is whole"), "{said}");
+        let kept = get(&["--skip-damaged"]);
+        let said = String::from_utf8(kept.stderr).unwrap();
+        assert_eq!(kept.status.code(), Some(3), "{said}");
+        assert!(said.contains(&format!("{} of 7 members", lost.len())) && said.contains("is damaged"), "{said}");
+        let mut there = members(&kept.stdout);
+        for name in lost {
+            let name = if name.is_empty() { "srv/demo/".to_owned() } else { format!("srv/demo/{name}") };
+            assert!(said.contains(&format!("left out: '/{}'\n", name.trim_end_matches('/'))), "{said}");
+            there.push(name);
         }
-        let (passed, message) = error(&good);
-        assert!(!passed && message.contains("not authentic"), "{message}");
-    });
+        there.sort();
+        let mut all = members(&whole);
+        all.sort();
+        assert_eq!(there, all);
+        // What is kept is, piece by piece, the same bytes.
+        assert!(kept.stdout.chunks(512).all(|block| whole.chunks(512).any(|other| other == block)));
+    }
+}
+
+#[tokio::test]
+async fn what_a_missing_pack_held_is_left_out() {
+    if !can_run() {
+        return;
+    }
+    for layout in [Layout::Packs, Layout::Sealed] {
+        let root = tempfile::tempdir().unwrap();
+        folder(layout, root.path()).await;
+        for pack in fs::read_dir(root.path().join("packs")).unwrap() {
+            fs::remove_file(pack.unwrap().path()).unwrap();
+        }
+        let kept = recover(root.path(), &["--passphrase", "services/newest", "-o", "-", "--skip-damaged"]);
+        let said = String::from_utf8(kept.stderr).unwrap();
+        assert_eq!(kept.status.code(), Some(3), "{said}");
+        assert!(said.contains("is in no pack here") && said.contains("left out: '/srv/data'\n1 of 1 members"), "{said}");
+        assert_eq!(members(&kept.stdout), [""; 0]);
+    }
 }
 
 /// A plain repository of one golden archive, with that manifest.

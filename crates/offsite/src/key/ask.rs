@@ -5,6 +5,7 @@
 
 use std::io::{self, BufRead, IsTerminal};
 
+use offsite_repository::seal::RecoveryKey;
 use rustix::termios::{LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcsetattr};
 use zeroize::Zeroizing;
 
@@ -18,6 +19,31 @@ pub enum AskError {
     Empty { what: &'static str },
     #[error("the two {what}s differ")]
     Differ { what: &'static str },
+}
+
+/// The recovery key as it was typed: from the variable `name`, or asked. It is printed in several lines, so lines are read until all its
+/// characters are there; at a terminal an empty line ends it too. What came after the first line would else be run by the shell.
+pub(super) fn recovery(what: &'static str, name: &str) -> Result<Zeroizing<String>, AskError> {
+    let failed = |source| AskError::Read { what, source };
+    if let Ok(value) = std::env::var(name) {
+        return Ok(Zeroizing::new(value));
+    }
+    let typed = if io::stdin().is_terminal() {
+        question(&format!("{what}, all of its lines: "), |typed| match RecoveryKey::typed(typed) {
+            RecoveryKey::LENGTH.. => None,
+            so_far => Some(format!("  {so_far} of {} characters; the next line, or an empty one to end: ", RecoveryKey::LENGTH)),
+        })
+    } else {
+        piped(&mut io::stdin().lock())
+    }
+    .map_err(failed)?;
+    if typed.trim().is_empty() { Err(AskError::Empty { what }) } else { Ok(typed) }
+}
+
+fn piped(input: &mut impl BufRead) -> io::Result<Zeroizing<String>> {
+    let mut typed = Zeroizing::new(String::new());
+    while RecoveryKey::typed(&typed) < RecoveryKey::LENGTH && input.read_line(&mut typed)? > 0 {}
+    Ok(typed)
 }
 
 /// The secret called `what`: from the variable `name`, or asked; twice on a terminal if `twice`.
@@ -46,10 +72,14 @@ pub(super) fn line(input: &mut impl BufRead) -> io::Result<Zeroizing<String>> {
 }
 
 pub(crate) fn hidden(prompt: &str) -> io::Result<Zeroizing<String>> {
+    question(prompt, |_| None)
+}
+
+fn question(prompt: &str, more: impl Fn(&str) -> Option<String>) -> io::Result<Zeroizing<String>> {
     // In this order: what is typed as soon as the question stands there is neither shown nor lost.
     let quiet = Quiet::start()?;
     say::prompt(prompt);
-    let typed = until(&mut io::stdin().lock(), quiet.interrupt);
+    let typed = lines(&mut io::stdin().lock(), quiet.interrupt, more);
     drop(quiet);
     say::prompt("\n");
     match typed? {
@@ -60,6 +90,21 @@ pub(crate) fn hidden(prompt: &str) -> io::Result<Zeroizing<String>> {
             Err(io::ErrorKind::Interrupted.into())
         }
     }
+}
+
+/// What is typed, line after line, as long as `more` has another prompt; up to an empty line, but for the first: it comes along with what is
+/// pasted.
+fn lines(input: &mut impl BufRead, interrupt: u8, more: impl Fn(&str) -> Option<String>) -> io::Result<Typed> {
+    let mut all = Zeroizing::new(String::with_capacity(256));
+    for line in 0.. {
+        let Typed::Line(typed) = until(input, interrupt)? else { return Ok(Typed::Interrupted) };
+        all.push_str(&typed);
+        match more(&all) {
+            Some(prompt) if line == 0 || !typed.trim().is_empty() => say::prompt(&format!("\n{prompt}")),
+            _ => break,
+        }
+    }
+    Ok(Typed::Line(all))
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -108,8 +153,9 @@ impl Quiet {
 
 impl Drop for Quiet {
     fn drop(&mut self) {
-        // Nothing better can be done about a terminal that is gone.
-        let _ = tcsetattr(io::stdin(), OptionalActions::Now, &self.before);
+        // What was pasted beyond the answer is part of a secret, and the shell would run it. Nothing better can be done about a terminal
+        // that is gone.
+        let _ = tcsetattr(io::stdin(), OptionalActions::Flush, &self.before);
     }
 }
 
@@ -125,6 +171,31 @@ mod tests {
             assert_eq!(typed(input), line(wanted), "{input:?}");
         }
         assert_eq!((typed("\u{3}"), typed("abc\u{3}d\n")), (Typed::Interrupted, Typed::Interrupted));
+    }
+
+    /// Its lines as `key paper` prints them, and nothing behind them is taken.
+    #[test]
+    fn a_recovery_key_is_all_of_its_lines() {
+        let key = RecoveryKey::from_bytes([7; 32]);
+        let rows: Vec<String> = key
+            .groups()
+            .chunks(5)
+            .map(|row| format!("    {}\n", row.iter().map(|group| group.as_str()).collect::<Vec<_>>().join("-")))
+            .collect();
+        let more = |typed: &str| (RecoveryKey::typed(typed) < RecoveryKey::LENGTH).then(String::new);
+        for text in [rows.concat(), format!("\n{}", rows.concat()), format!("{key}\n"), key.to_string().replace('-', "\n") + "\n"] {
+            let input = format!("{text}rm -r .\n");
+            let mut rest = input.as_bytes();
+            let Typed::Line(typed) = lines(&mut rest, 3, more).unwrap() else { panic!("{text}") };
+            assert!(typed.parse::<RecoveryKey>().unwrap() == key && rest == b"rm -r .\n", "{text}");
+            let mut rest = input.as_bytes();
+            assert!(piped(&mut rest).unwrap().parse::<RecoveryKey>().unwrap() == key && rest == b"rm -r .\n", "{text}");
+        }
+        for (input, wanted) in [("ab\n\nc\n", "ab"), ("\nab\ncd\n", "abcd"), ("\n\nab\n", ""), ("", ""), ("ab", "ab")] {
+            assert_eq!(lines(&mut input.as_bytes(), 3, more).unwrap(), Typed::Line(Zeroizing::new(wanted.to_owned())), "{input:?}");
+        }
+        assert_eq!(lines(&mut "abc\nd\u{3}e".as_bytes(), 3, more).unwrap(), Typed::Interrupted);
+        assert_eq!(lines(&mut "abc\nde\n".as_bytes(), 3, |_| None).unwrap(), Typed::Line(Zeroizing::new("abc".to_owned())));
     }
 
     #[test]

@@ -3,7 +3,10 @@
 //! Invariant: some paper opens every cloud, wherever the power goes. The key file has the new slot before any cloud has it, so whoever is cut off
 //! is followed by a night that carries on; and an old slot is taken away nowhere until the new one was seen everywhere.
 
-use offsite_repository::seal::{self, RecoveryKey, Slot, SlotKind, SlotState, VaultError};
+use std::collections::BTreeSet;
+
+use anyhow::Context;
+use offsite_repository::seal::{self, RecoveryKey, Slot, SlotId, SlotKind, SlotState, VaultError};
 
 use super::{Desk, Key, ask_back, load, pick};
 use crate::{
@@ -14,6 +17,9 @@ use crate::{
     places::{self, PlaceError},
     state::State,
 };
+
+/// What to say when a paper was shown and could not be put to use.
+pub(super) const USELESS: &str = "the recovery key just shown opens nothing: destroy it, and keep the paper before it, if there is one";
 
 /// A slot for a recovery key that is shown once at `desk`, and asked back from whoever sits there.
 pub(super) fn write_down(desk: &mut dyn Desk, slot: impl FnOnce(&RecoveryKey) -> Result<Slot, seal::SlotError>) -> anyhow::Result<Slot> {
@@ -40,14 +46,15 @@ pub(super) async fn renew(config: &Config, revoke: bool, desk: &mut dyn Desk) ->
     // A night that read the key file before would put back what is taken away here.
     let _lock = state.lock("key paper", jiff::Timestamp::now())?;
     let mut key = load(config)?;
+    let unknown = unknown(config, &key, revoke).await?;
     let slot = write_down(desk, |recovery| Slot::for_recovery(key.vault, &key.master, recovery))?;
     if revoke {
         let old = |slot: &Slot| slot.kind() == SlotKind::Recovery;
-        key.revoked.extend(key.slots.iter().filter(|slot| old(slot)).map(Slot::id));
+        key.revoked.extend(key.slots.iter().filter(|slot| old(slot)).map(Slot::id).chain(&unknown));
         key.slots.retain(|slot| !old(slot));
     }
     key.slots.push(slot);
-    key.replace(&state.key())?;
+    key.replace(&state.key()).context(USELESS)?;
     let late = settle(config, &mut key).await?;
     for (cloud, error) in &late {
         note!("{cloud}: {}", hint::render(error));
@@ -62,6 +69,28 @@ pub(super) async fn renew(config: &Config, revoke: bool, desk: &mut dyn Desk) ->
         (false, false) => "Until then keep the paper before it, which opens them all. The next night tries again.",
     })?;
     Ok(if late.is_empty() { Exit::Fine } else { Exit::Incomplete })
+}
+
+/// The papers in the clouds that the key file does not know: it is an older one, or another Mac's are newer. A cloud that cannot be opened is told
+/// by [`settle`].
+///
+/// # Errors
+/// [`VaultError::OlderKey`] where one of the key's own is gone, unless `revoke` settles that: beside it a new paper would be put nowhere.
+async fn unknown(config: &Config, key: &Key, revoke: bool) -> anyhow::Result<BTreeSet<SlotId>> {
+    let mut unknown = BTreeSet::new();
+    for cloud in &config.clouds {
+        if places::cloud(config, cloud, false).await.is_err() {
+            continue;
+        }
+        if revoke {
+            unknown.extend(seal::strangers(&*cloud::open(cloud)?, &key.slots, &key.revoked).await?);
+        } else if let Err(error) = keep(cloud, key).await
+            && matches!(error.downcast_ref(), Some(VaultError::OlderKey { .. }))
+        {
+            return Err(error);
+        }
+    }
+    Ok(unknown)
 }
 
 /// Brings the key's slots to every cloud, and once all have them takes away there what is revoked. Returns the clouds where that did not
@@ -102,23 +131,23 @@ async fn remove(cloud: &Cloud, key: &Key) -> anyhow::Result<()> {
 /// Sees to it that what opens the key's slots opens `cloud`, whose vault is this key's; says which slots were put there.
 ///
 /// # Errors
-/// The cloud's, and [`VaultError::SlotDiffers`] where one of two slots is damaged and nobody but the paper knows which.
+/// The cloud's, [`VaultError::SlotDiffers`] where one of two slots is damaged and nobody but the paper knows which, and
+/// [`VaultError::OlderKey`] where a paper may have been revoked since the key file was written.
 pub(crate) async fn keep(cloud: &Cloud, key: &Key) -> anyhow::Result<Vec<SlotKind>> {
     let store = cloud::open(cloud)?;
     let mut put = Vec::new();
-    let mut differs = None;
-    for (slot, state) in seal::keep_slots(&store, &key.slots).await? {
+    let mut wrong = None;
+    for (slot, state) in seal::keep_slots(&store, &key.slots, &key.revoked).await? {
+        let (place, object) = (store.to_string(), format!("slots/{}.json", slot.id()));
         match state {
             SlotState::Same => {}
-            SlotState::Differs => {
-                let (place, object) = (store.to_string(), format!("slots/{}.json", slot.id()));
-                differs = Some(VaultError::SlotDiffers { place, object, kind: slot.kind() });
-            }
+            SlotState::Differs => wrong = Some(VaultError::SlotDiffers { place, object, kind: slot.kind() }),
+            SlotState::Older => wrong = Some(VaultError::OlderKey { place, object }),
             was => {
                 tracing::info!(cloud = %cloud.name, slot = %slot.id(), kind = %slot.kind(), ?was, "put a key slot there");
                 put.push(slot.kind());
             }
         }
     }
-    differs.map_or(Ok(put), |error| Err(error.into()))
+    wrong.map_or(Ok(put), |error| Err(error.into()))
 }

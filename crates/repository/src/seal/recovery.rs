@@ -65,6 +65,14 @@ impl RecoveryKey {
         &self.0
     }
 
+    /// How many characters a recovery key has, without what separates them and the word in front.
+    pub const LENGTH: usize = GROUPS * GROUP;
+
+    /// How many of them `typed` has so far, right or wrong: it is printed in several lines, and whoever reads them has to know when all are there.
+    pub fn typed(typed: &str) -> usize {
+        bare(typed).len()
+    }
+
     /// The 13 groups as printed, to ask some of them back.
     pub fn groups(&self) -> [Zeroizing<String>; GROUPS] {
         let symbols = self.symbols();
@@ -110,11 +118,7 @@ impl FromStr for RecoveryKey {
     type Err = InvalidRecoveryKey;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let separator = |character: char| character.is_whitespace() || matches!(character, '-' | '–' | '—' | '.' | ',' | '_' | '·');
-        let typed: Zeroizing<Vec<char>> = Zeroizing::new(text.chars().filter(|character| !separator(*character)).map(read).collect());
-        let word = WORD_READ.iter().map(|byte| char::from(*byte));
-        let has_word = typed.len() != GROUPS * GROUP && typed.iter().copied().take(WORD_READ.len()).eq(word);
-        let typed = &typed[if has_word { WORD_READ.len() } else { 0 }..];
+        let typed = bare(text);
         // Groups are checked before the length: a missing character then shows in the group where it is missing.
         let mut symbols = Zeroizing::new([0; GROUPS * (GROUP - 1)]);
         for (group, characters) in typed.chunks(GROUP).take(GROUPS).enumerate() {
@@ -133,7 +137,7 @@ impl FromStr for RecoveryKey {
             }
             symbols[group * (GROUP - 1)..][..GROUP - 1].copy_from_slice(&data);
         }
-        if typed.len() != GROUPS * GROUP {
+        if typed.len() != Self::LENGTH {
             return Err(InvalidRecoveryKey::Length { found: typed.len() });
         }
         // Two spellings of one key would be a check that can fail silently: the 4 spare bits are zero.
@@ -143,6 +147,17 @@ impl FromStr for RecoveryKey {
         let bit = |at: usize| symbols[at / 5] >> (4 - at % 5) & 1;
         Ok(Self(std::array::from_fn(|byte| (0..8).fold(0, |value, at| value << 1 | bit(byte * 8 + at)))))
     }
+}
+
+/// What was typed, without what separates it and without the word in front.
+fn bare(text: &str) -> Zeroizing<Vec<char>> {
+    let separator = |character: char| character.is_whitespace() || matches!(character, '-' | '–' | '—' | '.' | ',' | '_' | '·');
+    let mut typed: Zeroizing<Vec<char>> = Zeroizing::new(text.chars().filter(|character| !separator(*character)).map(read).collect());
+    let word = WORD_READ.iter().map(|byte| char::from(*byte));
+    if typed.len() != RecoveryKey::LENGTH && typed.iter().copied().take(WORD_READ.len()).eq(word) {
+        typed.drain(..WORD_READ.len());
+    }
+    typed
 }
 
 /// A typed character as the alphabet has it: upper case, and what looks alike is alike.
@@ -190,6 +205,17 @@ mod tests {
             text.replace('1', "I"),
         ] {
             assert_eq!(typed.parse::<RecoveryKey>().as_ref(), Ok(&key()), "{typed}");
+        }
+    }
+
+    /// However its lines end, all of it is there exactly at its last character.
+    #[test]
+    fn knows_when_all_of_it_is_typed() {
+        let text = key().to_string();
+        for whole in [text.clone(), text.replace("OFFSITE-", ""), text.replace('-', "\n"), text.to_lowercase().replace('-', " – ")] {
+            let done = |at: usize| RecoveryKey::typed(&whole[..at]) >= RecoveryKey::LENGTH;
+            let lines = whole.match_indices(['-', '\n', '–']).map(|(at, _)| at).filter(|at| *at > 0);
+            assert!(lines.into_iter().all(|at| !done(at)) && done(whole.len()), "{whole}");
         }
     }
 

@@ -20,9 +20,9 @@ use super::{
 use crate::{ObjectId, Repository, layout};
 
 const HEADER: &str = "vault.json";
-const SLOTS: &str = "slots";
+pub(super) const SLOTS: &str = "slots";
 /// Slots that are looked at; more is not a vault but an attempt to keep the machine busy.
-const MAX_SLOTS: usize = 64;
+pub(super) const MAX_SLOTS: usize = 64;
 
 /// What opens a vault.
 #[derive(Clone, Copy)]
@@ -144,6 +144,16 @@ pub enum VaultError {
         object: String,
         /// What the slot is for.
         kind: SlotKind,
+    },
+    /// A slot that this key has is not there, and another recovery key's is that it does not know.
+    #[error(
+        "compare {object} in {place}: it is gone, and a newer paper's slot lies there: the key is older than the papers, and this one may be revoked"
+    )]
+    OlderKey {
+        /// The store.
+        place: String,
+        /// The slot's path.
+        object: String,
     },
     /// A clear file that is longer than any of a vault.
     #[error("read {object}: longer than {MAX_SLOT} bytes")]
