@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""links.py : every relative link in the project's Markdown leads to a file that is there, and its #anchor to a heading in it."""
+"""links.py : every relative link in the project's Markdown leads to a file that is there, and its #anchor to a heading in it;
+every test that a table of tests names is there."""
 import os, re, subprocess, sys
 from urllib.parse import unquote
 
@@ -44,6 +45,11 @@ for page in pages:
             wrong.append(f"{page}: {link} leads nowhere")
         elif anchor and target.endswith(".md") and anchor not in anchors(target):
             wrong.append(f"{page}: {link} names a heading that {target} has not")
+tests = set(re.findall(r"\bfn (\w+)\(\)", "".join(open(f, encoding="utf-8").read() for f in files("*.rs"))))
+for page in pages:
+    table = re.search(r"^\| promise \| tests \|$.*?(?:^$|\Z)", open(page, encoding="utf-8").read(), re.S | re.M)
+    named = re.findall(r"`(\w+_\w+)`", table.group()) if table else []
+    wrong += [f"{page}: {name} is no test" for name in named if name not in tests]
 for line in wrong:
     print("links:", line, file=sys.stderr)
 if wrong:

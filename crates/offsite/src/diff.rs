@@ -121,6 +121,8 @@ async fn compare(globals: &Globals, args: &Args) -> anyhow::Result<Exit> {
         (None, path) => (None, path.as_ref()),
     };
     let opened = from::open(globals, &args.show.from).await?;
+    // The manifests are read at once.
+    let _stays = args.content.then(|| opened.reading());
     let archives = opened.repository.archives().await?;
     let first = restore::choose_among(&archives, &opened, &args.a)?.info;
     let (a, b) = match later {

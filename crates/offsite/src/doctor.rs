@@ -28,6 +28,7 @@ use crate::{
     human::look::{ColorArg, Look, Paint},
     install,
     journal::Standing,
+    key,
     out::OutError,
     owed::Schedule,
     platform,
@@ -80,7 +81,7 @@ pub(crate) async fn run(globals: &Globals, args: &Args) -> anyhow::Result<Exit> 
         said.all(pi::judge(&config, pi, &facts, Timestamp::now(), launchd));
     }
     if args.pi.is_none() {
-        let key = local::key(&config);
+        let key = key::load(&config);
         for cloud in &config.clouds {
             said.doing(&cloud.name);
             let facts = cloud::probe(cloud, &key, args.offline).await;
@@ -113,23 +114,30 @@ async fn here(config: &Config, args: &Args, said: &mut Said) -> Standing {
     if args.pi.is_some() {
         return standing;
     }
-    said.all(local::judge_key(&local::key(config), config.clouds.len()));
+    said.all(local::judge_key(&key::load(config), config.clouds.len()));
     if let Some(home) = &home {
         let folder = platform.log_folder(home);
         said.all(local::judge_log(&folder, local::log(&folder).as_ref().copied()));
         let asked = home.clone();
-        let found = within("ask what starts the daemon", tokio::task::spawn_blocking(move || install::state(&asked))).await;
-        let found = found.and_then(|found| found.map_err(Trouble::of)?.map_err(Trouble::of));
+        let state = async { anyhow::Ok(tokio::task::spawn_blocking(move || install::state(&asked)).await??) };
+        let found = within("ask what starts the daemon", state).await;
         said.all(alarm::judge_clock(&found, config.at, install::Installed::at, launchd));
     }
     let power = within("ask for the battery", tokio::task::spawn_blocking(|| platform::current().power())).await;
-    said.all(alarm::judge_power(power.ok().and_then(Result::ok).flatten(), config.battery));
+    said.all(alarm::judge_power(power.ok().flatten(), config.battery));
     said.all(alarm::judge_notify(&config.notify, launchd));
     standing
 }
 
-async fn within<T>(what: &str, asked: impl Future<Output = T>) -> Result<T, Trouble> {
-    tokio::time::timeout(Duration::from_secs(PATIENCE), asked).await.map_err(|_| Trouble::late(what, PATIENCE))
+async fn within<T, E: Into<anyhow::Error>>(what: &str, asked: impl Future<Output = Result<T, E>>) -> Result<T, Trouble> {
+    let answer = tokio::time::timeout(Duration::from_secs(PATIENCE), asked).await;
+    answer.map_err(|_| Trouble::late(what, PATIENCE))?.map_err(Trouble::of)
+}
+
+/// Notes as a fact what `told` makes of an answer, or why there is none, and gives the answer on.
+fn noted<T, U, E: Clone>(answer: Result<T, E>, fact: &mut Option<Result<U, E>>, told: impl FnOnce(&T) -> U) -> Option<T> {
+    *fact = Some(answer.as_ref().map(told).map_err(Clone::clone));
+    answer.ok()
 }
 
 /// What was said so far: each line as soon as it is known, or all at the end as JSON.

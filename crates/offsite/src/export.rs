@@ -21,6 +21,7 @@ use crate::{
         self,
         from::{self, From, Opened},
         select::Wanted,
+        target,
     },
 };
 
@@ -30,8 +31,10 @@ use crate::{
 Examples:
   offsite export services                                    services-TIME.tar.zst, here
   offsite export services/2026-11-21 /Volumes/usb/services.tar.zst
-  offsite export services - | ssh root@pi 'tar --zstd -xpf - -C /'
-What comes out is opened by any tar with zstd.")]
+  offsite export services - | ssh root@pi \\
+    'tar --zstd --numeric-owner -xpf - -C / --xattrs --xattrs-include=\"*\" --acls'
+What comes out is opened by any tar with zstd. Owners are the containers' numbers, and a Pi that was
+set up anew gives their names to others: hence --numeric-owner.")]
 pub(crate) struct Args {
     /// An archive, as `offsite archives` names it; the beginning of its time (services/2026-11-21); a job, for its newest; or `latest`
     #[arg(value_name = "ARCHIVE|JOB")]
@@ -63,6 +66,7 @@ pub(crate) async fn run(globals: &Globals, args: &Args) -> anyhow::Result<Exit> 
         return Err(ExportError::Terminal.into());
     }
     let opened = from::open(globals, &args.from).await?;
+    let _stays = opened.reading();
     let chosen = restore::choose(&opened, &args.what).await?;
     let name = &chosen.info.name;
     let _live = opened.tell("export");
@@ -70,6 +74,7 @@ pub(crate) async fn run(globals: &Globals, args: &Args) -> anyhow::Result<Exit> 
         to_pipe(&opened, name).await?;
     } else {
         let path = args.to.clone().unwrap_or_else(|| PathBuf::from(format!("{}-{}.tar.zst", name.job, name.time_text())));
+        target::outside(&path, &restore::own_folders(&opened))?;
         let exported = to_file(&opened, name, &path).await?;
         let same = if exported.verbatim { "the same bytes as on the Pi" } else { "the same content as on the Pi" };
         say!("exported {name} from {} to {}: {} in {}; {same}", opened.label, path.display(), size(exported.raw), size(exported.bytes));

@@ -74,6 +74,7 @@ pub(crate) async fn run(globals: &Globals, args: &Args) -> anyhow::Result<Exit> 
         going.iter().for_each(|archive| say!("would forget {archive} ({place})"));
         return Ok(Exit::Fine);
     }
+    let _alone = args.cloud.is_none().then(|| state.alone()).transpose()?;
     // Where it cannot be told what waits, nothing is pruned below.
     let before = plan_prune(&repository).await;
     // The receipt first, as in the night: what is there without one is found again, what is gone but expected is an alarm.
@@ -95,7 +96,7 @@ pub(crate) async fn run(globals: &Globals, args: &Args) -> anyhow::Result<Exit> 
         None => "a Pi that still has it does not bring it back; to want it again: offsite sync --again ARCHIVE",
         Some(_) => "what this Mac still has, the next sync sends there again",
     };
-    say!("{} free; {after}", human::size(pruned.freed));
+    say!("{} freed; {after}", human::size(pruned.freed));
     Ok(Exit::Fine)
 }
 

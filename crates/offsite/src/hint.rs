@@ -15,7 +15,7 @@ use std::io;
 use offsite_repository::{CopyError, LocalError, RepositoryError};
 
 pub(crate) use self::{
-    keys::{VAULT_LOST, differs},
+    keys::{OLDER as OLDER_KEY, VAULT_LOST, differs},
     network::{no_route, private},
 };
 use crate::{
@@ -60,7 +60,7 @@ pub(crate) fn exit(error: &anyhow::Error) -> Exit {
         return Exit::Usage;
     }
     match find::<LockError>(error) {
-        Some(LockError::Busy { .. }) => Exit::Overdue,
+        Some(LockError::Busy { .. } | LockError::Read) => Exit::Overdue,
         _ => Exit::Failed,
     }
 }
@@ -133,6 +133,7 @@ fn unanswered(error: &anyhow::Error) -> Option<&AskError> {
 fn busy(error: &anyhow::Error) -> Option<&'static str> {
     match find::<LockError>(error)? {
         LockError::Busy { .. } => Some("wait for it to end; offsite status --watch shows what it does"),
+        LockError::Read => Some("wait for it to end, or end it; then the same again"),
         LockError::File { .. } => None,
     }
 }

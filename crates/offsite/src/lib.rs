@@ -69,6 +69,10 @@ mod verify;
 /// The program: reads the command line, runs the verb, prints an error with its next step.
 pub fn main() -> ExitCode {
     let cli = cli::Cli::parse();
+    if !matches!(cli.command, cli::Command::Man(_)) {
+        // What is made here holds the Pi's keys and databases, whoever makes it: a person at a terminal, or the daemon, whose job says the same.
+        rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
+    }
     log::start(&cli.globals, cli.command.night());
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,

@@ -1,4 +1,4 @@
-//! One offsite at a time works on one state folder.
+//! One offsite at a time works on one state folder, and what somebody reads of the Mac's repository stays there as long as he does.
 //!
 //! The lock is the kernel's, on an open file: it ends with its process, however that ends, so there is never a stale one to remove. The
 //! text in the file only tells a person who holds it.
@@ -6,7 +6,7 @@
 use std::{
     fs::{File, OpenOptions, TryLockError},
     io::{self, Read, Seek, SeekFrom, Write},
-    os::unix::fs::OpenOptionsExt,
+    os::unix::fs::{OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
 };
 
@@ -24,6 +24,9 @@ pub enum LockError {
     /// `holder` is what that one wrote about itself; empty if it has not yet.
     #[error("another offsite is at work{}", holder_text(holder))]
     Busy { holder: String },
+    /// Somebody reads what would go.
+    #[error("a restore, export, cat or diff is reading this Mac's repository")]
+    Read,
     #[error("cannot use the lock {}", path.display())]
     File { path: PathBuf, source: io::Error },
 }
@@ -52,6 +55,42 @@ impl Lock {
         let _ = introduce(&mut file, &format!("offsite {verb}, process {}, since {second}\n", std::process::id()));
         Ok(Self { _file: file })
     }
+
+    /// A reader's share of the lock at `path`. Nothing where it cannot be had: the bad day must not need it. Waits while somebody has it alone.
+    pub fn share(path: &Path) -> Option<Self> {
+        let file = shared(path).ok()?;
+        match file.try_lock_shared() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                note!("waiting until what may go from this Mac's repository is gone");
+                file.lock_shared().ok()?;
+            }
+            Err(TryLockError::Error(_)) => return None,
+        }
+        Some(Self { _file: file })
+    }
+
+    /// The lock at `path` for one that takes away what readers may need; never waits for them.
+    pub fn alone(path: &Path) -> Result<Self, LockError> {
+        let failed = |source| LockError::File { path: path.to_owned(), source };
+        let file = shared(path).map_err(failed)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Self { _file: file }),
+            Err(TryLockError::WouldBlock) => Err(LockError::Read),
+            Err(TryLockError::Error(source)) => Err(failed(source)),
+        }
+    }
+}
+
+/// A lock's file that readers of other accounts use too: one that root made, restoring owners, must not keep the nights from ever forgetting.
+fn shared(path: &Path) -> io::Result<File> {
+    match File::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        opened => return opened,
+    }
+    let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
+    file.set_permissions(std::fs::Permissions::from_mode(0o644))?;
+    Ok(file)
 }
 
 fn introduce(file: &mut File, text: &str) -> io::Result<()> {
@@ -78,6 +117,28 @@ mod tests {
         let third = (0..2000)
             .find_map(|_| Lock::take(&path, "sync", now).map_err(|_| std::thread::sleep(std::time::Duration::from_millis(5))).ok());
         assert!(third.is_some());
+    }
+
+    #[test]
+    fn readers_share_it_and_nothing_goes_before_the_last_has_ended() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("reading.lock");
+        assert!(Lock::share(&dir.path().join("none/reading.lock")).is_none(), "where there is no state folder it is not needed");
+        let readers = [Lock::share(&path).unwrap(), Lock::share(&path).unwrap()];
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o644, "whoever made it, all accounts can use it");
+        for reader in readers {
+            assert!(matches!(Lock::alone(&path), Err(LockError::Read)));
+            drop(reader);
+        }
+        // A child that another test forks just now holds every descriptor until its exec.
+        let free = (0..2000).find_map(|_| Lock::alone(&path).map_err(|_| std::thread::sleep(std::time::Duration::from_millis(5))).ok());
+        let free = free.unwrap();
+        let late = std::thread::spawn({
+            let path = path.clone();
+            move || Lock::share(&path).is_some()
+        });
+        drop(free);
+        assert!(late.join().unwrap(), "it waits, and gets its share");
     }
 
     #[test]

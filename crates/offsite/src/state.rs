@@ -3,7 +3,7 @@
 //! One type knows the names in it. The folder is the owner's alone (0700), because the key of the sealed copies lies there.
 
 use std::{
-    fs::DirBuilder,
+    fs::{DirBuilder, File},
     io::{self, Write as _},
     os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
@@ -36,8 +36,7 @@ pub struct StateError {
 impl State {
     /// The folder at `folder`, made if it is not there.
     pub fn open(folder: &Path) -> Result<Self, StateError> {
-        let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
-        made.map_err(|source| StateError { path: folder.to_owned(), source })?;
+        make(folder).map_err(|source| StateError { path: folder.to_owned(), source })?;
         Ok(Self::at(folder))
     }
 
@@ -56,6 +55,23 @@ impl State {
 
     pub fn lock(&self, verb: &str, now: Timestamp) -> Result<Lock, LockError> {
         Lock::take(&self.folder.join("lock"), verb, now)
+    }
+
+    /// For a reader of the Mac's repository: what is there stays as long as what is given back lives. Nothing where nobody can lock.
+    pub fn reading(&self) -> Option<Lock> {
+        Lock::share(&self.reading_lock())
+    }
+
+    /// For one that takes packs or manifests away from the Mac's repository.
+    ///
+    /// # Errors
+    /// [`LockError::Read`] while somebody reads there.
+    pub fn alone(&self) -> Result<Lock, LockError> {
+        Lock::alone(&self.reading_lock())
+    }
+
+    fn reading_lock(&self) -> PathBuf {
+        self.folder.join("reading.lock")
     }
 
     /// Why nothing can be written here, and what to do, if that is known. A folder that is not there is made by the first that writes.
@@ -116,6 +132,18 @@ impl State {
     pub fn key(&self) -> PathBuf {
         self.folder.join("key.json")
     }
+}
+
+/// Makes the folder and what lacks above it, as durable as what is put there.
+fn make(folder: &Path) -> io::Result<()> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    let above = folder.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    make(above)?;
+    // Another process may just have made it.
+    DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    File::open(above)?.sync_all()
 }
 
 fn trouble(refused: Option<String>, free: Option<u64>, folder: &Path) -> Option<(String, String)> {

@@ -65,7 +65,9 @@ pub(crate) async fn run(globals: &Globals, args: &Args) -> anyhow::Result<Exit> 
     let _live = Live::begin(&state, "verify", Timestamp::now());
     let journal = state.journal();
     let cloud = args.heal_from.as_ref().map(|name| heal::find(&config, name)).transpose()?;
-    let report = match check(&config, &journal, args.archive.as_ref(), cloud).await {
+    // A disk that is away says nothing about what is on it, and leaves no receipt.
+    let mac = places::mac(&config).await?;
+    let report = match check(&config, &mac, &journal, args.archive.as_ref(), cloud).await {
         Ok(report) => report,
         Err(error) => {
             let (message, hint) = (hint::message(&error), hint::hint(&error));
@@ -85,11 +87,11 @@ pub(crate) async fn run(globals: &Globals, args: &Args) -> anyhow::Result<Exit> 
 /// Reads back, writes receipts, sets damaged packs aside, and heals from `cloud` if one is given.
 async fn check(
     config: &Config,
+    mac: &Mac,
     journal: &Journal,
     only: Option<&ArchiveName>,
     cloud: Option<&crate::config::Cloud>,
 ) -> anyhow::Result<Report> {
-    let mac = places::mac(config).await?;
     let repository = &mac.repository;
     let known = known(journal)?;
     let gone = known.iter().filter(|name| only.is_none_or(|only| only == *name)).cloned().collect();
@@ -97,13 +99,13 @@ async fn check(
     let mut packs: Vec<String> = repository.packs().await?.0.iter().map(|facts| facts.name.to_string()).collect();
     let found = read(repository, only, &gone).await?;
     packs.retain(|pack| !found.damaged_packs.iter().any(|bad| PackName::Object(*bad).to_string() == *pack));
-    let mut report = settle(repository, found, only, &gone).await?;
+    let mut report = settle(&State::at(&config.state), repository, found, only, &gone).await?;
     // First: a full disk may have no room for the round, which costs nothing.
     for archive in &report.archives {
         note(journal, receipt(archive))?;
     }
     if only.is_none() {
-        packs.extend(copies(&mac, &mut report).await?);
+        packs.extend(copies(mac, &mut report).await?);
         note_round(config, &packs)?;
         report.untold = report.archives.iter().map(|archive| archive.archive.clone()).filter(|name| !known.contains(name)).collect();
     }
@@ -116,6 +118,7 @@ async fn check(
 /// Saves what is good in damaged packs, sets these aside, and mends the index. What is lacking from then on is in the report. A pack that cannot
 /// be set aside, as on a full disk, stays, and its bad frames count as not there all the same: whoever forgets archives must know of them.
 pub(crate) async fn settle(
+    state: &State,
     repository: &Repository,
     mut found: Verified,
     only: Option<&ArchiveName>,
@@ -123,8 +126,14 @@ pub(crate) async fn settle(
 ) -> anyhow::Result<Report> {
     let damaged = std::mem::take(&mut found.damaged_packs);
     let mut stays = Stays::default();
+    // A reader may need the good frames where they are.
+    let alone = if damaged.is_empty() { None } else { Some(state.alone()) };
     // Each by itself, so that as many go as there is room for.
     for pack in damaged.iter().copied() {
+        if let Some(Err(error)) = &alone {
+            stays.add(PackName::Object(pack).to_string(), "damaged, and not set aside yet", error);
+            continue;
+        }
         let moved = async {
             rescue(repository, &[pack], CopyOptions::default().pack_target).await?;
             set_damaged_aside(repository, &[pack]).await

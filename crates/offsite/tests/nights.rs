@@ -223,15 +223,16 @@ async fn what_opens_an_older_repository_without_offsite_is_renewed_before_newer_
     scene.offsite(&["sync"], 0).await;
     let script = fs::read(scene.path("mac/recover/offsite_recover.py")).unwrap();
     for place in ["backup", "mac", "cloud"] {
-        fs::remove_file(scene.path(place).join("recover/edition-2")).unwrap();
+        let recover = scene.path(place).join("recover");
+        fs::rename(recover.join("edition-3"), recover.join("edition-2")).unwrap();
         fs::remove_file(scene.path(place).join("recover/offsite_recover.py")).unwrap();
-        fs::write(scene.path(place).join("recover/offsite_recover.py"), "of the first edition").unwrap();
+        fs::write(scene.path(place).join("recover/offsite_recover.py"), "of the edition before").unwrap();
     }
     scene.night(2).await;
     scene.offsite(&["sync"], 0).await;
     for place in ["backup", "mac", "cloud"] {
         assert!(fs::read(scene.path(place).join("recover/offsite_recover.py")).unwrap() == script, "{place}");
-        assert!(scene.path(place).join("recover/edition-2").is_file(), "{place}");
+        assert!(scene.path(place).join("recover/edition-3").is_file(), "{place}");
     }
 }
 
@@ -278,6 +279,10 @@ async fn what_a_cloud_dropped_is_told_and_sent_again() {
     scene.offsite(&["sync"], 3).await;
     let said = scene.offsite(&["status"], 1).await;
     assert!(said.contains("offsite forget") && said.contains("--cloud cold"), "{said}");
+    // A folder that is not there at all is a disk that is away, or one to make; init makes none.
+    fs::rename(scene.path("cloud"), scene.path("cloud-away")).unwrap();
+    let said = scene.offsite(&["sync"], 3).await;
+    assert!(said.contains("make the folder yourself (mkdir)") && !said.contains("offsite init"), "{said}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -330,4 +335,15 @@ async fn rubbish_among_the_pis_manifests_is_told_and_stops_nothing_else() {
     assert!(said.contains("next:  nothing of it was taken") && !said.contains("offsite verify"), "{said}");
     assert_eq!(scene.archives("mac").len(), 1);
     assert_eq!(list(&scene.path("cloud/manifests")).len(), 1);
+
+    // What a newer agent makes is no rubbish, and nobody is told to throw it away.
+    let later = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/vectors/v2/manifest/bad-version-3.zst");
+    let manifests = scene.path("backup/manifests/services");
+    for day in 1..=9 {
+        fs::remove_file(manifests.join(format!("2020-01-0{day}T000000Z.zst"))).unwrap();
+    }
+    fs::copy(later, manifests.join("2020-01-01T000000Z.zst")).unwrap();
+    let said = scene.offsite(&["sync"], 3).await;
+    assert!(said.contains("is of a newer offsite") && said.contains("next:  update offsite on this Mac"), "{said}");
+    assert!(!said.contains("damaged") && !said.contains("moved away"), "{said}");
 }

@@ -12,10 +12,10 @@ use offsite_repository::{
 
 use super::{
     line::{Line, Lines, Trouble},
-    within,
+    noted, within,
 };
 use crate::{
-    cloud::{self, CloudError},
+    cloud,
     config::{Cloud, CloudUrl, Config, Credentials, PlaceName},
     hint,
     human::{ago, count},
@@ -47,36 +47,16 @@ pub(crate) struct Held {
 /// Probes `cloud`; without the network only what opens its door.
 pub(crate) async fn probe(cloud: &Cloud, key: &Result<Key, KeyError>, offline: bool) -> Facts {
     let mut facts = Facts { key: key.is_ok(), ..Facts::default() };
-    let store = match door(cloud).await {
-        Ok(store) => store,
-        Err(trouble) => {
-            facts.door = Some(Err(trouble));
-            return facts;
-        }
-    };
-    facts.door = Some(Ok(()));
+    let Some(store) = noted(door(cloud).await, &mut facts.door, |_| ()) else { return facts };
     let (Ok(key), false) = (key, offline && matches!(cloud.url, CloudUrl::S3 { .. })) else { return facts };
-    let opened = within("open the vault", open_vault(store.clone(), Unlock::Master(&key.master), &SealedOptions::default())).await;
-    let repository = match opened {
-        Ok(Ok(repository)) => repository,
-        Ok(Err(VaultError::NoVault { .. })) => {
-            facts.vault = Some(Ok(false));
-            return facts;
-        }
-        Ok(Err(error)) => {
-            facts.vault = Some(Err(Trouble::of(error)));
-            return facts;
-        }
-        Err(late) => {
-            facts.vault = Some(Err(late));
-            return facts;
+    let open = async {
+        match open_vault(store.clone(), Unlock::Master(&key.master), &SealedOptions::default()).await {
+            Err(VaultError::NoVault { .. }) => Ok(None),
+            opened => opened.map(Some),
         }
     };
-    facts.vault = Some(Ok(true));
-    let states = match within("look at the key slots", slot_states(&*store, &key.slots)).await {
-        Ok(states) => states.map_err(Trouble::of),
-        Err(late) => Err(late),
-    };
+    let Some(Some(repository)) = noted(within("open the vault", open).await, &mut facts.vault, Option::is_some) else { return facts };
+    let states = within("look at the key slots", slot_states(&*store, &key.slots, &key.revoked)).await;
     facts.slots = Some(states.map(|states| states.into_iter().map(|(slot, state)| (slot.kind(), state)).collect()));
     facts.archives = Some(list(&repository).await);
     facts
@@ -84,12 +64,11 @@ pub(crate) async fn probe(cloud: &Cloud, key: &Result<Key, KeyError>, offline: b
 
 async fn door(cloud: &Cloud) -> Result<Arc<dyn ObjectStore>, Trouble> {
     let asked = cloud.clone();
-    let opened = within("look at the disk", tokio::task::spawn_blocking(move || cloud::open(&asked))).await?;
-    opened.map_err(Trouble::of)?.map_err(|error: CloudError| Trouble::of(error))
+    within("look at the disk", async { anyhow::Ok(tokio::task::spawn_blocking(move || cloud::open(&asked)).await??) }).await
 }
 
 async fn list(repository: &Repository) -> Result<Held, Trouble> {
-    let archives = within("list the archives", repository.archives()).await?.map_err(Trouble::of)?;
+    let archives = within("list the archives", repository.archives()).await?;
     let newest = newest(archives.good.iter().map(|info| &info.name), Timestamp::now()).cloned();
     Ok(Held { many: archives.good.len(), newest, unreadable: archives.unreadable.len() })
 }
@@ -123,7 +102,7 @@ pub(crate) fn judge(config: &Config, cloud: &Cloud, facts: &Facts, standing: &St
             lines.skipped("archives", "vault");
         }
         Some(Ok(true)) => {
-            slots(facts, &mut lines);
+            slots(&cloud.name, facts, &mut lines);
             archives(config, cloud, facts, now, &mut lines);
         }
     }
@@ -131,7 +110,7 @@ pub(crate) fn judge(config: &Config, cloud: &Cloud, facts: &Facts, standing: &St
 }
 
 /// The vault opened with the key of this Mac: whether it would without this Mac.
-fn slots(facts: &Facts, lines: &mut Lines) {
+fn slots(cloud: &PlaceName, facts: &Facts, lines: &mut Lines) {
     let states = match &facts.slots {
         Some(Ok(states)) => states,
         Some(Err(trouble)) => return lines.trouble("vault", trouble),
@@ -146,6 +125,13 @@ fn slots(facts: &Facts, lines: &mut Lines) {
                 paper(*kind)
             ),
             hint::differs(*kind),
+        ),
+        Some((_, SlotState::Older)) => lines.bad(
+            "vault",
+            format!(
+                "answers, and opens with this key; key.json is older than the papers in {cloud}, so that its own are not put back there"
+            ),
+            hint::OLDER_KEY,
         ),
         Some((kind, _)) => lines.bad(
             "vault",

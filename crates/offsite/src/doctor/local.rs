@@ -15,7 +15,7 @@ use crate::{
     drill,
     human::{age, count, size},
     journal::{Standing, Waiting},
-    key::{self, Key, KeyError},
+    key::{Key, KeyError},
     live,
     owed::Schedule,
     places, platform,
@@ -104,10 +104,6 @@ pub(crate) fn judge_state(facts: &StateFacts) -> Vec<Line> {
     lines.all
 }
 
-pub(crate) fn key(config: &Config) -> Result<Key, KeyError> {
-    key::load(config)
-}
-
 /// How many secrets of a kind open the key, in words.
 fn opens(key: &Key, kind: SlotKind) -> Option<String> {
     match key.slots.iter().filter(|slot| slot.kind() == kind).count() {
@@ -130,35 +126,29 @@ pub(crate) fn judge_key(key: &Result<Key, KeyError>, clouds: usize) -> Vec<Line>
             ),
         ),
         Err(KeyError::None { .. }) if clouds == 0 => lines.ok("key", "none, and no cloud that needs one"),
-        Err(error) => {
-            let message = anyhow::Error::new(Quoted(error.to_string()));
-            let fix = fix(error);
-            lines.trouble("key", &Trouble { message: message.to_string(), fix });
-        }
+        Err(error) => lines.bad("key", error.to_string(), fix(error)),
     }
     lines.all
 }
 
-/// A message without its type.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-struct Quoted(String);
-
-fn fix(error: &KeyError) -> Option<String> {
-    Some(match error {
+fn fix(error: &KeyError) -> String {
+    match error {
         KeyError::None { .. } => "on the first Mac: offsite key new; on a new one: offsite key recover CLOUD".to_owned(),
         KeyError::Gone { cloud, .. } => format!("offsite key recover {cloud}"),
         KeyError::Open { path, .. } => format!("chmod 600 '{}'", path.display()),
         KeyError::Damaged { path, .. } => format!("move {} away and get it back from a cloud: offsite key recover CLOUD", path.display()),
         _ => "make the file readable for this account".to_owned(),
-    })
+    }
 }
 
 #[derive(Debug, Clone)]
 pub(crate) struct RepositoryFacts {
     pub path: PathBuf,
     pub opened: Result<(), Trouble>,
-    pub writable: bool,
+    /// Why nothing can be written there.
+    pub refuses: Option<io::ErrorKind>,
+    /// Whether other accounts may enter it.
+    pub exposed: bool,
     pub guard: Option<String>,
     pub network: Option<String>,
     pub left_out: bool,
@@ -169,13 +159,10 @@ pub(crate) struct RepositoryFacts {
 pub(crate) async fn repository(config: &Config, home: Option<&Home>) -> RepositoryFacts {
     let platform = platform::current();
     let path = config.repository.clone();
-    let opened = match super::within("open the repository", places::mac(config)).await {
-        Ok(opened) => opened.map(drop).map_err(Trouble::of),
-        Err(late) => Err(late),
-    };
     RepositoryFacts {
-        opened,
-        writable: rustix::fs::access(&path, rustix::fs::Access::WRITE_OK).is_ok(),
+        opened: super::within("open the repository", places::mac(config)).await.map(drop),
+        refuses: rustix::fs::access(&path, rustix::fs::Access::WRITE_OK).err().map(|error| io::Error::from(error).kind()),
+        exposed: std::fs::metadata(&path).is_ok_and(|there| there.mode() & 0o077 != 0),
         guard: home.and_then(|home| platform.guards(&path, home)).map(str::to_owned),
         network: platform::network(&path),
         left_out: platform.is_left_out(&path),
@@ -193,10 +180,19 @@ pub(crate) fn judge_repository(facts: &RepositoryFacts, standing: &Standing, lau
         ["disk", "room", "protection", "own backup"].into_iter().for_each(|check| lines.skipped(check, "repository"));
         return lines.all;
     }
-    if facts.writable {
-        lines.ok("repository", format!("{path}"));
-    } else {
-        lines.bad("repository", format!("this account may not write in {path}"), format!("sudo chown -R \"$(id -un)\" '{path}'"));
+    match facts.refuses {
+        Some(io::ErrorKind::ReadOnlyFilesystem) => {
+            lines.bad("repository", format!("the disk with {path} is mounted read-only"), "check it, then mount it writable");
+        }
+        Some(_) => {
+            lines.bad("repository", format!("this account may not write in {path}"), format!("sudo chown -R \"$(id -un)\" '{path}'"))
+        }
+        None if facts.exposed => lines.note(
+            "repository",
+            format!("other accounts of this machine may look into {path}: the Pi's keys and databases are in there"),
+            format!("chmod go-rwx '{path}'"),
+        ),
+        None => lines.ok("repository", format!("{path}")),
     }
     match &facts.network {
         Some(kind) => lines.note(
@@ -310,7 +306,16 @@ mod tests {
     }
 
     fn facts() -> RepositoryFacts {
-        RepositoryFacts { path: "/b".into(), opened: Ok(()), writable: true, guard: None, network: None, left_out: true, free: Some(1000) }
+        RepositoryFacts {
+            path: "/b".into(),
+            opened: Ok(()),
+            refuses: None,
+            exposed: false,
+            guard: None,
+            network: None,
+            left_out: true,
+            free: Some(1000),
+        }
     }
 
     /// The verdict of `check` after a change.
@@ -324,7 +329,9 @@ mod tests {
     fn a_repository_has_a_line_for_each_thing_that_can_be_wrong_with_it() {
         let usual = standing(10, 500);
         assert!(judge_repository(&facts(), &usual, true).iter().all(|line| line.verdict == Fine));
-        assert_eq!(of("repository", &usual, |facts| facts.writable = false), Bad);
+        assert_eq!(of("repository", &usual, |facts| facts.refuses = Some(io::ErrorKind::PermissionDenied)), Bad);
+        assert_eq!(of("repository", &usual, |facts| facts.refuses = Some(io::ErrorKind::ReadOnlyFilesystem)), Bad);
+        assert_eq!(of("repository", &usual, |facts| facts.exposed = true), Note);
         assert_eq!(of("disk", &usual, |facts| facts.network = Some("smb".into())), Note);
         assert_eq!(of("protection", &usual, |facts| facts.guard = Some("Documents".into())), Note);
         assert_eq!(of("own backup", &usual, |facts| facts.left_out = false), Note);

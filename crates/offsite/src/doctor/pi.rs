@@ -25,6 +25,7 @@ pub(crate) use self::{
 use super::{
     PATIENCE,
     line::Trouble,
+    noted,
     route::{self, Neighbours},
     within,
 };
@@ -91,55 +92,22 @@ pub(crate) struct Pulled {
 
 pub(crate) async fn probe(config: &Config, pi: &Pi) -> Facts {
     let mut facts = Facts::default();
-    let target = match within("ask ssh for the way", places::target(config, pi)).await {
-        Ok(Ok(target)) => target,
-        Ok(Err(error)) => {
-            facts.way = Some(Err(Trouble::of(error)));
-            return facts;
-        }
-        Err(late) => {
-            facts.way = Some(Err(late));
-            return facts;
-        }
-    };
-    facts.way = Some(Ok(way(&target)));
-    let store = match connect(patient(target)).await {
-        Ok(store) => store,
-        Err(failed) => {
-            facts.connected = Some(Err(failed));
-            return facts;
-        }
-    };
-    facts.connected = Some(Ok(store.address()));
+    let asked = within("ask ssh for the way", places::target(config, pi)).await;
+    let Some(target) = noted(asked, &mut facts.way, way) else { return facts };
+    let Some(store) = noted(connect(patient(target)).await, &mut facts.connected, SftpStore::address) else { return facts };
     let there = Path::from("repository.json");
     // A name that nobody would give to anything.
     let absent = Path::from("offsite-doctor-probe.absent");
-    facts.writing = Some(flat(within("try the rights", store.writing(&there, &absent)).await));
-    let repository = match flat(within("open the repository", Repository::open(Arc::new(store))).await) {
-        Ok(repository) => repository,
-        Err(trouble) => {
-            facts.repository = Some(Err(trouble));
-            return facts;
-        }
-    };
-    facts.repository = Some(Ok(repository.layout()));
-    let archives = match flat(within("list the archives", repository.archives()).await) {
-        Ok(archives) => archives,
-        Err(trouble) => {
-            facts.archives = Some(Err(trouble));
-            return facts;
-        }
-    };
-    let newest = newest(&archives.good);
+    facts.writing = Some(within("try the rights", store.writing(&there, &absent)).await);
+    let opened = within("open the repository", Repository::open(Arc::new(store))).await;
+    let Some(repository) = noted(opened, &mut facts.repository, Repository::layout) else { return facts };
+    let listed = within("list the archives", repository.archives()).await;
+    let listed = listed.map(|archives| (newest(&archives.good), archives.unreadable.len()));
+    let Some((newest, _)) = noted(listed, &mut facts.archives, Clone::clone) else { return facts };
     if let Some(latest) = newest.iter().max_by_key(|newest| newest.archive.time()) {
         facts.pulled = Some(pull(&repository, &latest.archive, Duration::from_secs(PATIENCE)).await);
     }
-    facts.archives = Some(Ok((newest, archives.unreadable.len())));
     facts
-}
-
-fn flat<T, E: Into<anyhow::Error>>(result: Result<Result<T, E>, Trouble>) -> Result<T, Trouble> {
-    result.and_then(|done| done.map_err(Trouble::of))
 }
 
 /// A doctor waits seconds where a night waits minutes.

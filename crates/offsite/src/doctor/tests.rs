@@ -33,7 +33,8 @@ fn lines() -> Vec<Line> {
     let repository = local::RepositoryFacts {
         path: PathBuf::from("/b"),
         opened: Ok(()),
-        writable: true,
+        refuses: None,
+        exposed: false,
         guard: None,
         network: None,
         left_out: true,

@@ -9,6 +9,10 @@ use crate::{key::KeyError, places::PlaceError};
 pub(crate) const VAULT_LOST: &str =
     "is it the right address, is the disk mounted? To begin anew there on purpose, give the cloud another name";
 
+/// For a key file that knows less of the papers than a cloud does.
+pub(crate) const OLDER: &str = "with the newest paper at hand: move key.json away and keep it, then offsite key recover CLOUD; otherwise make a \
+                                paper that counts alone: offsite key paper --revoke-old";
+
 pub(super) fn hint(error: &anyhow::Error) -> Option<String> {
     own(error).or_else(|| vault(error).or_else(|| typed(error)).or_else(|| sealed(error)).map(str::to_owned))
 }
@@ -43,6 +47,7 @@ fn vault(error: &anyhow::Error) -> Option<&'static str> {
              the slot back: offsite sync"
         }
         VaultError::SlotDiffers { kind, .. } => differs(*kind),
+        VaultError::OlderKey { .. } => OLDER,
         VaultError::WrongVault { .. } => {
             "that place holds another vault: give this key an empty place; or, if that vault is yours, see where the key is (offsite key show), move \
              that key.json away and keep it, then: offsite key recover CLOUD"

@@ -1,5 +1,6 @@
 //! Next steps for what stops a step of a night.
 
+use offsite_archive::{MANIFEST_VERSION, ManifestError};
 use offsite_repository::{CopyError, PruneError, RepositoryError};
 
 use super::find;
@@ -24,7 +25,12 @@ pub(super) fn hint(error: &anyhow::Error) -> Option<&'static str> {
 }
 
 fn place(error: &anyhow::Error) -> Option<&'static str> {
-    if let Some(CloudError::Folder { .. }) = find(error) {
+    // A place's error is a cloud's own: that one does not stand in the chain besides.
+    let cloud = find(error).or_else(|| match find(error) {
+        Some(PlaceError::Cloud(error)) => Some(error),
+        _ => None,
+    });
+    if let Some(CloudError::Folder { .. }) = cloud {
         return Some("mount the disk; for a new place make the folder yourself (mkdir), then: offsite sync");
     }
     Some(match find::<PlaceError>(error)? {
@@ -48,6 +54,9 @@ fn place(error: &anyhow::Error) -> Option<&'static str> {
 fn refused(error: &anyhow::Error) -> Option<&'static str> {
     if find::<JournalLost>(error).is_some() {
         return Some("if this Mac was not set up anew, see whether all is there that should be: offsite archives");
+    }
+    if find(error).is_some_and(|error| matches!(error, ManifestError::Version(version) if *version > MANIFEST_VERSION)) {
+        return Some("update offsite on this Mac; nothing of it was taken, and it waits where it is");
     }
     Some(match find::<Refused>(error)? {
         Refused::Pi(_) => {

@@ -12,6 +12,8 @@ use crate::{
     config::{Config, PlaceName},
     human,
     journal::{Fact, Standing, Step},
+    lock::{Lock, LockError},
+    state::State,
 };
 
 /// What the rule would forget of `archives` at `place`. `keep` is a cloud's number; the Mac's stands with each job.
@@ -54,7 +56,7 @@ pub(super) fn freeze(gone: &mut BTreeSet<ArchiveName>, standing: &Standing) {
 /// More would go at once than a usual night's worth.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "the rule would forget {all} archives of {job} at once, which is all that were kept before: so many came in one night, or `keep` was lowered; only the oldest {now} went"
+    "the rule would forget {all} archives of {job} at once, as many as `keep` holds or more: so many came in one night, or `keep` was lowered; only the oldest {now} went"
 )]
 pub(crate) struct Flood {
     job: JobName,
@@ -108,11 +110,26 @@ pub(crate) fn since(mut plan: PrunePlan, before: &PrunePlan) -> PrunePlan {
 }
 
 impl Night<'_> {
+    /// Has the Mac's repository alone, so that something may go. Where it is being read nothing does tonight, which is no failure.
+    pub(super) fn alone(&mut self) -> anyhow::Result<Option<Lock>> {
+        match State::at(&self.config.state).alone() {
+            Ok(alone) => Ok(Some(alone)),
+            Err(LockError::Read) => {
+                tracing::info!("nothing forgotten and nothing pruned on this Mac: it is being read");
+                report!("nothing was forgotten on this Mac: a restore was reading it; the next sync does it");
+                Ok(None)
+            }
+            Err(error) => self.fail(Step::Keep, PlaceName::mac(), &error.into()).map(|()| None),
+        }
+    }
+
     /// Forgets what the rule lets go at `place`, and prunes what nobody needs then. What went wrong there tonight holds both back.
     pub(super) async fn retain(&mut self, place: &PlaceName, repository: &Repository, keep: Option<NonZeroUsize>) -> anyhow::Result<()> {
         if self.trouble.blind {
             return Ok(());
         }
+        let alone = if *place == PlaceName::mac() { self.alone()?.map(Some) } else { Some(None) };
+        let Some(_alone) = alone else { return Ok(()) };
         self.reread()?;
         let archives = match repository.archives().await {
             Ok(archives) => archives,
@@ -165,7 +182,7 @@ impl Night<'_> {
                 }
                 tracing::info!(%place, bytes = pruned.freed, "pruned");
                 if pruned.freed > 0 {
-                    report!("pruned {place}: {} free", human::size(pruned.freed));
+                    report!("pruned {place}: {} freed", human::size(pruned.freed));
                 }
             }
             Err(error) => self.fail(Step::Keep, place, &error.into())?,

@@ -108,6 +108,7 @@ impl Night<'_> {
         if plan.as_ref().is_ok_and(|plan| plan.is_empty()) {
             return Ok(());
         }
+        let Some(_alone) = self.alone()? else { return Ok(()) };
         // Frames in packs that go, or went when this failed half-way, must never be taken for held.
         drop(mem::take(held));
         self.prune(&place, &repository, plan).await?;

@@ -107,7 +107,7 @@ impl Night<'_> {
         let bad = found.damaged_packs.clone();
         tracing::info!(packs = packs.len(), bytes = found.bytes, "read back");
         report!("verified {}, {}", count(packs.len() as u64, "pack", "packs"), size(found.bytes));
-        let report = settle(repository, found, None, &BTreeSet::new()).await?;
+        let report = settle(&State::at(&self.config.state), repository, found, None, &BTreeSet::new()).await?;
         // One that stays because there is no room has had its turn: it must not keep the others waiting. Unless its rot still counts as good.
         let stays = |pack: &ObjectId| !report.offered && !report.set_aside.contains(&pack.to_string());
         let read = packs.iter().filter(|pack| !bad.contains(pack) || stays(pack)).map(|pack| PackName::Object(*pack).to_string()).collect();
@@ -119,7 +119,7 @@ impl Night<'_> {
         let repository = self.mac.repository.clone();
         let found = async {
             let found = verify(&repository, &Scope::Archive(archive.clone()), &|_| ()).await?;
-            settle(&repository, found, None, &BTreeSet::new()).await
+            settle(&State::at(&self.config.state), &repository, found, None, &BTreeSet::new()).await
         };
         match found.await {
             Ok(report) => self.told(report).await?,

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use offsite_archive::ArchiveName;
-use offsite_repository::{Damage, RepositoryError, Verified};
+use offsite_repository::{Damage, Verified};
 use serde::Serialize;
 
 use super::{lost_frames, lost_whole};
@@ -79,7 +79,7 @@ pub(super) struct Stays {
 }
 
 impl Stays {
-    pub(super) fn add(&mut self, object: String, how: &str, error: &RepositoryError) {
+    pub(super) fn add(&mut self, object: String, how: &str, error: &(dyn std::error::Error + 'static)) {
         self.objects.push((object, format!("{how}: {}", offsite_agent::chain(error))));
     }
 }

@@ -147,3 +147,44 @@ async fn a_key_and_a_vault_that_are_gone_are_not_made_anew_by_the_way() {
     }
     assert!(list(&scene.path("cloud")).is_empty());
 }
+
+/// A state folder out of Time Machine knows a paper that was revoked because it is in wrong hands.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revoked_paper_opens_nothing_again_after_an_older_key_file_came_back() {
+    let scene = Scene::new().await;
+    let (_, old) = scene.paper(&["key", "paper"], 0).await;
+    scene.night(1).await;
+    scene.offsite(&["sync"], 0).await;
+    let (key, slots) = (scene.path("state/key.json"), scene.path("cloud/slots"));
+    let before = fs::read(&key).unwrap();
+    let (_, new) = scene.paper(&["key", "paper", "--revoke-old"], 0).await;
+    fs::write(&key, &before).unwrap();
+
+    let said = scene.offsite(&["sync"], 3).await;
+    assert!(said.contains("the key is older than the papers") && said.contains("next:  with the newest paper at hand"), "{said}");
+    assert!(!said.contains("slot back") && list(&slots).len() == 1, "{said}");
+    let vault = scene.vault().await;
+    assert!(vault.contains("BAD") && vault.contains("key.json is older than the papers in cold"), "{vault}");
+    // Beside it a further one would not be put there, so none is shown.
+    let (said, shown) = scene.paper(&["key", "paper"], 1).await;
+    assert!(said.contains("the key is older than the papers") && shown.is_empty() && fs::read(&key).unwrap() == before, "{said}");
+    assert!(scene.opens("cloud", &new).await && !scene.opens("cloud", &old).await);
+
+    // The one way: a paper that counts alone. The one that the key file did not know goes as well.
+    let (_, last) = scene.paper(&["key", "paper", "--revoke-old"], 0).await;
+    for (paper, opens) in [(&last, true), (&new, false), (&old, false)] {
+        assert_eq!(scene.opens("cloud", paper).await, opens);
+    }
+    scene.offsite(&["sync"], 0).await;
+    assert_eq!(list(&slots).len(), 1);
+
+    // The other: the key file comes anew, and brings what counts.
+    fs::write(&key, &before).unwrap();
+    fs::rename(&key, scene.path("older.json")).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_offsite"));
+    command.arg("--config").arg(scene.path("offsite.yaml")).args(["key", "recover", "cold"]).env_clear().env("HOME", scene.path(""));
+    command.env("OFFSITE_RECOVERY_KEY", &last).stdin(std::process::Stdio::null());
+    let came = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+    assert!(came.status.success(), "{}", String::from_utf8_lossy(&came.stderr));
+    assert!(!scene.offsite(&["sync"], 0).await.contains("slot"));
+}
