@@ -115,9 +115,9 @@ def nights(rows, data, changed, agents, others, total):
                                                        ("peak memory, MB", "peak", 1e6, 0, 100, 1)):
             figures = {tool: middle(found, field) / unit for tool, found in costs.items()}
             theirs = {tool.name: figures[tool.name] for tool in others}
-            # The issue of speed is the unchanged night, and of what moves no frame; the issue of bytes is the changed one.
+            # The goal of speed is the unchanged night's, and of what moves no frame.
             speed = field in ("cpu", "wall")
-            goal = 0 if speed and percent or field == "new" and not percent else goal
+            goal = 0 if speed and percent else goal
             rows.append(Row(f"{night}: {name}", figures[agent.name], theirs, 0 if speed else goal, limit, digits))
             rows.append(Row("· layout: packs", figures[packs.name], theirs, goal, limit, digits))
     for tool in agents:

@@ -165,7 +165,7 @@ def over_the_line(rows, tools, source, agent, night):
         spent = tool.pull("far", source)
         shares[tool.name] = share(whole, spent)
         say(f"{RATE} Mbit/s, {RTT} ms, whole archive: {tool.name:8} {spent}, {shares[tool.name]:.1f} %")
-    rows.append(Row(f"{RATE} Mbit/s, {RTT} ms, whole archive: % of the line (goal 90)", shares.pop(ours.name), shares, digits=1, more=True))
+    rows.append(Row(f"{RATE} Mbit/s, {RTT} ms, whole archive: % of the line", shares.pop(ours.name), shares, limit=90, digits=1, more=True))
     rsync, scp = (next(tool for tool in theirs if tool.name == name) for name in ("rsync", "scp"))
     for percent in (1, 5):
         before, _ = archive(agent), night(percent)
@@ -180,7 +180,7 @@ def over_the_line(rows, tools, source, agent, night):
         new.unlink()
         name = f"· a night of {moved / 1e6:.0f} MB"
         rows.append(Row(f"{name}: wall, s", spent.wall, {tool: rival.wall for tool, rival in rivals.items()}))
-        rows.append(Row(f"{name}: % of the line (goal 90)", share(moved, spent), {tool: share(moved, rival) for tool, rival in rivals.items()}, digits=1, more=True))
+        rows.append(Row(f"{name}: % of the line", share(moved, spent), {tool: share(moved, rival) for tool, rival in rivals.items()}, limit=90, digits=1, more=True))
         say(f"{RATE} Mbit/s, {RTT} ms, a night of {moved / 1e6:.0f} MB: {spent}, {share(moved, spent):.1f} %")
 
 

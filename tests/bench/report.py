@@ -8,7 +8,7 @@ class Row:
     ours: float
     others: dict = field(default_factory=dict)  # name -> figure, compared
     goal: float = 0  # at least so many times
-    limit: float = 0  # or: ours at most this
+    limit: float = 0  # or: ours at most this, or at least where more is better
     digits: int = 2
     more: bool = False  # more is better
 
@@ -23,7 +23,7 @@ class Row:
         if self.goal:
             goal, met = f"≥ {self.goal:g}", self.ratio() >= self.goal
         elif self.limit:
-            goal, met = f"≤ {self.limit:g}", self.ours <= self.limit
+            goal, met = (f"≥ {self.limit:g}", self.ours >= self.limit) if self.more else (f"≤ {self.limit:g}", self.ours <= self.limit)
         else:
             goal, met = "", None
         ratio = f"{self.ratio():.{2 if self.ratio() < 10 else 0}f}" if self.others else ""

@@ -107,6 +107,7 @@ async fn check(
     if only.is_none() {
         packs.extend(copies(mac, &mut report).await?);
         note_round(config, &packs)?;
+        report.damaged_lines = journal.standing()?.damaged;
         report.untold = report.archives.iter().map(|archive| archive.archive.clone()).filter(|name| !known.contains(name)).collect();
     }
     if let Some(cloud) = cloud {

@@ -206,6 +206,13 @@ mod tests {
     }
 
     #[test]
+    fn a_dead_peer_is_noticed_in_seconds() {
+        let Timeouts { keepalive, keepalive_max, .. } = Timeouts::default();
+        let unheard = keepalive * (u32::try_from(keepalive_max).unwrap() + 1);
+        assert!((10..=20).contains(&unheard.as_secs()), "{unheard:?}: docs/pulling.md promises it");
+    }
+
+    #[test]
     fn remote_names_join_without_doubled_slashes() {
         for (root, object, expected) in [
             ("/srv/offsite", "a/b", "/srv/offsite/a/b"),

@@ -8,7 +8,11 @@ use std::{io, path::Path};
 /// Bytes that may still be written below `folder` by who is not the administrator.
 pub fn free(folder: &Path) -> io::Result<u64> {
     let (blocks, length) = blocks(folder)?;
-    Ok(blocks.saturating_mul(length).max(important(folder).unwrap_or(0)))
+    Ok(promised(blocks.saturating_mul(length), important(folder)))
+}
+
+fn promised(free: u64, important: Option<u64>) -> u64 {
+    free.max(important.unwrap_or(0))
 }
 
 /// Free blocks and their length. macOS counts them in 32 bits for `statvfs`, which ends at 16 TB.
@@ -40,4 +44,15 @@ fn important(folder: &Path) -> Option<u64> {
 #[cfg(not(target_os = "macos"))]
 fn important(_folder: &Path) -> Option<u64> {
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_would_be_made_free_counts_and_its_lack_does_not() {
+        let of = |important| promised(500, important);
+        assert_eq!([None, Some(0), Some(400), Some(9000)].map(of), [500, 500, 500, 9000]);
+    }
 }

@@ -67,6 +67,8 @@ pub(crate) struct Report {
     pub plain: Vec<Copy>,
     /// Archives that are here and of which the journal does not tell how they came, so that nobody has judged them.
     pub untold: Vec<ArchiveName>,
+    /// Numbers of the journal's lines that are no receipts, and that nobody acknowledged.
+    pub damaged_lines: Vec<usize>,
     /// Whether bad frames still count as held, so that nothing can be said to have come back.
     #[serde(skip)]
     pub offered: bool,
@@ -115,6 +117,7 @@ impl Report {
             copies: 0,
             plain: Vec::new(),
             untold: Vec::new(),
+            damaged_lines: Vec::new(),
             offered: false,
         }
     }
@@ -139,7 +142,7 @@ impl Report {
     }
 
     pub(crate) fn whole(&self) -> bool {
-        !self.archives.iter().any(Checked::is_lost) && self.unreadable.is_empty() && self.plain.is_empty()
+        !self.archives.iter().any(Checked::is_lost) && self.unreadable.is_empty() && self.plain.is_empty() && self.damaged_lines.is_empty()
     }
 
     pub(crate) fn text(&self, config: &Config) -> String {
@@ -165,6 +168,10 @@ impl Report {
         for copy in &self.plain {
             let then = if copy.removed { "removed, to be made again" } else { "it stays, because the archive is lost" };
             lines.push(format!("damaged: the plain copy of {}: {}; {then}", copy.archive, plain(&copy.damage)));
+        }
+        if let Some(line) = self.damaged_lines.first() {
+            let lines_are = count(self.damaged_lines.len() as u64, "line is", "lines are");
+            lines.push(format!("damaged: the journal: {lines_are} no receipt, the first is line {line}"));
         }
         if !self.untold.is_empty() {
             let archives = count(self.untold.len() as u64, "archive here", "archives here");
@@ -199,6 +206,11 @@ impl Report {
         if !self.archives.iter().any(Checked::is_lost) {
             if self.unreadable.is_empty() && !self.plain.is_empty() {
                 return Some("next:  offsite sync".to_owned());
+            }
+            if self.unreadable.is_empty() && !self.damaged_lines.is_empty() {
+                return Some(
+                    "next:  check the disk; what those lines said is lost; when you have looked: offsite accept --journal".to_owned(),
+                );
             }
             return (!self.whole())
                 .then(|| "next:  look at what cannot be read; what has no name of offsite's can be moved away".to_owned());
