@@ -61,9 +61,10 @@ fn time_passes(lab: &Lab) {
     std::fs::rename(new, &path).unwrap();
 }
 
+/// What became of the runs.
 fn journal(lab: &Lab) -> Vec<Value> {
     let text = std::fs::read_to_string(lab.join("state/journal.jsonl")).unwrap_or_default();
-    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()).filter(|record| record["event"] != "began").collect()
 }
 
 /// A Pi with a service that runs and the agent's units in force.

@@ -9,9 +9,11 @@ use serde::Serialize;
 
 use crate::{
     config::{Config, Quiesce, Snapshot},
+    durable::DurableError,
     human::{chain, count},
-    journal::{self, Event},
+    journal::{self, Event, Record},
     ledger::Ledger,
+    lock,
     snapshot::Btrfs,
 };
 
@@ -81,6 +83,17 @@ pub fn check(config: &Config) -> Vec<Finding> {
     found.0
 }
 
+/// The journal, and whether somebody held the lock when it read so.
+fn records(state: &Path) -> Result<(Vec<Record>, bool), DurableError> {
+    loop {
+        let (records, held) = (journal::read(state)?, lock::is_held(state));
+        // A run that ended in between has said so by now.
+        if journal::read(state)? == records {
+            return Ok((records, held));
+        }
+    }
+}
+
 fn state(config: &Config, found: &mut Findings) {
     match Ledger::read(&config.state) {
         Ok(None) => {}
@@ -94,15 +107,22 @@ fn state(config: &Config, found: &mut Findings) {
         }
         Err(error) => found.add(Level::Bad, "ledger", chain(&error)),
     }
-    match journal::read(&config.state) {
+    match records(&config.state) {
         Err(error) => found.add(Level::Bad, "journal", chain(&error)),
-        Ok(records) => {
+        Ok((records, held)) => {
+            let newest = records.iter().rfind(|record| record.event == Event::Began);
             for name in config.jobs.keys() {
-                let runs = records
-                    .iter()
-                    .rev()
-                    .filter(|record| record.job == *name && matches!(record.event, Event::Made { .. } | Event::Failed { .. }));
+                let runs = records.iter().rev().filter(|record| {
+                    record.job == *name && matches!(record.event, Event::Began | Event::Made { .. } | Event::Failed { .. })
+                });
                 match runs.map(|record| (record.time, &record.event)).next() {
+                    // One run at a time: of two that did not end only the newest can go on.
+                    Some((time, Event::Began)) if held && newest.is_some_and(|newest| newest.job == *name) => {
+                        found.add(Level::Ok, &format!("job {name}"), format!("a run began at {time:.0} and goes on"))
+                    }
+                    Some((time, Event::Began)) => {
+                        found.add(Level::Warning, &format!("job {name}"), format!("the run that began at {time:.0} did not end"))
+                    }
                     Some((time, Event::Failed { error, notes })) => {
                         found.add(Level::Warning, &format!("job {name}"), format!("the last run failed at {time:.0}: {error}"));
                         notes.iter().for_each(|note| found.add(Level::Warning, &format!("job {name}"), format!("that run found: {note}")));

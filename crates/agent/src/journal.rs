@@ -29,6 +29,8 @@ pub struct Record {
 #[non_exhaustive]
 #[expect(clippy::large_enum_variant, reason = "a few are read at a time, and most are of the large kind")]
 pub enum Event {
+    /// A run took the lock. What becomes of it follows, unless it is killed.
+    Began,
     /// An archive was made, published, and older ones were dropped by the rule.
     Made {
         /// The archive.

@@ -190,7 +190,7 @@ mod tests {
             name: "p".into(),
             folder: "/srv/p".into(),
             files: vec!["/srv/p/compose.yaml".into()],
-            environment: Vec::new(),
+            environment: vec!["/srv/p/home.env".into()],
             services: vec![service],
         };
         Ledger {

@@ -21,6 +21,7 @@ use std::{
 use crate::{
     cancel::Cancel,
     durable::{DurableError, make_folder},
+    holder::holders,
 };
 
 pub(crate) use take_over::{ORPHAN, Orphans};
@@ -158,6 +159,11 @@ impl Lock {
     pub(crate) fn share(&self) -> io::Result<Stdio> {
         Ok(Stdio::from(self.0.try_clone()?))
     }
+}
+
+/// Whether another process holds the lock of `state`, as far as can be seen. Nothing is locked for it, which might be in a run's way.
+pub(crate) fn is_held(state: &Path) -> bool {
+    holders(&file(state)).is_ok_and(|holding| !holding.is_empty())
 }
 
 /// The error for a lock that somebody holds, with what the holder wrote.

@@ -103,6 +103,10 @@ fn with(config: &Config, name: &JobName, options: RunOptions<'_>, known: Vec<Str
         told: RefCell::default(),
         owed: RefCell::default(),
     };
+    if let Err(error) = journal::append(&config.state, &Record { time: clock(), job: name.clone(), event: Event::Began }) {
+        // Only who looks after a kill needs it: it must not cost the night.
+        run.told.borrow_mut().push(crate::human::chain(&error));
+    }
     let result = run.all(options);
     let event = match &result {
         Ok(made) => made.event(),

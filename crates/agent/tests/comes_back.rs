@@ -156,6 +156,29 @@ fn up_but_not_healthy_fails_the_run_and_replaces_no_good_archive() {
     assert_eq!(lab.listed().as_array().unwrap().iter().filter(|archive| archive["complete"] == true).count(), 1);
 }
 
+#[test]
+fn resume_asks_whether_what_it_brought_back_is_well() {
+    let Some(mut lab) = Lab::real() else { return };
+    let (at, sick) = (lab.path("at"), lab.path("services/p/data/sick"));
+    // Falls ill while it is away, and the agent is killed before it could bring it back.
+    let docker = lab.wrap_docker(&format!(
+        "[ $call = up ] && rm {} 2>/dev/null && {{ echo >{}; kill -KILL $PPID; exit 1; }}",
+        at.display(),
+        sick.display()
+    ));
+    fs::create_dir_all(sick.parent().unwrap()).unwrap();
+    let check = "    volumes: ['./data:/data']\n    healthcheck: {test: [CMD, test, '!', -e, /data/sick], interval: 1s, retries: 1, timeout: 60s}\n";
+    let name = one(&mut lab, check, "down\n    health_wait: 2s", &docker);
+    lab.write("at", "");
+    assert_eq!(lab.agent(&["run", "services"]).code, None);
+    assert_eq!((lab.running(), lab.ledger().exists()), (vec![], true));
+    let said = lab.agent(&["resume"]).ended(1);
+    assert!(said.out.starts_with("brought back what a run of services left stopped: "), "{said:?}");
+    assert!(said.err.contains(&format!("it is back, and not well: container {name}-x-1 of project {name}")), "{said:?}");
+    assert_eq!((lab.running(), lab.ledger().exists()), (vec!["x".to_owned()], false));
+    assert_eq!(lab.events(), ["unhealthy", "resumed"]);
+}
+
 /// A server at https://127.0.0.1 whose certificate is signed by an authority that nobody knows.
 struct Https {
     child: Child,
@@ -324,7 +347,8 @@ fn check_tells_of_jobs_that_stop_the_same_and_of_paths_inside_containers() {
     let says =
         format!("BAD      job services: /only/inside/deep is a path inside container {name}-x-1; on this machine it is {}", here.display());
     assert!(checked.out.contains(&says) && checked.out.contains("agent.yaml:5)"), "{checked:?}");
-    lab.agent(&["run", "services"]).ended(1);
+    let said = lab.agent(&["run", "services"]).ended(1);
+    assert!(said.err.contains("cannot read source /only/inside/deep ") && said.err.contains("agent.yaml:5)"), "{said:?}");
     // Two jobs that archive the same are refused as a whole, and nothing is stopped.
     lab.write("agent.yaml", &format!("{config}  twice:\n    sources: [{}/p]\n", services.display()));
     for arguments in [["check"].as_slice(), &["run", "services"]] {

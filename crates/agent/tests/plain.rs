@@ -50,8 +50,34 @@ fn the_newest_three_stay_and_numbers_grow() {
     assert_eq!((files("repository/archives/services"), files("repository/manifests/services")), (3, 3));
     let journal = fs::read_to_string(lab.path("state/journal.jsonl")).unwrap();
     let numbers: Vec<u64> =
-        journal.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["sequence"].as_u64().unwrap()).collect();
+        journal.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["sequence"].as_u64()).collect();
     assert!(numbers.is_sorted_by(|a, b| a < b) && numbers.len() == 5, "{numbers:?}");
+}
+
+#[test]
+fn a_run_that_did_not_end_is_told_and_one_that_goes_on_is_not() {
+    let lab = ready("");
+    lab.agent(&["run", "services"]).ended(0);
+    let (path, says) = (lab.path("state/journal.jsonl"), || lab.agent(&["check"]).ended(0).out);
+    let journal = fs::read_to_string(&path).unwrap();
+    let (began, made) = journal.split_once('\n').unwrap();
+    assert!(began.ends_with(r#""job":"services","event":"began"}"#), "{began}");
+    let good = "ok       job services: the last run made an archive at ";
+    assert!(says().contains(good));
+    // As an agent wrote it that did not note beginnings; and one that a killed run left, which nobody holds the lock for.
+    fs::write(&path, made).unwrap();
+    assert!(says().contains(good));
+    fs::write(&path, format!("{made}{began}\n")).unwrap();
+    let told = says();
+    assert!(told.contains("warning  job services: the run that began at ") && told.contains(" did not end"), "{told}");
+    assert!(!told.contains(good), "{told}");
+    let lock = fs::File::open(lab.path("state/lock")).unwrap();
+    lock.lock().unwrap();
+    let told = says();
+    assert!(told.contains("ok       job services: a run began at ") && !told.contains("did not end"), "{told}");
+    // Another job's goes on, and this one did not.
+    fs::write(&path, format!("{made}{began}\n{}\n", began.replace("services", "photos"))).unwrap();
+    assert!(says().contains(" did not end"));
 }
 
 #[test]
@@ -196,7 +222,8 @@ fn a_link_in_the_place_of_a_source_is_refused() {
     fs::rename(lab.path("repository"), lab.path("services/repository")).unwrap();
     std::os::unix::fs::symlink(lab.path("services/repository"), lab.path("repository")).unwrap();
     let said = lab.agent(&["run", "services"]).ended(1);
-    assert!(said.err.contains("contains the repository") && said.err.contains("next: nothing was stopped; correct"), "{said:?}");
+    let says = ["contains the repository", "agent.yaml:6", "next: nothing was stopped; correct"];
+    assert!(says.iter().all(|says| said.err.contains(says)), "{said:?}");
     assert!(lab.agent(&["check"]).ended(1).out.contains("BAD      job services: source "), "{said:?}");
 }
 

@@ -32,6 +32,9 @@ fn killed_night(world: &World<'_>, number: usize) -> Hit {
     let (point, outcome) = kill(world, &["run", "services"], number, false, Then::Kill)?;
     let result = was_killed(&outcome).and_then(|()| {
         let archives = world.archives()?;
+        // Between its beginning and its end, from right after the hot pass on.
+        let unended = || world.agent(&["check"]).out.contains("warning  job services: the run that began at ");
+        ensure!(!point.contains("disk/state/ledger") || unended(), "check does not say that it did not end");
         world.resume()?;
         world.next_night(&archives)
     });
@@ -86,10 +89,25 @@ fn an_agent_killed_at_any_point_of_a_night_leaves_what_resume_and_the_next_night
     for (layout, night) in LAYOUTS.into_iter().zip([NIGHT, PACKS]) {
         let points = sweep(&lab, layout, |_| {}, killed_night);
         came_by(&points, night);
-        // Services are away for reading only: the archive is written when the last of them is back.
+    }
+}
+
+/// Services are away for reading only.
+#[test]
+fn the_archive_is_written_when_the_last_service_is_back() {
+    let lab = Lab::new();
+    for layout in LAYOUTS {
+        let (world, mut points) = (World::new(&lab, layout, layout), Vec::new());
+        let outcome = trace(world.cmd(&["run", "services"]), |call| {
+            if changes(call, world.root()) {
+                points.push(words(call, world.root()));
+            }
+            Then::Go
+        });
+        assert_eq!(outcome.code, Some(0), "{outcome:?}");
         let back = points.iter().rposition(|point| point.starts_with("engine: ") && point.contains("engine/containers/"));
         let written = points.iter().position(|point| point.starts_with("write disk/repository/.tmp-"));
-        assert!(written.is_none() || back < written, "{layout}: back at {back:?}, written at {written:?}");
+        assert!(back.is_some() && written.is_some() && back < written, "{layout}: back at {back:?}, written at {written:?}");
     }
 }
 

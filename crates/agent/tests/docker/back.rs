@@ -63,3 +63,34 @@ fn a_service_that_ends_after_it_was_back_fails_the_run_but_not_the_archive() {
     );
     assert_eq!(lab.archives().len(), 1);
 }
+
+#[test]
+fn what_others_wait_for_is_back_and_healthy_before_them() {
+    let Some(mut lab) = Lab::real() else { return };
+    let docker =
+        lab.wrap_docker(&format!("[ $call = up ] && rm {} 2>/dev/null && {{ kill -KILL $PPID; exit 1; }}", lab.path("at").display()));
+    lab.set_up("down", &docker);
+    // The names' order is the wrong one.
+    let app = format!("  app:\n{SERVICE}    depends_on: {{db: {{condition: service_healthy}}}}\n");
+    let db = format!("  db:\n{SERVICE}    healthcheck: {{test: [CMD, 'true'], interval: 1s, timeout: 60s}}\n");
+    let name = lab.project("p", &format!("services:\n{app}{db}"));
+    lab.compose("p", &["up", "--detach"]);
+    let in_order = || {
+        let [app, db] = ["app", "db"].map(|service| {
+            let container = format!("{name}-{service}-1");
+            let said: Said = lab::docker().args(["inspect", "--format", "{{.State.StartedAt}}", &container]).output().unwrap().into();
+            said.ended(0).out.trim().parse::<jiff::Timestamp>().unwrap()
+        });
+        // The engine asks for the first time after the interval, so that less means that nobody waited for the answer.
+        assert!(app.duration_since(db) >= jiff::SignedDuration::from_millis(900), "app {app}, db {db}");
+    };
+    let before = lab.ids();
+    lab.agent(&["run", "services"]).ended(0);
+    assert!(before.iter().all(|line| !lab.ids().contains(line)), "a full down makes new containers");
+    in_order();
+    lab.write("at", "");
+    assert_eq!(lab.agent(&["run", "services"]).code, None);
+    assert_eq!(lab.running(), [""; 0]);
+    lab.agent(&["resume"]).ended(0);
+    in_order();
+}

@@ -28,7 +28,7 @@ fn what_could_not_be_brought_back_is_not_stopped() {
     assert!(checked.out.contains("BAD      job services: container"), "{checked:?}");
     fs::write(&file, "services: [").unwrap();
     let said = lab.agent(&["run", "services"]).ended(1);
-    assert!(said.err.contains("are not usable"), "{said:?}");
+    assert!(said.err.contains("are not usable") && said.err.contains("agent.yaml:"), "{said:?}");
     assert_eq!(lab.ids(), before);
     assert!(!lab.ledger().exists());
     assert_eq!(lab.archives(), [""; 0]);

@@ -177,7 +177,9 @@ fn whom_a_job_does_not_stop_spoils_its_archive_and_folders_without_projects_are_
 #[test]
 fn what_only_other_files_say_comes_back_as_it_was() {
     let Some(mut lab) = Lab::real() else { return };
-    lab.set_up("down", "");
+    let docker_of_agent =
+        lab.wrap_docker(&format!("[ $call = up ] && rm {} 2>/dev/null && kill -KILL $PPID && exit 1", lab.path("at").display()));
+    lab.set_up("down", &docker_of_agent);
     let name = lab.project("p", &format!("services:\n  x:\n{SERVICE}"));
     lab.write("services/p/extra.yaml", "services:\n  x:\n    hostname: ${NAME:-nobody}\n    volumes: ['${KEPT:-./lost}:/kept']\n");
     lab.write("services/p/home.env", "NAME=kitchen\nKEPT=./kept\n");
@@ -190,7 +192,13 @@ fn what_only_other_files_say_comes_back_as_it_was() {
     let (before, was) = (lab.ids(), is());
     lab.command().args(["run", "services"]).current_dir("/").output().map(Said::from).unwrap().ended(0);
     assert_ne!(lab.ids(), before);
-    assert_eq!((is(), warnings(&lab)), (was, serde_json::json!([])));
+    assert_eq!((is(), warnings(&lab)), (was.clone(), serde_json::json!([])));
+    // And where only the ledger on the disk still knows it.
+    lab.write("at", "");
+    assert_eq!(lab.agent(&["run", "services"]).code, None);
+    assert_eq!(lab.running(), [""; 0]);
+    lab.command().arg("resume").current_dir("/").output().map(Said::from).unwrap().ended(0);
+    assert_eq!(is(), was);
 }
 
 /// A network that goes with the test.

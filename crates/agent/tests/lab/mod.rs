@@ -126,11 +126,11 @@ impl Lab {
         self.listed().as_array().unwrap().iter().map(|archive| archive["archive"].as_str().unwrap().to_owned()).collect()
     }
 
-    /// The kinds of the journal's events, oldest first.
+    /// The kinds of the journal's events, oldest first, without the beginnings of runs.
     pub fn events(&self) -> Vec<String> {
         let text = fs::read_to_string(self.path("state/journal.jsonl")).unwrap_or_default();
         let event = |line: &str| serde_json::from_str::<serde_json::Value>(line).unwrap()["event"].as_str().unwrap().to_owned();
-        text.lines().map(event).collect()
+        text.lines().map(event).filter(|event| event != "began").collect()
     }
 
     /// Unpacks the archive `name` with tar, and returns the folder.

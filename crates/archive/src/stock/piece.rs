@@ -59,3 +59,43 @@ impl KeyMaker {
         self.input.extend_from_slice(&number.to_le_bytes());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_thing_that_says_whether_content_changed_makes_another_key() {
+        let same = Stat {
+            kind: None,
+            mode: 0o644,
+            uid: 1,
+            gid: 2,
+            size: 3,
+            blocks: 4,
+            mtime: Mtime(5, 6),
+            ctime: Mtime(7, 8),
+            id: (9, 10),
+            links: 1,
+            device: (0, 0),
+        };
+        let key = |stat: Stat| {
+            let mut maker = KeyMaker::bundle();
+            maker.content(&stat, None);
+            maker.finish()
+        };
+        assert_eq!(key(same), key(Stat { links: 2, ..same }), "a further name changes no byte");
+        let others = [
+            Stat { size: 30, ..same },
+            Stat { mtime: Mtime(50, 6), ..same },
+            Stat { mtime: Mtime(5, 60), ..same },
+            Stat { ctime: Mtime(70, 8), ..same },
+            Stat { ctime: Mtime(7, 80), ..same },
+            Stat { id: (90, 10), ..same },
+            Stat { id: (9, 100), ..same },
+        ];
+        for other in others {
+            assert_ne!(key(other), key(same), "{other:?}");
+        }
+    }
+}

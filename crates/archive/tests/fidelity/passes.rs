@@ -1,6 +1,7 @@
 //! Two passes, a stock and a cache change how an archive is made, never what is in it.
 
 use std::fs::{self, File};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
@@ -61,6 +62,50 @@ fn what_changes_between_the_passes_is_in_the_archive_as_it_is_then() {
         assert!(second.read > 5 << 20 && second.read < 8 << 20, "{}", second.read);
     }
     assert!(second.fresh < 1 << 20, "{}", second.fresh);
+}
+
+/// What `touch -r` does, or a copy that keeps times: of what was written, only the time of the change itself speaks.
+#[test]
+fn a_write_that_puts_the_old_time_back_is_seen() {
+    let (_source, source) = scratch();
+    tree(&source);
+    // A bundle's, and one with pieces of its own.
+    let files = ["a/123", "b/photo.jpg"].map(|name| source.join(name));
+    files.iter().for_each(|file| touch(file, 1_700_000_000, 0));
+    let first = night(stock(), &source, || ());
+    let second = night(after(&first), &source, || {
+        for file in &files {
+            let before = fs::metadata(file).unwrap();
+            // A clock that ticks every few milliseconds may not have done so since.
+            while fs::metadata(file).unwrap().ctime_nsec() == before.ctime_nsec() {
+                edit(file, 1000, b"written behind its back", 1_700_000_000);
+            }
+            let now = fs::metadata(file).unwrap();
+            assert_eq!((now.len(), now.modified().unwrap(), now.ino()), (before.len(), before.modified().unwrap(), before.ino()));
+        }
+    });
+    let full = capture(&[&source]);
+    assert!(second.out == full.out && second.manifest == full.manifest && second.out != first.out);
+    // And not because everything was read.
+    assert!(!times_count(&source) || second.read < 8 << 20, "{}", second.read);
+}
+
+/// Services wait for the cold pass: what it reads lies in the scratch file as it was read.
+#[test]
+fn nothing_is_compressed_while_services_are_away() {
+    let (_source, source) = scratch();
+    fs::write(source.join("log"), "").unwrap();
+    let file = tempfile::tempfile().unwrap();
+    let kept = || file.metadata().unwrap().len();
+    let (stock, _) = hot(Stock::new(file.try_clone().unwrap()), &source, false);
+    let text: String = (0..100_000).map(|line| format!("{line:>20}\n")).collect();
+    edit(&source.join("log"), 0, text.as_bytes(), 1_800_000_000);
+    let (before, mut pass) = (kept(), begun(stock, &source));
+    pass.part(&Part::whole(&source), &mut |_| ()).unwrap();
+    let recorded = pass.finish().unwrap();
+    assert!(kept() - before >= text.len() as u64, "{} of {}", kept() - before, text.len());
+    let made = recorded.assemble(Vec::new(), facts()).unwrap();
+    assert!(made.out.len() < text.len() / 2 && restored(&made, &source.join("log")) == text.as_bytes());
 }
 
 #[test]
