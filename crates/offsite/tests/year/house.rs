@@ -76,6 +76,8 @@ pub struct House {
     pub points: Cell<u64>,
     pub(super) mac: RefCell<BTreeSet<ArchiveName>>,
     pub(super) cloud: RefCell<BTreeSet<ArchiveName>>,
+    /// What is suspicious, and was not accepted yet.
+    pub(super) doubted: RefCell<BTreeSet<ArchiveName>>,
     zones: RefCell<BTreeMap<&'static str, TimeZone>>,
     nested: Cell<bool>,
     /// The lock on the state folder, while another verb has it.
@@ -115,6 +117,7 @@ impl House {
             points: Cell::new(0),
             mac: RefCell::default(),
             cloud: RefCell::default(),
+            doubted: RefCell::default(),
             zones: RefCell::default(),
             nested: Cell::new(false),
             other: RefCell::default(),
@@ -245,6 +248,7 @@ impl House {
             archives: self.mac.borrow().iter().map(|name| Held { name: name.clone(), complete: true }).collect(),
             problem: unplugged.then(|| ("no such folder".to_owned(), None)),
             unplugged,
+            free: (!unplugged).then_some(if within(&self.script.full_mac, self.now()).is_some() { 0 } else { u64::MAX }),
             ..Local::default()
         };
         let facts = Facts {

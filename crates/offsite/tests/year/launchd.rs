@@ -15,6 +15,7 @@ impl House {
     /// Starts the daemon, and notes how it ended.
     fn start(&self) {
         self.hold();
+        self.accept();
         let ended = watch(self).now_or_never().map(|ended| ended.map_err(|error| format!("{error:#}")));
         if let Some(Err(error)) = &ended {
             let why = [within(&self.script.full, self.now()), within(&self.script.wrong, self.now())];

@@ -52,15 +52,18 @@ impl Watcher {
         // one that was put forward and back.
         let set = house.script.clock.iter().any(|clock| (at - 50 * HOUR..=at).contains(&clock.0));
         let lately = if set { 36 * HOUR } else { 25 * HOUR };
+        // What others did to the disk's room is known at the next look.
+        let full = |at| script::within(&house.script.full_mac, at).is_some();
+        let unseen = full(at) != full(at - telling::UNSEEN);
         let fine = report.run.last.filter(|last| last.outcome == Outcome::Fine);
         let fine = fine.map_or(0, |last| at - house.wall(at).duration_since(last.time).as_secs());
         for channel in ["webhook", "ntfy"] {
             let messages = house.heard(channel);
-            for alarm in &alarms {
+            for alarm in alarms.iter().filter(|alarm| !(unseen && alarm.starts_with("space"))) {
                 let told = messages.iter().any(|message| at - message.at <= lately && message.names(alarm));
                 assert!(told, "seed {seed}: {alarm} stands at {at} and {channel} did not tell: {:?}", house.starts.borrow().last());
             }
-            let silent = !set && alarms.is_empty() && telling::owes_well(&messages, fine, at);
+            let silent = !set && !unseen && alarms.is_empty() && telling::owes_well(&messages, fine, at);
             assert!(!silent, "seed {seed}: all is well at {at}, and {channel} does not say so: {:?}", messages.last());
         }
         if house.good_for(SETTLED, at) {
@@ -79,9 +82,10 @@ impl Watcher {
                 assert!(house.has_newest(due), "seed {seed}: at {at} something did not come");
             }
             self.demands += 1;
-            let lazy =
-                script::within(&house.script.lazy, at - 60 * HOUR).is_some() || script::begins(&house.script.lazy, at - 60 * HOUR) < at;
-            if house.good_for(30 * HOUR, at) && (0..72).all(steady) && !lazy {
+            let begun =
+                |spans: &&Vec<script::Span>| script::within(spans, at - 60 * HOUR).is_some() || script::begins(spans, at - 60 * HOUR) < at;
+            let reason = [&house.script.lazy, &house.script.tampered, &house.script.full_mac].iter().any(begun);
+            if house.good_for(30 * HOUR, at) && (0..72).all(steady) && !reason {
                 assert!(alarms.is_empty(), "seed {seed}: at {at} {alarms:?} stand for no reason");
             }
         }
@@ -132,7 +136,7 @@ fn every_night(house: &House, seed: u64, settled: &[(OwedId, Timestamp)]) {
         assert!(done, "seed {seed}: {} was not settled by {end} though nothing was against it", due.id);
         nights.insert(due.id);
     }
-    assert!(nights.len() > 100, "seed {seed}: {} nights could be judged", nights.len());
+    assert!(nights.len() > 250, "seed {seed}: {} nights could be judged", nights.len());
 }
 
 #[test]

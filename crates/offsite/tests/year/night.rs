@@ -10,6 +10,7 @@ use offsite::{
     daemon::World as _,
     journal::{Fact, Holding, Outcome, Receipt, Step},
     night::Tonight,
+    tripwire::Why,
 };
 use offsite_archive::{ArchiveName, JobName};
 
@@ -35,12 +36,13 @@ impl House {
         self.note(Fact::Seen { place: place.clone(), jobs });
     }
 
-    /// Ten of each job stay.
+    /// Ten of each job stay, and all of one of which something is suspicious.
     fn retain(&self, place: &PlaceName, held: &RefCell<BTreeSet<ArchiveName>>) {
         let mut archives = Vec::new();
         let jobs: BTreeSet<JobName> = held.borrow().iter().map(|name| name.job.clone()).collect();
-        for job in jobs {
-            let of_job: Vec<ArchiveName> = held.borrow().iter().filter(|name| name.job == job).cloned().collect();
+        let doubted = |job: &&JobName| self.doubted.borrow().iter().any(|name| name.job == **job);
+        for job in jobs.iter().filter(|job| !doubted(job)) {
+            let of_job: Vec<ArchiveName> = held.borrow().iter().filter(|name| name.job == *job).cloned().collect();
             archives.extend(of_job.iter().take(of_job.len().saturating_sub(10)).cloned());
         }
         held.borrow_mut().retain(|name| !archives.contains(name));
@@ -70,6 +72,10 @@ impl House {
                 continue;
             }
             self.mac.borrow_mut().insert(archive.clone());
+            if self.is_tampered_with(&archive) {
+                self.doubted.borrow_mut().insert(archive.clone());
+                self.note(Fact::Suspicious { archive: archive.clone(), why: Why::Smaller { now: 1, usual: 9 } });
+            }
             self.note(Fact::Pulled {
                 pi: pi.name.clone(),
                 archive,
@@ -80,6 +86,18 @@ impl House {
                 complete: Some(true),
                 warnings: Default::default(),
             });
+        }
+    }
+
+    fn is_tampered_with(&self, archive: &ArchiveName) -> bool {
+        within(&self.script.tampered, archive.time().duration_since(self.wall(0)).as_secs()).is_some()
+    }
+
+    /// The owner sees to it when nobody meddles any more.
+    pub(super) fn accept(&self) {
+        if within(&self.script.tampered, self.now()).is_none() {
+            let doubted = self.doubted.take();
+            doubted.into_iter().for_each(|archive| self.note(Fact::Accepted { archive }));
         }
     }
 

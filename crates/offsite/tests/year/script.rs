@@ -37,6 +37,10 @@ pub struct Script {
     pub misnamed: Vec<Span>,
     /// The agents make nothing.
     pub lazy: Vec<Span>,
+    /// Somebody meddles with the Pis: what is made then is suspicious, until the owner, who sees to it at its end, accepts it.
+    pub tampered: Vec<Span>,
+    /// Others fill the repository's disk.
+    pub full_mac: Vec<Span>,
     /// From when on the Mac is in which zone.
     pub zones: Vec<(Second, &'static str)>,
     /// From when on its clock is wrong by how much.
@@ -163,6 +167,8 @@ impl Script {
             let wrong = span(&mut die, days, HOUR, 5 * HOUR);
             script.clock.extend([(wrong.0, die.between(-12 * HOUR, 12 * HOUR)), (wrong.1, 0)]);
         }
+        script.tampered.extend((0..2).map(|_| span(&mut die, days, 2 * DAY, 4 * DAY)));
+        script.full_mac.extend((0..3).map(|_| span(&mut die, days, DAY, 3 * DAY)));
         script.sorted()
     }
 
@@ -176,6 +182,8 @@ impl Script {
             &mut self.wrong,
             &mut self.misnamed,
             &mut self.lazy,
+            &mut self.tampered,
+            &mut self.full_mac,
         ]);
         for spans in all.chain(&mut self.away) {
             spans.sort_unstable();
@@ -191,6 +199,9 @@ impl Script {
         // Off wins over asleep.
         let off = self.off.clone();
         self.asleep.retain(|span| within(&off, span.0).is_none() && begins(&off, span.0) > span.1);
+        // Nobody knows how full a disk is that is not there.
+        let unplugged = self.unplugged.clone();
+        self.full_mac.retain(|span| within(&unplugged, span.0).is_none() && begins(&unplugged, span.0) > span.1);
         self.zones.sort_by_key(|zone| zone.0);
         self.clock.sort_by_key(|clock| clock.0);
         self

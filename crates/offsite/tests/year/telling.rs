@@ -21,6 +21,8 @@ const LIMIT: Second = 36 * HOUR;
 /// What stands is told again a day later, at the first start from then on; with a night a little sooner.
 const SOONER: Second = 22 * HOUR;
 const AGAIN: Second = 25 * HOUR;
+/// What begins and ends without us, as a disk that others fill, is seen by the next look, and that is no later.
+pub const UNSEEN: Second = 6 * HOUR;
 /// A year has some.
 const LEAST: usize = 3;
 
@@ -39,12 +41,16 @@ pub fn told_at_its_time(house: &House, seed: u64) {
     troubles.extend(failures(house));
     let all: usize = troubles.values().map(Vec::len).sum();
     assert!(late >= LEAST && all > late, "seed {seed}: {troubles:?}");
+    troubles.extend(suspicions(house));
+    troubles.insert(format!("space {}", house.config.repository.display()), house.script.full_mac.clone());
     for channel in ["webhook", "ntfy"].into_iter().take(house.script.channels) {
         let messages = house.heard(channel);
         once(house, seed, &messages);
+        let mut judged = BTreeMap::<&str, usize>::new();
         for (name, spans) in &troubles {
-            told(house, seed, &messages, (name, spans));
+            *judged.entry(name.split(' ').next().unwrap()).or_default() += told(house, seed, &messages, (name, spans));
         }
+        assert!(judged["suspicious"] >= LEAST && judged["space"] > 0, "seed {seed}: {judged:?}");
     }
     pinged(house, seed);
 }
@@ -100,15 +106,32 @@ fn failures(house: &House) -> BTreeMap<String, Vec<Span>> {
     spans
 }
 
-/// One trouble, over one channel.
-fn told(house: &House, seed: u64, messages: &[Message], (name, spans): (&str, &[Span])) {
+/// From when until when each archive was suspicious: until the owner accepted it.
+fn suspicions(house: &House) -> BTreeMap<String, Vec<Span>> {
+    let mut spans = BTreeMap::<String, Vec<Span>>::new();
+    for receipt in house.receipts() {
+        let at = shown(house, receipt.time);
+        match receipt.fact {
+            Fact::Suspicious { archive, .. } => spans.entry(format!("suspicious {archive}")).or_default().push((at, Second::MAX)),
+            Fact::Accepted { archive } => spans.get_mut(&format!("suspicious {archive}")).unwrap().last_mut().unwrap().1 = at,
+            _ => {}
+        }
+    }
+    spans
+}
+
+/// One trouble, over one channel: how often it was told of as it had to be.
+fn told(house: &House, seed: u64, messages: &[Message], (name, spans): (&str, &[Span])) -> usize {
     let starts = house.starts.borrow();
+    let unseen = if name.starts_with("space") { UNSEEN } else { 0 };
+    let mut judged = 0;
     // A clock that is set is wrong for some hours, and what it showed stays in the journal until the next night.
     let clear = |from: Second, to: Second| !set(house, from - 3 * LIMIT, to);
     for &(begins, until) in spans.iter().filter(|span| clear(span.0, span.1.min(house.now()))) {
         // What was told, and was not taken back, is not news before its time.
         let before = messages.iter().rfind(|message| message.at < begins && (message.well || message.names(name)));
-        let mut due = before.filter(|message| !message.well).map_or(begins + 1, |message| (begins + 1).max(message.at + AGAIN));
+        let first = begins + unseen + 1;
+        let mut due = before.filter(|message| !message.well).map_or(first, |message| first.max(message.at + AGAIN));
         let within = messages.iter().filter(|message| (begins..until).contains(&message.at));
         assert!(
             within.clone().all(|message| !message.well),
@@ -122,11 +145,13 @@ fn told(house: &House, seed: u64, messages: &[Message], (name, spans): (&str, &[
             assert!(silent.is_none(), "seed {seed}: {name} from {begins} to {until} was told at {named:?}, and not by {silent:?}");
             due = at.saturating_add(AGAIN);
         }
+        judged += usize::from(named.count() > 0);
     }
     for message in messages.iter().filter(|message| message.names(name) && clear(message.at, message.at)) {
         let stood = spans.iter().any(|(begins, until)| (*begins..=*until).contains(&message.at));
         assert!(stood, "seed {seed}: {name} was told at {}, when it was not: {spans:?}", message.at);
     }
+    judged
 }
 
 /// Nothing is told twice within a night, unless it was said to be over, or the Mac's clock was set or it was killed in between; and nothing is
