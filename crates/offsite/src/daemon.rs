@@ -30,6 +30,7 @@ use crate::{exit::Exit, globals::Globals, status};
 
 /// How long what is going on may take to end after a signal. launchd kills after 20 s, a shutdown may after 5.
 const LAST_WORDS: Duration = Duration::from_secs(4);
+const _: () = assert!(LAST_WORDS.as_secs() < 5, "a shutdown may kill after five seconds");
 
 /// Arguments of `offsite daemon`.
 #[derive(Debug, clap::Args)]

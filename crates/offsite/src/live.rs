@@ -115,7 +115,8 @@ pub(crate) fn label(label: &str) {
     phase(now, object);
 }
 
-pub(crate) fn progress(progress: Progress) {
+/// How far that has come, in bytes.
+pub fn progress(progress: Progress) {
     if let Some(writer) = current().upgrade() {
         writer.progress(progress);
     }

@@ -1,9 +1,11 @@
 //! The log of nights: one file a day in the system's folder for logs, for people or for programs.
 //!
-//! launchd opens its own file once and never turns it over, so that one is for crashes, and this one for what a night did. Every receipt is a
+//! launchd opens its own file once and never turns it over, so that one is for crashes and for what keeps the daemon from starting (and is cut when
+//! it has grown), and this one for what a night did. Every receipt is a
 //! line here; the journal stays the memory, and the log is its telling. Invariant: a log that cannot be written never stops or slows a
 //! run; it is said once, on standard error.
 
+mod crashes;
 mod day;
 mod line;
 
@@ -46,6 +48,19 @@ pub(crate) fn start(globals: &Globals, by: Option<By>) {
     let screen = screen.log_internal_errors(false).with_filter(filter);
     // A second initialisation can only come from a test harness that has its own; ours then has nothing to add.
     let _ = tracing_subscriber::registry().with(screen).with(by.and_then(|by| of_nights(globals, by))).try_init();
+    if by == Some(By::System) {
+        cut_crashes();
+    }
+}
+
+/// Whatever the configuration says: one that cannot be read is what fills that file. Without a home folder the verb says so.
+fn cut_crashes() {
+    if let Ok(home) = Home::of_process() {
+        let file = platform::current().log_folder(&home).join("launchd.log");
+        if let Err(error) = crashes::cut(&file) {
+            note!("cannot cut {}: {error}; it stays as it is", file.display());
+        }
+    }
 }
 
 /// The log of a night. A configuration that is wrong is told by the verb.

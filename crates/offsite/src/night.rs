@@ -90,13 +90,13 @@ impl Tonight {
     }
 }
 
-/// Plays a night. Without a Pi that is away it is at best incomplete. The caller holds the lock.
+/// Plays a night, by what `clocks` shows. Without a Pi that is away it is at best incomplete. The caller holds the lock.
 ///
 /// # Errors
 /// When nothing can be begun: the journal or the Mac's repository cannot be opened, or a receipt cannot be written.
-pub async fn play(config: &Config, tonight: &Tonight) -> anyhow::Result<Outcome> {
+async fn play(config: &Config, tonight: &Tonight, clocks: &(dyn Fn() -> Clocks + Sync)) -> anyhow::Result<Outcome> {
     let journal = State::open(&config.state)?.journal();
-    let (began, clocks) = (Timestamp::now(), Clocks::now());
+    let (began, at_first) = (Timestamp::now(), clocks());
     tracing::info!(owed = tonight.owed.map(|owed| owed.to_string()), "begun");
     let result = begin_and_run(config, &journal, tonight).await;
     let outcome = match &result {
@@ -107,7 +107,7 @@ pub async fn play(config: &Config, tonight: &Tonight) -> anyhow::Result<Outcome>
             Outcome::Failed
         }
     };
-    let slept = outcome != Outcome::Fine && clocks.slept_until(Clocks::now());
+    let slept = outcome != Outcome::Fine && at_first.slept_until(clocks());
     let ran = Fact::Ran { owed: tonight.owed, outcome, began: Some(began), away: tonight.lacking(), slept };
     journal.append(&Receipt { time: Timestamp::now(), fact: ran })?;
     result

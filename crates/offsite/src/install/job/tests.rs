@@ -148,6 +148,15 @@ fn every_key_is_a_documented_one_with_a_value_of_its_type() {
 }
 
 #[test]
+fn the_page_says_of_every_documented_key_why_it_is_there_or_not() {
+    let page = include_str!("../../../../../launchd/README.md");
+    let rows: Vec<&str> = page.lines().filter_map(|line| line.strip_prefix("| ")?.split(" | ").next()).collect();
+    let missing: Vec<&str> =
+        KEYS.iter().map(|(key, _)| *key).filter(|key| !rows.iter().any(|row| row.contains(&format!("`{key}`")))).collect();
+    assert!(missing.is_empty(), "no row for {missing:?}");
+}
+
+#[test]
 fn the_vital_keys_are_right() {
     let number = |value: &Value| value.as_unsigned_integer().unwrap();
     for (label, xml) in lists() {
