@@ -55,11 +55,13 @@ fn is_the_readmes(screen: &str) {
 fn a_first_night_from_nothing() {
     let lab = Lab::new();
     let home = Home::new(&lab);
-    fs::write(home.source().join("photo"), "a photo").unwrap();
+    let mut photo = vec![0; 4_000_000];
+    blake3::Hasher::new().finalize_xof().fill(&mut photo);
+    fs::write(home.source().join("photo"), photo).unwrap();
     let archive = home.archive();
     let Some(pi) = lab.new_pi(&home.pi_repository()) else { return };
     let path = format!("{}:{}", ssh(&lab).display(), std::env::var("PATH").unwrap());
-    let init = || lab.offsite().arg("init").env("PATH", &path).command();
+    let init = || lab.offsite().arg("init").env("PATH", &path).env("TERM", "xterm").command();
     let config = lab.home().join(".config/offsite/offsite.yaml");
 
     // The Pi first. The line that is shown is pasted there, twice, as people do.
@@ -95,7 +97,7 @@ fn a_first_night_from_nothing() {
     let found = owner.hears("Folder for this Mac's repository");
     assert!(found.contains(&format!("1 of services, the newest is {archive}")), "{found}");
     owner.types("\n");
-    owner.answers("Sealed copies", &format!("file://{}/disk", lab.path().display()));
+    owner.answers("Sealed copies [", &format!("file://{}/disk", lab.path().display()));
     let paper = owner.hears("From your paper, type group ");
     assert!(config.exists(), "what was answered is written before the next question");
     let on_paper =
@@ -105,6 +107,9 @@ fn a_first_night_from_nothing() {
     let numbers: Vec<usize> = asked.split(' ').filter_map(|word| word.parse().ok()).collect();
     owner.types(&format!("{} {}\n", groups[numbers[0] - 1], groups[numbers[1] - 1]));
     owner.answers("Run the first night now", "");
+    // A bar, with how much of how much.
+    let bar = owner.hears("B/4.0");
+    assert!(bar.contains(&format!("pull {archive} [")), "{bar:?}");
     owner.answers("Let it run every night", "no");
     let (code, screen) = owner.ends();
     assert_eq!(code, Some(0), "{screen}");

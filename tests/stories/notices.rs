@@ -203,6 +203,36 @@ fn a_configuration_that_breaks_is_told_to_whom_it_named_last() {
 }
 
 #[test]
+fn an_archive_that_is_not_like_those_before_it_is_told_until_it_is_accepted() {
+    let lab = Lab::new();
+    let home = Home::new(&lab);
+    let (Some(pi), Some(hook)) = (home.pi(), lab.https()) else { return };
+    make_tree(&home.source(), 7, 50_000);
+    let _ = home.archive();
+    let more = format!("{}  webhook: {{url: 'https://localhost:{}/hook'}}\n", secrets(&lab, ""), hook.port());
+    let mac = Mac::new(&lab, &home.entry(&pi), "", &more).with_env([trusted(&lab, &[&hook])]);
+    let _ = mac.offsite(&["sync"]).succeeds();
+
+    // Another disk is where the right one was: with something on it, so that the agent takes it.
+    fs::rename(home.source(), lab.join("right")).unwrap();
+    fs::create_dir_all(home.source().join("lost+found")).unwrap();
+    let odd = home.archive();
+    for _ in 0..2 {
+        let _ = mac.offsite(&["sync"]).exits(3);
+    }
+    let told = || -> Vec<Value> { hook.got().iter().map(|got| serde_json::from_str(got["body"].as_str().unwrap()).unwrap()).collect() };
+    assert_eq!(told().len(), 1, "a good night is no news, and a bad archive is told once: {:?}, {:?}", told(), mac.receipts());
+    let alarm = &told()[0]["begun"][0];
+    assert_eq!((&alarm["kind"], &alarm["object"]), (&"suspicious".into(), &odd.as_str().into()), "{:?}", told());
+    assert!(alarm["next"].as_str().unwrap().contains(&format!("offsite accept {odd}")), "{alarm}");
+
+    let _ = mac.offsite(&["accept", &odd]).succeeds();
+    let _ = mac.offsite(&["sync"]).succeeds();
+    let news: Vec<Value> = told().iter().map(|told| told["news"].clone()).collect();
+    assert_eq!(news, ["alarms", "well"], "{:?}", told());
+}
+
+#[test]
 fn a_test_says_of_each_channel_what_became_of_it() {
     let lab = Lab::new();
     let (Some(server), Some(start), Some(tls), Some(plain), Some(hook)) =

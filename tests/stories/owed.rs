@@ -13,24 +13,34 @@ use rustix::io::Errno;
 use serde_json::json;
 
 #[test]
-fn where_nothing_is_owed_the_daemon_ends_without_touching_any_place() {
+fn where_nothing_is_owed_neither_the_daemon_nor_a_look_touches_any_place() {
     let lab = Lab::new();
     let home = Home::new(&lab);
-    let (Some(mut pi), Some(s3)) = (home.pi(), lab.s3()) else { return };
+    let (Some(pi), Some(s3)) = (home.pi(), lab.s3()) else { return };
     make_tree(&home.source(), 7, 50_000);
     let _ = home.archive();
     let mac = Mac::new(&lab, &home.entry(&pi), &Mac::bucket(&s3, "cloud", ""), "").with_env(s3.env());
     let _ = mac.offsite(&["daemon"]).succeeds();
     let (receipts, requests) = (mac.receipts(), s3.requests());
 
-    // Neither the Pi nor the repository's disk is there, and nobody minds.
-    pi.power_off();
+    // Where the Pi was is something that only counts who comes.
+    let door = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    door.set_nonblocking(true).unwrap();
+    let port = |port: u16| format!("port: {port},");
+    let text = fs::read_to_string(mac.config()).unwrap();
+    assert!(text.contains(&port(pi.port())), "{text}");
+    fs::write(mac.config(), text.replace(&port(pi.port()), &port(door.local_addr().unwrap().port()))).unwrap();
+    for look in [&["status"][..], &["status", "--json"], &["history"]] {
+        let _ = mac.offsite(look).exits(0);
+    }
+    // Nor is the repository's disk there, and nobody minds.
     fs::rename(mac.repository(), lab.join("unmounted")).unwrap();
     for _ in 0..3 {
         let said = mac.offsite(&["daemon"]).succeeds();
         assert_eq!((said.out.as_str(), said.err.as_str()), ("", ""));
     }
     assert_eq!((mac.receipts(), s3.requests()), (receipts, requests));
+    assert_eq!(door.accept().unwrap_err().kind(), std::io::ErrorKind::WouldBlock, "nobody came");
 }
 
 #[test]

@@ -50,6 +50,13 @@ impl<'a> Scene<'a> {
         Some(Self { home, link, mac, _pi: pi, bytes })
     }
 
+    /// The Pi keeps only so many.
+    fn forget(&self) {
+        let forgotten = self.home.pi_archives().pop().unwrap();
+        fs::remove_file(self.home.pi_repository().join("manifests").join(format!("{forgotten}.zst"))).unwrap();
+        fs::remove_file(self.home.pi_file(&forgotten)).unwrap();
+    }
+
     fn start(&self) -> Child {
         self.start_by(|command| command)
     }
@@ -123,6 +130,8 @@ fn a_kill_at_nine_tenths_costs_what_was_under_way() {
     let before = scene.link.passed();
     scene.link.join();
     let _ = scene.mac.offsite(&["sync"]).succeeds();
+    let known: serde_json::Value = serde_json::from_slice(&fs::read(scene.mac.state().join("addresses.json")).unwrap()).unwrap();
+    assert_eq!(known, serde_json::json!({"pi": "127.0.0.1"}), "where it is to be looked for when its name leads nowhere");
     let again = scene.link.passed() - before;
     assert!(again < scene.bytes / 10 + UNDER_WAY, "{again} of {} bytes came after the kill", scene.bytes);
     scene.whole(&lab);
@@ -146,6 +155,21 @@ fn a_line_that_is_cut_and_a_process_that_sleeps_are_no_failures() {
     assert!(scene.link.passed() < scene.bytes + 2 * UNDER_WAY, "{} for {}", scene.link.passed(), scene.bytes);
     assert!(scene.mac.receipts_of("failed").is_empty());
     scene.whole(&lab);
+}
+
+#[test]
+fn an_archive_that_the_pi_forgets_in_the_middle_is_no_failure() {
+    let lab = Lab::new();
+    let Some(scene) = Scene::new(&lab) else { return };
+    scene.link.cut_after(scene.bytes / 3);
+    let mut child = scene.start();
+    scene.link.wait_until_cut();
+    scene.forget();
+    scene.link.join();
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert!(scene.mac.receipts_of("failed").is_empty());
+    assert!(scene.mac.archives(&[]).is_empty());
+    let _ = scene.mac.offsite(&["verify"]).succeeds();
 }
 
 #[test]
@@ -174,9 +198,7 @@ fn what_came_of_an_archive_that_the_pi_forgot_gives_its_room_to_the_next() {
     let room = fs::metadata(&filler).unwrap().len().checked_sub(100 * MB).unwrap();
     fs::File::options().write(true).open(&filler).unwrap().set_len(room).unwrap();
     // Before the next night the Pi has another archive in its place, with a tenth of what the first had.
-    let forgotten = scene.home.pi_archives().pop().unwrap();
-    fs::remove_file(scene.home.pi_repository().join("manifests").join(format!("{forgotten}.zst"))).unwrap();
-    fs::remove_file(scene.home.pi_file(&forgotten)).unwrap();
+    scene.forget();
     for n in (0..100_u64).filter(|n| n % 10 != 0) {
         fs::write(scene.home.source().join(format!("{n}.bin")), noise(1000 + n)).unwrap();
     }

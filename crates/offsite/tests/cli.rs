@@ -99,6 +99,23 @@ fn a_mistake_in_the_configuration_is_named_and_nothing_is_made() {
 }
 
 #[test]
+fn a_daemon_that_starts_with_a_mistake_every_ten_minutes_fills_no_disk() {
+    let home = Home::configured();
+    fs::write(home.config(), "kepe: 3\n").unwrap();
+    // Where launchd writes; of the two systems' folders this one's is looked at.
+    let logs = ["Library/Logs/offsite", ".local/state/offsite/log"].map(|folder| home.path(folder).join("launchd.log"));
+    for log in &logs {
+        fs::create_dir_all(log.parent().unwrap()).unwrap();
+        fs::write(log, "error: a mistake\n".repeat(100_000)).unwrap();
+    }
+    assert_eq!(home.run(&["status"]).code, 2);
+    let sizes = || logs.each_ref().map(|log| fs::metadata(log).unwrap().len());
+    assert_eq!(sizes(), [1_700_000; 2], "who only looks changes nothing");
+    assert_eq!(home.run(&["daemon"]).code, 2);
+    assert!(sizes().iter().any(|size| (200_000..=250_000).contains(size)), "{:?}", sizes());
+}
+
+#[test]
 fn config_check_tells_a_program_what_it_tells_a_person() {
     let home = Home::configured();
     let asked = || {

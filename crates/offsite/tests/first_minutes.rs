@@ -120,7 +120,7 @@ async fn a_conversation_that_is_cut_off_anywhere_keeps_what_was_made() {
     assert!(found.contains("has no archive yet"), "{found}");
     owner.types("backups\n");
     owner.answers("Folder for this Mac's repository", "");
-    owner.answers("Sealed copies", "");
+    owner.answers("Sealed copies [", "");
     owner.answers("Let it run every night", "no");
     let (code, said) = owner.ends();
     assert_eq!(code, Some(0), "{said}");
@@ -203,7 +203,7 @@ async fn an_interrupt_at_a_secret_leaves_a_terminal_that_shows_what_is_typed() {
     let given = ["--pi", &address, "--path", "/pi", "--key", "new", "--repository", "~/b", "--host-key-fingerprint", &fingerprint];
     let mut owner = scene.talk(&given);
     owner.answers("Press Enter", "");
-    owner.answers("Sealed copies", "s3://bucket");
+    owner.answers("Sealed copies [", "s3://bucket");
     for question in ["Server,", "Region", "Storage class", "File with the credentials"] {
         owner.answers(question, "");
     }

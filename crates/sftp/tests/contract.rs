@@ -11,7 +11,7 @@ use bytes::Bytes;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use object_store::path::Path;
 use object_store::{Error, GetOptions, GetRange, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload};
-use offsite_sftp::server::Access;
+use offsite_sftp::server::{Access, Limits};
 use offsite_sftp::{SftpError, SftpStore};
 use support::{Embedded, Sshd, content};
 
@@ -233,6 +233,18 @@ async fn a_read_only_server_refuses_to_be_written() {
 async fn many_readers_of_the_embedded_server() {
     let embedded = Embedded::start(Access::ReadOnly, true).await;
     many_readers(&embedded.store().await, embedded.root.path()).await;
+}
+
+/// What a server announces is kept: beyond it this one refuses.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_readers_of_a_server_that_bears_little() {
+    let embedded = Embedded::start_with(Access::ReadWrite, Some(Limits { longest: 16 << 10, handles: 4 })).await;
+    let store = embedded.store().await;
+    reading(&store, embedded.root.path()).await;
+    many_readers(&store, embedded.root.path()).await;
+    let bytes = content(100_000, 3);
+    create(&store, "put", &bytes).await.unwrap();
+    assert_eq!(get(&store, "put").await, bytes);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -62,7 +62,7 @@ fn nights_with_nothing_in_them_push_nothing_out_until_somebody_accepts() {
 fn a_job_that_two_pis_have_stays_with_the_first() {
     let lab = Lab::new();
     let (home, attic) = (Home::new(&lab), Home::named(&lab, "attic"));
-    let (Some(pi), Some(other)) = (home.pi(), attic.pi()) else { return };
+    let (Some(mut pi), Some(other)) = (home.pi(), attic.pi()) else { return };
     make_tree(&home.source(), 7, SIZE);
     make_tree(&attic.source(), 8, SIZE);
     let first = home.archive();
@@ -81,7 +81,17 @@ fn a_job_that_two_pis_have_stays_with_the_first() {
     let text = fs::read_to_string(attic.agent_config()).unwrap();
     fs::write(attic.agent_config(), text.replace("  services:\n", "  photos:\n")).unwrap();
     fs::remove_dir_all(attic.pi_repository().join("manifests/services")).unwrap();
-    let _ = attic.agent().args(["run", "photos"]).run().succeeds();
+    let night = || attic.agent().args(["run", "photos"]).run().succeeds();
+    let _ = night();
     let _ = mac.offsite(&["sync"]).succeeds();
     assert_eq!(mac.archives(&[]).len(), 2);
+    // And each has its plain copies, in a folder of its own.
+    let plain = |job: &str| fs::read_dir(mac.repository().join("plain").join(job)).unwrap().count();
+    assert_eq!((plain("services"), plain("photos")), (1, 1));
+
+    // One of them is not at home: the other's night comes all the same.
+    pi.power_off();
+    let _ = night();
+    let _ = mac.offsite(&["sync"]).exits(3);
+    assert_eq!(mac.archives(&[]).iter().filter(|name| name.starts_with("photos/")).count(), 2);
 }

@@ -129,6 +129,20 @@ mod tests {
         assert_eq!((target.limit.map(|rate| rate.get()), target.connections.get()), (Some(20_000_000), 3));
     }
 
+    #[test]
+    fn the_jump_host_of_a_named_configuration_is_gone_through() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = dir.path().join("ssh_config");
+        std::fs::write(&config, "Host attic\n  ProxyJump owner@gate:2200\nHost gate\n  HostName 192.0.2.1\n").unwrap();
+        if SshHost::ask("attic", &Asked { file: Some(&config), user: None, port: None }).unwrap().is_none() {
+            println!("skipped: no ssh here");
+            return;
+        }
+        let target = target(&Pi { ssh_config: SshConfig::File(config), ..pi() }).unwrap();
+        let jumps: Vec<_> = target.jumps.iter().map(|hop| (hop.user.as_str(), hop.host.as_str(), hop.port)).collect();
+        assert_eq!((target.host.as_str(), &jumps[..]), ("attic", &[("owner", "192.0.2.1", 2200)][..]));
+    }
+
     fn found() -> SshHost {
         SshHost {
             host: "10.0.0.7".to_owned(),

@@ -194,6 +194,10 @@ last run  2026-11-22 04:33, incomplete
 next run  2026-11-23 04:30; owed since 2026-11-22 04:30
 ";
     assert_eq!(text(&facts), wanted);
+    let painted = painted(&facts);
+    for wanted in ["\x1b[1;31mfailed: ", "  \x1b[1;31mlost ", "  \x1b[1;31msuspicious\x1b[0m", "  \x1b[33mincomplete\x1b[0m"] {
+        assert!(painted.contains(wanted), "{wanted:?}: {painted:?}");
+    }
 }
 
 #[test]
@@ -318,6 +322,7 @@ fn a_disk_without_room_for_another_night_is_told_with_figures() {
     assert_eq!(alarms(&at(CONFIG, 9_612_000_000)), [""; 0]);
     let low = at(CONFIG, 9_611_999_999);
     assert_eq!((alarms(&low), Report::of(&low).exit()), (vec!["space /backups".to_owned()], Exit::Incomplete));
+    assert!(painted(&low).starts_with("\x1b[33mincomplete: "), "{:?}", painted(&low));
     let said = text(&low);
     assert!(said.contains("9.6 GB are free on its disk, and a night like the last one needs 9.6 GB"), "{said}");
     let without = format!("{CONFIG}plain: none\n");
@@ -384,11 +389,15 @@ fn the_tripwire_says_what_is_usual_and_where_it_lies() {
     assert!(!text(&morning(&receipts, held(&[]))).contains("tripwire"));
 }
 
+fn painted(facts: &Facts) -> String {
+    screen(&Report::of(facts), &facts.zone, Look { paint: Paint { on: true }, ..Look::PLAIN })
+}
+
 #[test]
 fn colours_change_no_word() {
     let facts = morning(&night("2026-11-19"), held(&TWO));
-    let report = Report::of(&facts);
-    let painted = screen(&report, &facts.zone, Look { paint: Paint { on: true }, ..Look::PLAIN });
+    let painted = painted(&facts);
+    assert!(painted.starts_with("\x1b[1;31moverdue: ") && painted.contains("\n  \x1b[1;31moverdue "), "{painted:?}");
     // What follows an escape ends with its `m`.
     let plain: String =
         painted.split('\x1b').enumerate().map(|(n, part)| if n == 0 { part } else { part.split_once('m').unwrap().1 }).collect();

@@ -1,8 +1,10 @@
 //! `offsite cat`.
 
 use std::{
+    collections::BTreeMap,
     fs::{self, File},
     io::Read,
+    ops::Range,
     os::unix::fs::FileExt,
     process::Stdio,
     sync::Arc,
@@ -56,13 +58,31 @@ fn a_file_comes_out_as_it_was_by_each_of_its_names() {
     assert!(start == [0; 1000]);
 }
 
-/// Zeroes everything in the Mac's packs but the frames that hold one member of the newest archive.
-fn keep_only(place: &Place, name: &str) -> usize {
+/// Zeroes everything in the Mac's packs but the frames that hold one member of each of `archives`. Returns how many those are.
+pub(crate) fn keep_only(place: &Place, name: &str, archives: &[&str]) -> usize {
+    let mut packs = BTreeMap::new();
+    let kept = archives.iter().map(|archive| frames(place, name, archive, &mut packs)).sum();
+    for pack in fs::read_dir(place.path("mac/packs")).unwrap() {
+        let pack = pack.unwrap().path();
+        let name = format!("packs/{}", pack.file_name().unwrap().to_str().unwrap());
+        let mut bytes = vec![0; fs::metadata(&pack).unwrap().len() as usize];
+        for (range, good) in packs.remove(&name).unwrap_or_default() {
+            bytes[range].copy_from_slice(&good);
+        }
+        fs::write(&pack, bytes).unwrap();
+    }
+    kept
+}
+
+/// What stays of a pack.
+type Good = Vec<(Range<usize>, Vec<u8>)>;
+
+fn frames(place: &Place, name: &str, archive: &str, packs: &mut BTreeMap<String, Good>) -> usize {
     let mac = Arc::new(LocalStore::open(&place.path("mac")).unwrap());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let (object, index) = runtime.block_on(async {
         let mac = Repository::open(mac).await.unwrap();
-        let object = mac.manifest(&NEW.parse().unwrap()).await.unwrap();
+        let object = mac.manifest(&archive.parse().unwrap()).await.unwrap();
         let index = mac.index_of(&object.manifest).await.unwrap();
         (object, index)
     });
@@ -74,7 +94,6 @@ fn keep_only(place: &Place, name: &str) -> usize {
     let entry = entry.unwrap();
     let mut kept = 0;
     let mut start = 0;
-    let mut packs = std::collections::BTreeMap::new();
     for frame in &object.manifest.frames {
         let end = start + u64::from(frame.raw);
         if start < entry.data + entry.stored && end > entry.at {
@@ -82,19 +101,10 @@ fn keep_only(place: &Place, name: &str) -> usize {
             let pack = index.pack_of(&location).unwrap().name.path().to_string();
             let good = fs::read(place.path("mac").join(&pack)).unwrap();
             let range = location.offset as usize..(location.offset + u64::from(location.len)) as usize;
-            packs.entry(pack).or_insert_with(Vec::new).push((range.clone(), good[range].to_vec()));
+            packs.entry(pack).or_default().push((range.clone(), good[range].to_vec()));
             kept += 1;
         }
         start = end;
-    }
-    for pack in fs::read_dir(place.path("mac/packs")).unwrap() {
-        let pack = pack.unwrap().path();
-        let name = format!("packs/{}", pack.file_name().unwrap().to_str().unwrap());
-        let mut bytes = vec![0; fs::metadata(&pack).unwrap().len() as usize];
-        for (range, good) in packs.remove(&name).unwrap_or_default() {
-            bytes[range].copy_from_slice(&good);
-        }
-        fs::write(&pack, bytes).unwrap();
     }
     kept
 }
@@ -110,7 +120,7 @@ fn no_frame_is_needed_but_those_that_hold_the_file() {
             let pack = pack.unwrap();
             fs::copy(pack.path(), before.path().join(pack.file_name())).unwrap();
         }
-        let kept = keep_only(&place, name);
+        let kept = keep_only(&place, name, &[NEW]);
         assert!((least..=most).contains(&kept), "{name}: {kept}");
         assert!(bytes(&place, &[NEW, &path(name)]) == fs::read(path(name)).unwrap());
         // Lists need none at all.

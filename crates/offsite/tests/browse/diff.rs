@@ -8,7 +8,10 @@ use std::{
 
 use serde_json::Value;
 
-use crate::place::{NEW, OLD, Place};
+use crate::{
+    cat::keep_only,
+    place::{NEW, OLD, Place},
+};
 
 fn set_time(place: &Place, name: &str, seconds: u64) {
     let time = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
@@ -92,6 +95,17 @@ fn each_change_is_called_what_it_is_and_no_more() {
     place.offsite(&["diff", OLD, OLD, "--exit-code"]).ended(0).says("0 added (0 B), 0 removed (0 B), 0 modified (0 B -> 0 B); ");
     place.offsite(&["diff", OLD]).ended(1).says("cannot compare").says("offsite archives");
     place.offsite(&["diff", "latest", &format!("{house}/remove")]).ended(1).says(&format!("did you mean {house}/removed?"));
+}
+
+#[test]
+fn no_frame_is_read_but_those_that_tell() {
+    let place = changed();
+    let whole = place.offsite(&["diff", "latest", "--content"]).ended(0).out;
+    // The small files are neighbours in one frame of each night; what the large ones are is known by their frames' names.
+    assert_eq!(keep_only(&place, "small-edited", &[OLD, NEW]), 2);
+    assert_eq!(place.offsite(&["diff", "latest", "--content"]).ended(0).out, whole);
+    assert_eq!(keep_only(&place, "small-edited", &[OLD]), 1);
+    place.offsite(&["diff", "latest", "--content"]).ended(1).says("is damaged");
 }
 
 /// The change that `--json` prints of a file.

@@ -1,5 +1,11 @@
 //! Status and history from outside: exit codes, what goes into a pipe, and that looking changes nothing but the cache.
 
+use std::{
+    io::{BufRead as _, BufReader, Write as _},
+    sync::mpsc,
+    time::{Duration, Instant},
+};
+
 use jiff::{SignedDuration, Timestamp};
 use offsite_repository::{Layout, LocalStore, Repository, manifest_path};
 use serde_json::{Value, json};
@@ -38,9 +44,8 @@ impl House {
 
     fn note(&self, seconds: i64, mut fact: Value) {
         fact["time"] = json!(self.hour_ago + SignedDuration::from_secs(seconds));
-        let journal = self.home.path("state/journal.jsonl");
-        let before = fs::read_to_string(&journal).unwrap_or_default();
-        fs::write(journal, format!("{before}{fact}\n")).unwrap();
+        let mut journal = fs::File::options().create(true).append(true).open(self.home.path("state/journal.jsonl")).unwrap();
+        journal.write_all(format!("{fact}\n").as_bytes()).unwrap();
     }
 
     fn ran(&self, outcome: &str) {
@@ -130,26 +135,39 @@ fn completions_and_pages_need_no_configuration() {
 }
 
 #[test]
-fn watch_follows_a_run_until_it_ends() {
-    use std::io::{BufRead, BufReader};
-
+fn watch_follows_the_journal_and_a_run_until_it_ends() {
     let house = House::new();
     let state = offsite::state::State::at(&house.home.path("state"));
     let mut command = Command::new(env!("CARGO_BIN_EXE_offsite"));
     command.args(["status", "--watch", "--json"]).env_clear().env("HOME", house.home.0.path()).env("TZ", "UTC");
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
-    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let (said, heard) = mpsc::channel();
+    let out = BufReader::new(child.stdout.take().unwrap());
+    std::thread::spawn(move || out.lines().try_for_each(|line| said.send(line.unwrap())));
     // Each line is a whole status; which change it was made for is not said, so the one that is awaited may be the next but one.
-    let mut until = |wanted: &dyn Fn(&Value) -> bool| {
-        let found = lines.by_ref().map(|line| serde_json::from_str::<Value>(&line.unwrap()).unwrap()).find(|status| wanted(status));
-        assert!(found.is_some());
+    let until = |what: &str, wanted: &dyn Fn(&Value) -> bool| {
+        // The look that comes anyway comes a minute after the last: what is seen before that was seen because a file changed.
+        let end = Instant::now() + Duration::from_secs(30);
+        let next = || heard.recv_timeout(end.saturating_duration_since(Instant::now()));
+        let found = std::iter::from_fn(|| next().ok()).any(|line| wanted(&serde_json::from_str(&line).unwrap()));
+        assert!(found, "{what}: not seen within 30 s, so no change of a file tells of it");
     };
-    until(&|status| status["verdict"] == "fine" && status.get("running").is_none());
+    until("the first look", &|status| status["verdict"] == "fine" && status.get("running").is_none());
+    house.note(30, json!({"kind": "failed", "step": "push", "object": "cold", "message": "no"}));
+    until("a receipt", &|status| status["verdict"] == "failed");
+    for outcome in ["incomplete", "fine"] {
+        house.ran(outcome);
+        until("the next receipt", &|status| status["verdict"] == outcome);
+    }
     let live = offsite::live::Live::begin(&state, "sync", house.hour_ago);
     live.phase(offsite::live::Phase::Push, "services");
-    until(&|status| status["running"]["phase"] == "push" && status["running"]["verb"] == "sync");
+    until("a run", &|status| status["running"]["phase"] == "push" && status["running"]["verb"] == "sync");
+    for done in [40, 70] {
+        offsite::live::progress(offsite_repository::Progress { done, total: 100 });
+        until("its progress", &|status| status["running"]["done"] == done && status["running"]["total"] == 100);
+    }
     drop(live);
-    until(&|status| status.get("running").is_none());
+    until("its end", &|status| status.get("running").is_none());
     rustix::process::kill_process(rustix::process::Pid::from_child(&child), rustix::process::Signal::TERM).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(0));
 }

@@ -48,6 +48,22 @@ pub enum Access {
     ReadWrite,
 }
 
+/// What is refused beyond, and announced by `limits@openssh.com`.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Longest read and write, in bytes; an answer must fit into a packet of 256 KiB.
+    pub longest: u32,
+    /// Most handles that are open at once in a session.
+    pub handles: usize,
+}
+
+impl Default for Limits {
+    /// As OpenSSH has it, with fewer handles.
+    fn default() -> Self {
+        Self { longest: 255 << 10, handles: 256 }
+    }
+}
+
 /// How an [`EmbeddedServer`] differs from the usual one.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -55,15 +71,15 @@ pub struct Options {
     pub access: Access,
     /// The server's key; a fresh one if none is given.
     pub host_key: Option<PrivateKey>,
-    /// Whether OpenSSH's extensions (limits, fsync, posix-rename) are offered.
-    pub extensions: bool,
+    /// Whether OpenSSH's extensions (limits, fsync, posix-rename) are offered, and with which limits.
+    pub extensions: Option<Limits>,
     /// Whether the `sftp` subsystem is there at all.
     pub sftp: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { access: Access::ReadOnly, host_key: None, extensions: true, sftp: true }
+        Self { access: Access::ReadOnly, host_key: None, extensions: Some(Limits::default()), sftp: true }
     }
 }
 

@@ -15,29 +15,29 @@ use russh_sftp::server::{Handler, StatusReply};
 use rustix::fs::{AtFlags, FileType, Stat};
 use rustix::io::Errno;
 
+use super::Limits;
 use super::folder::{Folder, Write, components};
 
-/// Longest read and write, as OpenSSH has it; an answer must fit into a packet of 256 KiB.
-const LONGEST: u32 = 255 << 10;
-const MAX_OPEN: usize = 256;
 /// Names in one answer.
 const BATCH: usize = 64;
 
 pub(super) struct Sftp {
     folder: Arc<Folder>,
     extensions: bool,
+    limits: Limits,
     files: HashMap<String, File>,
     folders: HashMap<String, std::vec::IntoIter<(String, Stat)>>,
     next: u64,
 }
 
 impl Sftp {
-    pub(super) fn new(folder: Arc<Folder>, extensions: bool) -> Self {
-        Self { folder, extensions, files: HashMap::new(), folders: HashMap::new(), next: 0 }
+    pub(super) fn new(folder: Arc<Folder>, extensions: Option<Limits>) -> Self {
+        let (extensions, limits) = (extensions.is_some(), extensions.unwrap_or_default());
+        Self { folder, extensions, limits, files: HashMap::new(), folders: HashMap::new(), next: 0 }
     }
 
     fn handle(&mut self) -> Result<String, StatusReply> {
-        if self.files.len() + self.folders.len() >= MAX_OPEN {
+        if self.files.len() + self.folders.len() >= self.limits.handles {
             return Err(StatusCode::Failure.with_message("too many open files"));
         }
         self.next += 1;
@@ -46,6 +46,14 @@ impl Sftp {
 
     fn file(&self, handle: &str) -> Result<&File, StatusReply> {
         self.files.get(handle).ok_or_else(|| StatusCode::Failure.with_message("no such handle"))
+    }
+
+    /// Refuses what is longer than one request may ask; a shorter answer would be no fault that anybody had to notice.
+    fn bears(&self, len: usize) -> Result<(), StatusReply> {
+        if len > self.limits.longest as usize {
+            return Err(StatusCode::Failure.with_message("longer than this server takes"));
+        }
+        Ok(())
     }
 
     fn look(&self, id: u32, path: &str) -> Result<Attrs, StatusReply> {
@@ -120,7 +128,8 @@ impl Handler for Sftp {
     }
 
     async fn read(&mut self, id: u32, handle: String, offset: u64, len: u32) -> Result<Data, StatusReply> {
-        let mut data = vec![0; len.min(LONGEST) as usize];
+        self.bears(len as usize)?;
+        let mut data = vec![0; len as usize];
         let got = self.file(&handle)?.read_at(&mut data, offset).map_err(failure)?;
         if got == 0 {
             return Err(StatusCode::Eof.into());
@@ -130,6 +139,7 @@ impl Handler for Sftp {
     }
 
     async fn write(&mut self, id: u32, handle: String, offset: u64, data: Vec<u8>) -> Result<Status, StatusReply> {
+        self.bears(data.len())?;
         self.file(&handle)?.write_all_at(&data, offset).map_err(failure)?;
         Ok(done(id))
     }
@@ -195,7 +205,8 @@ impl Handler for Sftp {
         match request.as_str() {
             _ if !self.extensions => Err(StatusCode::OpUnsupported.into()),
             "limits@openssh.com" => {
-                let limits = [256 << 10, u64::from(LONGEST), u64::from(LONGEST), MAX_OPEN as u64];
+                let longest = u64::from(self.limits.longest);
+                let limits = [256 << 10, longest, longest, self.limits.handles as u64];
                 let data = limits.iter().flat_map(|limit: &u64| limit.to_be_bytes()).collect();
                 Ok(Packet::ExtendedReply(ExtendedReply { id, data }))
             }

@@ -9,20 +9,21 @@ use russh::keys::PublicKey;
 use russh::server::{Auth, ChannelOpenHandle, Handler, Msg, PublicKeyOffer, Session, VerifiedPublicKey};
 use russh::{Channel, ChannelId, Pty};
 
+use super::Limits;
 use super::folder::Folder;
 use super::sftp::Sftp;
 
 pub(super) struct Door {
     authorized: PublicKey,
     folder: Arc<Folder>,
-    extensions: bool,
+    extensions: Option<Limits>,
     sftp: bool,
     /// Opened and not yet turned into a subsystem. Channel numbers mean something within one session only.
     channels: HashMap<ChannelId, Channel<Msg>>,
 }
 
 impl Door {
-    pub(super) fn new(authorized: PublicKey, folder: Arc<Folder>, extensions: bool, sftp: bool) -> Self {
+    pub(super) fn new(authorized: PublicKey, folder: Arc<Folder>, extensions: Option<Limits>, sftp: bool) -> Self {
         Self { authorized, folder, extensions, sftp, channels: HashMap::new() }
     }
 

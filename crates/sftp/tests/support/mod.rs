@@ -8,7 +8,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use offsite_sftp::server::{Access, EmbeddedServer, Options};
+use offsite_sftp::server::{Access, EmbeddedServer, Limits, Options};
 use offsite_sftp::{Auth, PublicKey, SftpStore, Target, keys};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -59,6 +59,10 @@ pub struct Embedded {
 
 impl Embedded {
     pub async fn start(access: Access, extensions: bool) -> Self {
+        Self::start_with(access, extensions.then(Limits::default)).await
+    }
+
+    pub async fn start_with(access: Access, extensions: Option<Limits>) -> Self {
         let client = Client::new();
         let root = tempfile::tempdir().unwrap();
         let options = Options { access, extensions, ..Options::default() };
